@@ -1,1 +1,6 @@
-//! x
+//! Cofferdam.
+
+pub mod ident;
+pub mod limits;
+pub mod request;
+pub mod storage;

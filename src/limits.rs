@@ -1,0 +1,80 @@
+//! Every limit, its default, and why it has that value.
+
+use std::time::Duration;
+
+/// What a host grants its plugins and its clients at most. Change single fields of [`Limits::default`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Largest plugin file that is read, in bytes. Components of Go's standard compiler reach 48 MB, Python's 19 MB.
+    pub artifact_bytes_max: u64,
+    /// Largest request body, in bytes: Vault's `max_request_size`.
+    pub request_body_bytes_max: usize,
+    /// How long one request may take, waiting for an instance included: Vault's `max_request_duration`.
+    pub request_deadline: Duration,
+    /// How long `describe`, `setup`, `initialize` and `cleanup` may take each. An upgrade of stored data happens there.
+    pub lifecycle_deadline: Duration,
+    /// How long one plugin may take to compile or to start, before the mount is given up. A Go component of 45 MB compiles in
+    /// 16 s on two cores; a busy machine takes several times that.
+    pub load_deadline: Duration,
+    /// How long a mount that is being disabled, and a host that is shutting down, wait for requests in flight.
+    pub drain_deadline: Duration,
+    /// Linear memory of one instance, all its memories together, in bytes. Go starts with 24–35 MB, Python with 30.
+    pub instance_memory_bytes_max: usize,
+    /// Elements of all tables of one instance. A component of 6 MB needs 2,600.
+    pub instance_table_elements_max: usize,
+    /// Bytes that the host copies out of an instance for one call: results, log lines, stored values.
+    pub hostcall_bytes_max: usize,
+    /// Component handles and host resources that one instance may hold at a time.
+    pub instance_handles_max: usize,
+    /// Random bytes for one call.
+    pub random_bytes_max: u64,
+    /// Instances alive at a time in the whole host, idle ones included. Each takes 4 memory mappings of the 65,530 that Linux
+    /// gives a process, and 2 more for its stack; idle instances give way when it is reached.
+    pub instances_max: u32,
+    /// Requests that wait for one mount's instance. The next one is told that the mount is busy.
+    pub mount_queue_max: usize,
+    /// Largest stored value, in bytes: the limit of Vault's integrated storage for an entry.
+    pub storage_value_bytes_max: usize,
+    /// Longest storage key, in bytes.
+    pub storage_key_bytes_max: usize,
+    /// Keys in one answer to `list`.
+    pub storage_list_max: usize,
+    /// Keys that one transaction reads and writes: it holds them in memory until it ends.
+    pub transaction_keys_max: usize,
+    /// Bytes of log that one mount writes per second, beyond which lines are dropped and counted.
+    pub log_bytes_per_second_max: u64,
+    /// Longest log line, in bytes; the rest of a line is dropped.
+    pub log_line_bytes_max: usize,
+    /// TTL of leases where neither the plugin nor the mount says one: Vault's 768 h.
+    pub default_lease_ttl: Duration,
+    /// The longest TTL that a mount may set: Vault's 768 h.
+    pub max_lease_ttl: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            artifact_bytes_max: 64 << 20,
+            request_body_bytes_max: 32 << 20,
+            request_deadline: Duration::from_secs(90),
+            lifecycle_deadline: Duration::from_secs(30),
+            load_deadline: Duration::from_secs(120),
+            drain_deadline: Duration::from_secs(10),
+            instance_memory_bytes_max: 64 << 20,
+            instance_table_elements_max: 20_000,
+            hostcall_bytes_max: 8 << 20,
+            instance_handles_max: 1_000,
+            random_bytes_max: 64 << 10,
+            instances_max: 1_000,
+            mount_queue_max: 512,
+            storage_value_bytes_max: 1 << 20,
+            storage_key_bytes_max: 1_024,
+            storage_list_max: 10_000,
+            transaction_keys_max: 1_000,
+            log_bytes_per_second_max: 64 << 10,
+            log_line_bytes_max: 4 << 10,
+            default_lease_ttl: Duration::from_secs(768 * 3600),
+            max_lease_ttl: Duration::from_secs(768 * 3600),
+        }
+    }
+}
