@@ -1,0 +1,190 @@
+//! What goes into a host's operations and what comes out, as an embedder or an edge writes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
+
+pub use crate::catalog::{InstancePolicy, RuntimeKind};
+
+// ------------------------------------------------------------------------------------------------------------------ plugins
+
+/// What to put in the catalog.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    /// Auth method or secrets engine; `None` takes what the plugin says of itself.
+    pub kind: Option<PluginKind>,
+    /// The name to mount it by.
+    pub name: PluginName,
+    /// `None` registers the version that the plugin reports, or the unversioned plugin of this name if it reports none.
+    pub version: Option<PluginVersion>,
+    /// The file in the plugin directory.
+    pub command: Command,
+    /// Arguments for the plugin.
+    pub args: Vec<String>,
+    /// `KEY=value` pairs: all the environment that a sandboxed plugin sees.
+    pub env: Vec<String>,
+    /// The digest that the file must have.
+    pub sha256: Digest,
+    /// How instances are kept.
+    pub instances: InstancePolicy,
+}
+
+/// A catalog entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginInfo {
+    /// Auth method or secrets engine.
+    pub kind: PluginKind,
+    /// The name to mount it by.
+    pub name: PluginName,
+    /// Semantic version; `None` for the unversioned plugin of this name.
+    pub version: Option<PluginVersion>,
+    /// The file in the plugin directory.
+    pub command: Command,
+    /// Arguments for the plugin.
+    pub args: Vec<String>,
+    /// The digest of its file.
+    pub sha256: Digest,
+    /// Whether it runs in the sandbox or as a process.
+    pub runtime: RuntimeKind,
+    /// How instances are kept.
+    pub instances: InstancePolicy,
+    /// What the plugin could use, in words: `storage`, `clocks`, `filesystem (no directory granted)` …
+    pub capabilities: Vec<String>,
+    /// The interfaces that the component imports, as it names them. Empty for native plugins.
+    pub imports: Vec<String>,
+}
+
+// ------------------------------------------------------------------------------------------------------------------- mounts
+
+/// Where and how to mount a plugin.
+#[derive(Debug, Clone)]
+pub struct MountRequest {
+    /// Where.
+    pub path: MountPath,
+    /// Auth method or secrets engine.
+    pub kind: PluginKind,
+    /// The plugin's name in the catalog.
+    pub plugin: PluginName,
+    /// `None` selects as Vault does: the unversioned plugin, else the newest version.
+    pub version: Option<PluginVersion>,
+    /// For people.
+    pub description: String,
+    /// For the plugin.
+    pub options: BTreeMap<String, String>,
+    /// Kept and shown; every mount is local while there is one node.
+    pub local: bool,
+    /// Kept and shown; there is no seal yet that could wrap.
+    pub seal_wrap: bool,
+    /// TTLs and header rules.
+    pub config: MountConfig,
+}
+
+/// A mount's settings that `tune` can change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
+pub struct MountConfig {
+    /// `None` means the system's default.
+    pub default_lease_ttl: Option<Duration>,
+    /// `None` means the system's maximum.
+    pub max_lease_ttl: Option<Duration>,
+    /// Kept and shown.
+    pub force_no_cache: bool,
+    /// `""`, `hidden` or `unauth`.
+    pub listing_visibility: String,
+    /// Kept and shown: request keys that an audit log may show.
+    pub audit_non_hmac_request_keys: Vec<String>,
+    /// Kept and shown: response keys that an audit log may show.
+    pub audit_non_hmac_response_keys: Vec<String>,
+    /// Request headers that the plugin may see.
+    pub passthrough_request_headers: Vec<String>,
+    /// Response headers that the plugin may set.
+    pub allowed_response_headers: Vec<String>,
+}
+
+/// Changes to a mount: only what is `Some` changes.
+#[derive(Debug, Clone, Default)]
+pub struct Tune {
+    /// For people.
+    pub description: Option<String>,
+    /// `Some(None)` goes back to the system's default.
+    pub default_lease_ttl: Option<TtlChange>,
+    /// `Some(None)` goes back to the system's maximum.
+    pub max_lease_ttl: Option<TtlChange>,
+    /// Options for the plugin, in place of those it has.
+    pub options: Option<BTreeMap<String, String>>,
+    /// `""`, `hidden` or `unauth`.
+    pub listing_visibility: Option<String>,
+    /// Request keys that an audit log may show.
+    pub audit_non_hmac_request_keys: Option<Vec<String>>,
+    /// Response keys that an audit log may show.
+    pub audit_non_hmac_response_keys: Option<Vec<String>>,
+    /// Request headers that the plugin may see.
+    pub passthrough_request_headers: Option<Vec<String>>,
+    /// Response headers that the plugin may set.
+    pub allowed_response_headers: Option<Vec<String>>,
+    /// The version to run from the next reload on; it must be in the catalog.
+    pub plugin_version: Option<PluginVersion>,
+}
+
+/// A new TTL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TtlChange {
+    /// Back to what the system has.
+    System,
+    /// This one.
+    To(Duration),
+}
+
+/// A mount, as listings show it.
+#[derive(Debug, Clone)]
+pub struct MountInfo {
+    /// Where it is.
+    pub path: MountPath,
+    /// What it is. Empty for the host's own `sys/`.
+    pub kind: PluginKind,
+    /// The plugin's name; `system` for the host's own `sys/`.
+    pub plugin: String,
+    /// The version that the mount asks for.
+    pub version: Option<PluginVersion>,
+    /// The version that answers now; `None` when none runs or it has none.
+    pub running_version: Option<PluginVersion>,
+    /// The digest of what answers now; `None` when the mount has not been started or could not be.
+    pub running_sha256: Option<Digest>,
+    /// A short public name.
+    pub accessor: Accessor,
+    /// Identity and storage prefix.
+    pub uuid: MountUuid,
+    /// For people.
+    pub description: String,
+    /// For the plugin.
+    pub options: BTreeMap<String, String>,
+    /// Kept and shown.
+    pub local: bool,
+    /// Kept and shown.
+    pub seal_wrap: bool,
+    /// TTLs and header rules.
+    pub config: MountConfig,
+    /// Whether it answers.
+    pub state: MountState,
+}
+
+/// Whether a mount answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountState {
+    /// Not started yet: it starts in the background, or with its first request.
+    Starting,
+    /// It answers.
+    Running,
+    /// It could not be started, for this reason. Requests are told so.
+    Disabled(String),
+}
+
+/// The lease TTLs that hold for a mount, defaults filled in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EffectiveTtls {
+    /// For leases that name none.
+    pub default: Duration,
+    /// At most.
+    pub max: Duration,
+}
