@@ -148,7 +148,7 @@ impl fmt::Display for PluginVersion {
 // ------------------------------------------------------------------------------------------------------------------- Command
 
 /// The name of a plugin's file, directly inside the plugin directory.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Command(Arc<str>);
 
@@ -156,6 +156,13 @@ impl Command {
     /// Returns the file name.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Quoted, as messages show it.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
     }
 }
 
@@ -276,6 +283,13 @@ impl FromStr for MountPath {
     }
 }
 
+/// Lets a map be asked with a part of a request's path. Hash and order are those of the text.
+impl std::borrow::Borrow<str> for MountPath {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 // -------------------------------------------------------------------------------------------------------------- RequestPath
 
 /// What a request asks for, without a leading slash: the whole path at the door, the part below the mount inside it.
@@ -346,7 +360,7 @@ impl fmt::Display for MountUuid {
 
 /// A mount's short public name, as Vault makes it: `<type>_<8 hex digits>`, with `auth_` before it for auth methods.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(from = "String", into = "String")]
 pub struct Accessor(Arc<str>);
 
 impl Accessor {
@@ -364,6 +378,25 @@ impl Accessor {
 impl fmt::Display for Accessor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// Accessors are made by the host, so one that was stored is taken as it is.
+impl From<String> for Accessor {
+    fn from(text: String) -> Self {
+        Self(text.into())
+    }
+}
+
+impl From<Accessor> for String {
+    fn from(accessor: Accessor) -> Self {
+        accessor.0.as_ref().to_owned()
+    }
+}
+
+impl From<RequestPath> for String {
+    fn from(path: RequestPath) -> Self {
+        path.0
     }
 }
 

@@ -1,6 +1,25 @@
 //! Cofferdam.
 
+mod artifact;
+mod catalog;
+#[cfg(feature = "cli")]
+pub mod cli;
+mod duration;
+mod host;
+#[cfg(feature = "http")]
+pub mod http;
 pub mod ident;
-pub mod limits;
+mod limits;
+mod mount;
+mod pool;
 pub mod request;
+mod router;
+mod runtime;
 pub mod storage;
+
+pub use artifact::PluginDirectory;
+pub use host::{
+    EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstancePolicy, MountConfig, MountInfo, MountRequest,
+    MountState, PluginInfo, Registration, RuntimeKind, TtlChange, Tune,
+};
+pub use limits::Limits;

@@ -1,1 +1,9 @@
-fn main(){}
+//! The `cofferdam` program.
+
+use std::process::ExitCode;
+
+use cofferdam::cli::{self, Environment};
+
+fn main() -> ExitCode {
+    cli::run(std::env::args_os(), &Environment::read())
+}

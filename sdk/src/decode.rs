@@ -13,9 +13,8 @@ use serde_json::{Map, Value};
 
 /// Reads a JSON document.
 pub(crate) fn from_slice<T: de::DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
-    let value = serde_json::from_slice(json).map_err(|error| {
-        Problem::new(format!("malformed JSON at line {}, column {}", error.line(), error.column()))
-    })?;
+    let value = serde_json::from_slice(json)
+        .map_err(|error| Problem::new(format!("malformed JSON at line {}, column {}", error.line(), error.column())))?;
     from_value(&value)
 }
 
@@ -26,7 +25,7 @@ pub(crate) fn from_value<'de, T: Deserialize<'de>>(value: &'de Value) -> Result<
 
 /// Reads an object.
 pub(crate) fn from_map<'de, T: Deserialize<'de>>(map: &'de Map<String, Value>) -> Result<T, Problem> {
-    T::deserialize(MapDeserializer::new(entries(Path::Root, map)))
+    T::deserialize(MapDeserializer::new(entries(&Path::Root, map)))
 }
 
 /// Reads the value of one field; `null` stands for a field that is not there.
@@ -131,4 +130,146 @@ impl fmt::Display for Path<'_> {
 struct Node<'p, 'de> {
     path: Path<'p>,
     value: &'de Value,
+}
+
+impl<'p, 'de> Node<'p, 'de> {
+    fn visit<V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Problem> {
+        match self.value {
+            Value::Null => visitor.visit_unit(),
+            Value::Bool(value) => visitor.visit_bool(*value),
+            Value::String(value) => visitor.visit_borrowed_str(value),
+            Value::Number(value) => match (value.as_u64(), value.as_i64(), value.as_f64()) {
+                (Some(value), _, _) => visitor.visit_u64(value),
+                (_, Some(value), _) => visitor.visit_i64(value),
+                (_, _, value) => visitor.visit_f64(value.unwrap_or(f64::NAN)),
+            },
+            Value::Array(items) => {
+                let nodes = items.iter().enumerate();
+                let nodes = nodes.map(|(index, value)| Node { path: Path::Index(&self.path, index), value });
+                visitor.visit_seq(SeqDeserializer::new(nodes))
+            }
+            Value::Object(map) => visitor.visit_map(MapDeserializer::new(entries(&self.path, map))),
+        }
+    }
+}
+
+impl<'de> Deserializer<'de> for Node<'_, 'de> {
+    type Error = Problem;
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        self.visit(visitor).map_err(|problem| problem.at(self.path))
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+        match self.value {
+            Value::Null => visitor.visit_none(),
+            _ => visitor.visit_some(self),
+        }
+    }
+
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Problem> {
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Problem> {
+        let result = match self.value {
+            Value::String(variant) => {
+                let variant: StrDeserializer<Problem> = variant.as_str().into_deserializer();
+                variant.deserialize_enum(name, variants, visitor)
+            }
+            Value::Object(map) => MapAccessDeserializer::new(MapDeserializer::new(entries(&self.path, map)))
+                .deserialize_enum(name, variants, visitor),
+            _ => self.visit(visitor),
+        };
+        result.map_err(|problem| problem.at(self.path))
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
+        tuple_struct map struct identifier ignored_any
+    }
+}
+
+impl<'de> IntoDeserializer<'de, Problem> for Node<'_, 'de> {
+    type Deserializer = Self;
+
+    fn into_deserializer(self) -> Self {
+        self
+    }
+}
+
+fn entries<'p, 'de: 'p>(
+    parent: &'p Path<'p>,
+    map: &'de Map<String, Value>,
+) -> impl Iterator<Item = (&'de str, Node<'p, 'de>)> {
+    map.iter().map(|(key, value)| (key.as_str(), Node { path: Path::Key(parent, key), value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Role {
+        name: String,
+        ttl: Option<u64>,
+        #[serde(default)]
+        rules: Vec<Rule>,
+        #[serde(default)]
+        mode: Mode,
+    }
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Rule {
+        path: String,
+        weight: f64,
+    }
+
+    #[derive(Debug, Default, Deserialize, PartialEq)]
+    #[serde(rename_all = "kebab-case")]
+    enum Mode {
+        #[default]
+        Open,
+        Shut(u8),
+    }
+
+    #[test]
+    fn a_document_that_fits_is_read_whole() {
+        let json =
+            br#"{"name": "r", "ttl": 5, "rules": [{"path": "a/*", "weight": -1.5}], "mode": {"shut": 3}, "x": [{}]}"#;
+        let rules = vec![Rule { path: "a/*".into(), weight: -1.5 }];
+        assert_eq!(from_slice(json), Ok(Role { name: "r".into(), ttl: Some(5), rules, mode: Mode::Shut(3) }));
+        assert_eq!(from_slice::<Value>(json), Ok(serde_json::from_slice(json).unwrap()));
+        assert_eq!(from_slice(br#"{"b": -2}"#), Ok(BTreeMap::from([("b".to_string(), -2_i64)])));
+    }
+
+    #[test]
+    fn a_problem_names_the_field_and_not_its_value() {
+        let rows = [
+            (r#"{"ttl": 1}"#, "missing field `name`"),
+            (r#"{"name": 1}"#, "field `name`: expected a string, found integer"),
+            (r#"{"name": "r", "ttl": "hunter2"}"#, "field `ttl`: expected u64, found string"),
+            (r#"{"name": "r", "ttl": -7}"#, "field `ttl`: expected u64, found another integer"),
+            (r#"{"name": "r", "rules": [{"path": "p"}]}"#, "field `rules[0]`: missing field `weight`"),
+            (r#"{"name": "r", "rules": [{"path": {}}]}"#, "field `rules[0].path`: expected a string, found object"),
+            (r#"{"name": "r", "mode": "hunter2"}"#, "field `mode`: expected one of open, shut"),
+            (r#"{"name": hunter2}"#, "malformed JSON at line 1, column 10"),
+        ];
+        for (json, message) in rows {
+            assert_eq!(from_slice::<Role>(json.as_bytes()).unwrap_err().to_string(), message, "{json}");
+        }
+    }
+
+    #[test]
+    fn an_absent_field_is_none_or_missing() {
+        assert_eq!(from_field::<Option<u8>>("ttl", &Value::Null), Ok(None));
+        let problem = from_field::<u8>("ttl", &Value::Null).unwrap_err();
+        assert_eq!(problem.to_string(), "missing field `ttl`");
+    }
 }

@@ -89,9 +89,11 @@ pub use plugin::Spread;
 pub use request::Operation;
 pub use request::Request;
 pub use response::Body;
+pub use response::DefaultPolicy;
 pub use response::Lease;
 pub use response::Login;
 pub use response::Raw;
+pub use response::Renewal;
 pub use response::Response;
 pub use routes::Call;
 pub use routes::Field;
@@ -103,3 +105,8 @@ pub use storage::Transaction;
 
 #[doc(hidden)]
 pub use mounts::Mounts;
+
+/// Compiles the example in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

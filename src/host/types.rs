@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
 
 pub use crate::catalog::{InstancePolicy, RuntimeKind};
+pub use crate::mount::{MountConfig, MountState};
 
 // ------------------------------------------------------------------------------------------------------------------ plugins
 
@@ -80,36 +81,14 @@ pub struct MountRequest {
     pub config: MountConfig,
 }
 
-/// A mount's settings that `tune` can change.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct MountConfig {
-    /// `None` means the system's default.
-    pub default_lease_ttl: Option<Duration>,
-    /// `None` means the system's maximum.
-    pub max_lease_ttl: Option<Duration>,
-    /// Kept and shown.
-    pub force_no_cache: bool,
-    /// `""`, `hidden` or `unauth`.
-    pub listing_visibility: String,
-    /// Kept and shown: request keys that an audit log may show.
-    pub audit_non_hmac_request_keys: Vec<String>,
-    /// Kept and shown: response keys that an audit log may show.
-    pub audit_non_hmac_response_keys: Vec<String>,
-    /// Request headers that the plugin may see.
-    pub passthrough_request_headers: Vec<String>,
-    /// Response headers that the plugin may set.
-    pub allowed_response_headers: Vec<String>,
-}
-
 /// Changes to a mount: only what is `Some` changes.
 #[derive(Debug, Clone, Default)]
 pub struct Tune {
     /// For people.
     pub description: Option<String>,
-    /// `Some(None)` goes back to the system's default.
+    /// A new default TTL, or back to the system's.
     pub default_lease_ttl: Option<TtlChange>,
-    /// `Some(None)` goes back to the system's maximum.
+    /// A new maximum TTL, or back to the system's.
     pub max_lease_ttl: Option<TtlChange>,
     /// Options for the plugin, in place of those it has.
     pub options: Option<BTreeMap<String, String>>,
@@ -141,7 +120,7 @@ pub enum TtlChange {
 pub struct MountInfo {
     /// Where it is.
     pub path: MountPath,
-    /// What it is. Empty for the host's own `sys/`.
+    /// Auth method or secrets engine. The host's own `sys/` counts as one.
     pub kind: PluginKind,
     /// The plugin's name; `system` for the host's own `sys/`.
     pub plugin: String,
@@ -167,17 +146,6 @@ pub struct MountInfo {
     pub config: MountConfig,
     /// Whether it answers.
     pub state: MountState,
-}
-
-/// Whether a mount answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MountState {
-    /// Not started yet: it starts in the background, or with its first request.
-    Starting,
-    /// It answers.
-    Running,
-    /// It could not be started, for this reason. Requests are told so.
-    Disabled(String),
 }
 
 /// The lease TTLs that hold for a mount, defaults filled in.

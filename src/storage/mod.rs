@@ -11,6 +11,7 @@
 
 mod durable;
 mod envelope;
+mod keyspace;
 mod memory;
 mod record;
 mod transaction;
@@ -20,10 +21,11 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use durable::DurableStorage;
+pub(crate) use envelope::Entry;
 pub use memory::MemoryStorage;
 pub(crate) use record::{load_record, load_records, store_record};
 pub(crate) use transaction::{Transaction, TransactionMode};
-pub(crate) use view::{Entry, StorageView, ViewError};
+pub(crate) use view::{StorageView, ViewError, ViewLimits};
 
 /// A store of bytes under ordered text keys.
 ///

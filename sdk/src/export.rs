@@ -1,0 +1,33 @@
+//! The line that makes a plugin out of a crate.
+
+/// Exports a [`Plugin`](crate::Plugin) from a `cdylib`: `cofferdam_sdk::export!(MyPlugin);`, once in a crate.
+///
+/// On other targets than WebAssembly it only checks that the type is a plugin.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            const fn is_plugin<P: $crate::Plugin>() {}
+            is_plugin::<$plugin>()
+        };
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            static MOUNTS: $crate::Mounts<$plugin> = $crate::Mounts::new();
+
+            struct This;
+
+            impl $crate::component::Export for This {
+                type Plugin = $plugin;
+
+                fn mounts() -> &'static $crate::Mounts<$plugin> {
+                    &MOUNTS
+                }
+            }
+
+            type Component = $crate::component::Component<This>;
+    $crate::component::bindings::export_component!(Component with_types_in $crate::component::bindings);
+        };
+    };
+}

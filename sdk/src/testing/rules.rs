@@ -1,0 +1,130 @@
+//! What the host checks before and after a plugin's own code.
+
+use crate::response::Body;
+use crate::{Description, Error, Kind, Operation, Request, Response, StorageError};
+
+/// The longest storage key, in bytes: what the contract says.
+const KEY_BYTES_MAX: usize = 1_024;
+
+/// Refuses requests that never reach a plugin.
+pub(super) fn check_request(request: &Request) -> Result<(), Error> {
+    let path = &request.path;
+    let invalid = |reason: &str| Err(Error::InvalidRequest(format!("path {path:?} {reason}")));
+    if path.starts_with('/') {
+        return invalid("starts with a slash");
+    }
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return invalid("holds a relative segment");
+    }
+    if path.chars().any(char::is_control) {
+        return invalid("holds a control character");
+    }
+    if request.operation == Operation::List && !(path.is_empty() || path.ends_with('/')) {
+        return invalid("does not end in a slash, which a list needs");
+    }
+    request.object().map(drop)
+}
+
+/// Refuses answers that a plugin may not give.
+pub(super) fn check_response(
+    description: &Description,
+    operation: Operation,
+    reach: Reach,
+    response: Response,
+) -> Result<Response, Error> {
+    let may_log_in = description.kind == Kind::Auth && (reach == Reach::Open || operation == Operation::Renew);
+    let reason = match &response.body {
+        _ if response.login.is_some() && !may_log_in => "a login where none is allowed",
+        Body::Raw(raw) if !(200..=599).contains(&raw.status) => "an HTTP status outside 200 to 599",
+        Body::Data(json) if serde_json::from_slice::<serde_json::Map<_, _>>(json).is_err() => "data that is no object",
+        _ => return Ok(response),
+    };
+    Err(Error::Internal(format!("the plugin answered with {reason}")))
+}
+
+/// Refuses malformed storage keys.
+pub(super) fn check_key(key: &str) -> Result<(), StorageError> {
+    let reason = if key.len() > KEY_BYTES_MAX {
+        "longer than 1,024 bytes"
+    } else if key.split('/').any(str::is_empty) {
+        "holds an empty segment"
+    } else if key.split('/').any(|segment| matches!(segment, "." | "..")) {
+        "holds a relative segment"
+    } else {
+        return Ok(());
+    };
+    Err(StorageError::InvalidKey(reason.into()))
+}
+
+/// Refuses malformed prefixes of a listing.
+pub(super) fn check_prefix(prefix: &str) -> Result<(), StorageError> {
+    match prefix.strip_suffix('/') {
+        Some(folder) => check_key(folder),
+        None if prefix.is_empty() => Ok(()),
+        None => Err(StorageError::InvalidKey("prefix does not end in a slash".into())),
+    }
+}
+
+/// Who can reach a path.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    /// Everybody.
+    Open,
+    /// Those with a token.
+    Token,
+}
+
+/// Says whether a path needs a token: `+` stands for one segment, a trailing `*` for any rest.
+pub(super) fn reach(description: &Description, path: &str) -> Reach {
+    let open = description.unauthenticated_paths.iter().any(|pattern| fits(pattern, path));
+    if open { Reach::Open } else { Reach::Token }
+}
+
+fn fits(pattern: &str, path: &str) -> bool {
+    let (pattern, prefix) = match pattern.strip_suffix('*') {
+        Some(pattern) => (pattern, true),
+        None => (pattern, false),
+    };
+    let wanted: Vec<&str> = pattern.split('/').collect();
+    let segments: Vec<&str> = if prefix { path.splitn(wanted.len(), '/').collect() } else { path.split('/').collect() };
+    let last = wanted.len() - 1;
+    segments.len() == wanted.len()
+        && wanted.iter().zip(&segments).enumerate().all(|(index, (wanted, segment))| match *wanted {
+            "+" => !segment.is_empty(),
+            wanted if prefix && index == last => segment.starts_with(wanted),
+            wanted => wanted == *segment,
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unauthenticated_paths_match_as_in_vault() {
+        let rows = [
+            ("login", "login", true),
+            ("login", "login/x", false),
+            ("login/*", "login/x/y", true),
+            ("login/*", "login", false),
+            ("login*", "logins", true),
+            ("+/login", "github/login", true),
+            ("+/login", "a/b/login", false),
+            ("role/+/login/*", "role/r/login/x", true),
+        ];
+        for (pattern, path, expected) in rows {
+            assert_eq!(fits(pattern, path), expected, "{pattern} on {path}");
+        }
+    }
+
+    #[test]
+    fn malformed_keys_are_refused() {
+        assert_eq!(check_key("a/b"), Ok(()));
+        for key in ["", "/a", "a/", "a//b", "./a", "a/..", &"x".repeat(1_025)] {
+            assert!(check_key(key).is_err(), "{key:?} was taken");
+        }
+        assert_eq!(check_prefix(""), Ok(()));
+        assert_eq!(check_prefix("a/b/"), Ok(()));
+        assert!(check_prefix("a").is_err() && check_prefix("/").is_err());
+    }
+}

@@ -1,0 +1,269 @@
+//! A plugin's file: opened once, inside the plugin directory, read whole and hashed. From here on only those bytes exist; no
+//! path is ever looked at again, so what was hashed is what runs.
+
+use std::io::{ErrorKind, Read};
+use std::path::Path;
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+
+use crate::ident::{Command, Digest};
+
+/// Opens without waiting for a writer, should the file be a fifo. Has no effect on regular files.
+const O_NONBLOCK: i32 = 0o4000;
+
+/// The directory that plugins' files lie in. A handle: renaming or replacing the directory later changes nothing.
+#[derive(Debug)]
+pub struct PluginDirectory {
+    directory: Dir,
+    shown: String,
+}
+
+/// The bytes of a plugin's file, and their digest.
+pub(crate) struct Artifact {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) digest: Digest,
+    pub(crate) format: Format,
+}
+
+/// What a file is, by its first bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// A WebAssembly component.
+    Component,
+    /// A WebAssembly core module, which is not a plugin.
+    CoreModule,
+    /// A Linux binary.
+    Elf,
+    /// A script that names its interpreter.
+    Script,
+    /// Anything else.
+    Unknown,
+}
+
+/// Why a plugin's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArtifactError {
+    #[error(
+        "there is no file {command:?} in the plugin directory {directory}; put the plugin's file there, or name it with -command"
+    )]
+    Missing { command: Command, directory: String },
+    #[error("{command:?} in the plugin directory is {what}; a plugin is a regular file")]
+    NotRegular { command: Command, what: &'static str },
+    #[error(
+        "{command:?} leads out of the plugin directory {directory}; a plugin's file lies inside it, not behind a link"
+    )]
+    Outside { command: Command, directory: String },
+    #[error("{command:?} is empty; copy the plugin's file again")]
+    Empty { command: Command },
+    #[error(
+        "{command:?} has {found} bytes, and a plugin may have {limit}; raise the limit artifact_bytes_max if it is right"
+    )]
+    TooLarge { command: Command, found: u64, limit: u64 },
+    #[error(
+        "checksums did not match: {command:?} has the SHA-256 digest {found}, expected {expected}. If the file is the right \
+         one, register it with the digest found"
+    )]
+    WrongDigest { command: Command, found: Digest, expected: Digest },
+    #[error("cannot read {command:?} in the plugin directory {directory}: {source}")]
+    Unreadable {
+        command: Command,
+        directory: String,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl PluginDirectory {
+    /// Opens a directory by its path, links on the way to it included. This is the only time that the path is used.
+    pub fn open(path: &Path) -> std::io::Result<Self> {
+        let directory = Dir::open_ambient_dir(path, cap_std::ambient_authority())?;
+        Ok(Self { directory, shown: path.display().to_string() })
+    }
+
+    /// Returns the names of the regular files in the directory, sorted.
+    pub fn files(&self) -> std::io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in self.directory.entries()? {
+            let entry = entry?;
+            if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string()) {
+                names.push(name);
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Reads a file whole, at most `bytes_max`, and hashes it. Takes as long as the disk does: call it off the serving threads.
+    pub(crate) fn read(&self, command: &Command, bytes_max: u64) -> Result<Artifact, ArtifactError> {
+        let (file, length) = self.open_regular(command)?;
+        if length > bytes_max {
+            return Err(too_large(command, length, bytes_max));
+        }
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.take(bytes_max.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(|source| self.unreadable(command, source))?;
+        // The size was checked when the file was opened; it may have grown since.
+        if bytes.len() as u64 > bytes_max {
+            return Err(too_large(command, bytes.len() as u64, bytes_max));
+        }
+        if bytes.is_empty() {
+            return Err(ArtifactError::Empty { command: command.clone() });
+        }
+        Ok(Artifact { digest: Digest::of(&bytes), format: Format::of(&bytes), bytes })
+    }
+
+    /// Reads a file as [`PluginDirectory::read`] does and refuses it if it has another digest.
+    pub(crate) fn read_verified(
+        &self,
+        command: &Command,
+        expected: Digest,
+        bytes_max: u64,
+    ) -> Result<Artifact, ArtifactError> {
+        let artifact = self.read(command, bytes_max)?;
+        if artifact.digest != expected {
+            return Err(ArtifactError::WrongDigest { command: command.clone(), found: artifact.digest, expected });
+        }
+        Ok(artifact)
+    }
+
+    fn open_regular(&self, command: &Command) -> Result<(cap_std::fs::File, u64), ArtifactError> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(O_NONBLOCK);
+        let file = self.directory.open_with(command.as_str(), &options).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => ArtifactError::Missing { command: command.clone(), directory: self.shown.clone() },
+            // cap-std's answer to a link that leads out of the directory.
+            ErrorKind::PermissionDenied if self.is_link(command) => {
+                ArtifactError::Outside { command: command.clone(), directory: self.shown.clone() }
+            }
+            _ => self.unreadable(command, source),
+        })?;
+        let metadata = file.metadata().map_err(|source| self.unreadable(command, source))?;
+        let what = if metadata.is_dir() {
+            "a directory"
+        } else if metadata.is_file() {
+            let length = metadata.len();
+            return Ok((file, length));
+        } else {
+            "a device, a socket or a fifo"
+        };
+        Err(ArtifactError::NotRegular { command: command.clone(), what })
+    }
+
+    fn is_link(&self, command: &Command) -> bool {
+        self.directory.symlink_metadata(command.as_str()).is_ok_and(|metadata| metadata.is_symlink())
+    }
+
+    fn unreadable(&self, command: &Command, source: std::io::Error) -> ArtifactError {
+        ArtifactError::Unreadable { command: command.clone(), directory: self.shown.clone(), source }
+    }
+}
+
+fn too_large(command: &Command, found: u64, limit: u64) -> ArtifactError {
+    ArtifactError::TooLarge { command: command.clone(), found, limit }
+}
+
+impl Format {
+    fn of(bytes: &[u8]) -> Self {
+        // WebAssembly's preamble: the magic number, a version, and a layer that tells modules (0) from components (1).
+        match bytes {
+            [0, b'a', b's', b'm', _, _, 1, 0, ..] => Format::Component,
+            [0, b'a', b's', b'm', _, _, 0, 0, ..] => Format::CoreModule,
+            [0x7f, b'E', b'L', b'F', ..] => Format::Elf,
+            [b'#', b'!', ..] => Format::Script,
+            _ => Format::Unknown,
+        }
+    }
+}
+
+impl Artifact {
+    /// Returns the machine that an ELF file is for, if it is not this one, as a refusal.
+    pub(crate) fn foreign_machine(&self) -> Option<String> {
+        const MACHINE_OFFSET: usize = 18;
+        let machine = u16::from_le_bytes(self.bytes.get(MACHINE_OFFSET..MACHINE_OFFSET + 2)?.try_into().ok()?);
+        let name = |machine| match machine {
+            3 => "x86 (32 bit)".to_owned(),
+            40 => "ARM (32 bit)".to_owned(),
+            62 => "x86-64".to_owned(),
+            183 => "AArch64".to_owned(),
+            243 => "RISC-V".to_owned(),
+            other => format!("machine number {other}"),
+        };
+        let own = if cfg!(target_arch = "x86_64") {
+            62
+        } else if cfg!(target_arch = "aarch64") {
+            183
+        } else {
+            return None;
+        };
+        (machine != own).then(|| {
+            format!(
+                "the file is a Linux binary for {}, and this machine is {}; build the plugin for this machine, or as a \
+                 component, which runs on any",
+                name(machine),
+                name(own)
+            )
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: u64 = 1 << 20;
+
+    fn directory() -> (tempfile::TempDir, PluginDirectory) {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let directory = PluginDirectory::open(temporary.path()).expect("the directory opens");
+        (temporary, directory)
+    }
+
+    #[track_caller]
+    fn refused(directory: &PluginDirectory, command: &str, because: &str) {
+        let command: Command = command.parse().expect("the command is well formed");
+        let error = directory.read(&command, LIMIT).err().expect("the file should be refused").to_string();
+        assert!(error.contains(because), "{error:?} does not say {because:?}");
+    }
+
+    #[test]
+    fn only_regular_files_inside_the_directory_are_read() {
+        let (temporary, directory) = directory();
+        let outside = tempfile::NamedTempFile::new().expect("a file elsewhere");
+        std::fs::write(outside.path(), b"\0asm").expect("it can be written");
+        let path = |name: &str| temporary.path().join(name);
+        std::fs::create_dir(path("directory")).unwrap();
+        std::fs::write(path("empty"), b"").unwrap();
+        std::fs::write(path("large"), vec![0; LIMIT as usize + 1]).unwrap();
+        std::os::unix::fs::symlink(outside.path(), path("link-out")).unwrap();
+        std::os::unix::fs::symlink("../elsewhere", path("link-up")).unwrap();
+        let fifo = std::process::Command::new("mkfifo").arg(path("fifo")).status().unwrap();
+        assert!(fifo.success());
+
+        refused(&directory, "missing", "there is no file \"missing\"");
+        refused(&directory, "directory", "is a directory");
+        refused(&directory, "fifo", "a device, a socket or a fifo");
+        refused(&directory, "empty", "is empty");
+        refused(&directory, "large", "a plugin may have 1048576");
+        refused(&directory, "link-out", "leads out of the plugin directory");
+        refused(&directory, "link-up", "leads out of the plugin directory");
+    }
+
+    #[test]
+    fn a_digest_that_differs_is_named_beside_the_expected_one() {
+        let (temporary, directory) = directory();
+        std::fs::write(temporary.path().join("a"), b"one").unwrap();
+        let expected = Digest::of(b"two");
+        let error = directory.read_verified(&"a".parse().unwrap(), expected, LIMIT).err().unwrap().to_string();
+        assert!(error.contains(&Digest::of(b"one").to_string()) && error.contains(&expected.to_string()), "{error}");
+    }
+
+    #[test]
+    fn formats_are_told_by_the_first_bytes() {
+        assert_eq!(Format::of(b"\0asm\x0d\0\x01\0"), Format::Component);
+        assert_eq!(Format::of(b"\0asm\x01\0\0\0"), Format::CoreModule);
+        assert_eq!(Format::of(b"\x7fELF"), Format::Elf);
+        assert_eq!(Format::of(b"#!/bin/sh"), Format::Script);
+        assert_eq!(Format::of(b"\0as"), Format::Unknown);
+    }
+}

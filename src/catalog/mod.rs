@@ -1,0 +1,103 @@
+//! WHAT MAY RUN: the records of registered plugins, and which of them a mount gets.
+//!
+//! The catalog starts nothing, opens no file and knows no engine. A change is one transaction in storage first and in memory
+//! after it.
+
+mod record;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
+
+pub(crate) use record::PluginRecord;
+pub use record::{InstancePolicy, RuntimeKind};
+
+/// Where the records lie: `core/catalog/<kind>/<name>@<version>`, the version empty for the unversioned plugin. A name cannot
+/// hold an `@`.
+const RECORDS: &str = "core/catalog/";
+
+/// Kind, name and version: what identifies a plugin.
+type Key = (PluginKind, PluginName, Option<PluginVersion>);
+
+/// The registered plugins.
+pub(crate) struct Catalog {
+    storage: Arc<dyn Storage>,
+    records: RwLock<BTreeMap<Key, Arc<PluginRecord>>>,
+}
+
+impl Catalog {
+    /// Reads the catalog. A record that is damaged is left out and logged: its mounts are disabled, the others go on.
+    pub(crate) async fn load(storage: Arc<dyn Storage>) -> Result<Self, StorageError> {
+        let mut records = BTreeMap::new();
+        for (key, record) in load_records::<PluginRecord>(&*storage, RECORDS).await? {
+            match record {
+                Ok(record) => {
+                    records.insert(key_of(&record), Arc::new(record));
+                }
+                Err(error) => tracing::error!(key, %error, "a catalog entry cannot be read; register the plugin again"),
+            }
+        }
+        Ok(Self { storage, records: RwLock::new(records) })
+    }
+
+    /// Stores a record in place of the one with the same kind, name and version.
+    pub(crate) async fn put(&self, record: PluginRecord) -> Result<(), StorageError> {
+        let batch = store_record(Batch::default(), &storage_key(&key_of(&record)), &record)?;
+        self.storage.commit(batch).await?;
+        let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
+        records.insert(key_of(&record), Arc::new(record));
+        Ok(())
+    }
+
+    /// Removes a record. Nothing happens if there is none.
+    pub(crate) async fn remove(
+        &self,
+        kind: PluginKind,
+        name: &PluginName,
+        version: Option<&PluginVersion>,
+    ) -> Result<(), StorageError> {
+        let key = (kind, name.clone(), version.cloned());
+        self.storage.commit(Batch::default().delete(storage_key(&key))).await?;
+        self.records.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        Ok(())
+    }
+
+    /// Returns the record with exactly this version.
+    pub(crate) fn get(
+        &self,
+        kind: PluginKind,
+        name: &PluginName,
+        version: Option<&PluginVersion>,
+    ) -> Option<Arc<PluginRecord>> {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        records.get(&(kind, name.clone(), version.cloned())).cloned()
+    }
+
+    /// Returns the record that a mount gets which asks for no version: the unversioned one, else the newest.
+    pub(crate) fn select(&self, kind: PluginKind, name: &PluginName) -> Option<Arc<PluginRecord>> {
+        if let Some(unversioned) = self.get(kind, name, None) {
+            return Some(unversioned);
+        }
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        let of_name = records.range((kind, name.clone(), None)..);
+        let of_name = of_name.take_while(|((other_kind, other_name, _), _)| *other_kind == kind && other_name == name);
+        of_name.last().map(|(_, record)| Arc::clone(record))
+    }
+
+    /// Returns all records, sorted by kind, name and version.
+    pub(crate) fn all(&self) -> Vec<Arc<PluginRecord>> {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        records.values().cloned().collect()
+    }
+}
+
+fn key_of(record: &PluginRecord) -> Key {
+    (record.kind, record.name.clone(), record.version.clone())
+}
+
+fn storage_key((kind, name, version): &Key) -> String {
+    let version = version.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("{RECORDS}{kind}/{name}@{version}")
+}

@@ -1,0 +1,123 @@
+//! The `cofferdam` program: Vault's commands over Vault's HTTP API. The only module that prints.
+//!
+//! A command is a struct of what was typed; its `run` makes [`client::Call`]s, and prints what they answer. Each ends with an
+//! [`Exit`], or early with [`Ended`].
+
+mod arguments;
+mod argv;
+mod client;
+mod console;
+mod data;
+mod duration;
+mod environment;
+mod logical;
+mod output;
+mod plugin;
+mod secrets;
+mod server;
+mod status;
+mod table;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::error::ErrorKind;
+use clap::{CommandFactory as _, Parser as _};
+
+use arguments::{Arguments, ClientCommand, Command};
+use client::Client;
+use console::{Console, Ended, Exit};
+pub use environment::Environment;
+use output::{Format, View};
+
+/// Runs the command that these arguments name, the program's own name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let mut console = Console::default();
+    let exit = match parse(arguments).and_then(|arguments| dispatch(arguments, environment, &mut console)) {
+        Ok(exit) => exit,
+        Err(Ended::Answered(text)) => {
+            console.line(text);
+            Exit::Success
+        }
+        Err(Ended::Failed(exit, message)) => {
+            console.note(message);
+            exit
+        }
+    };
+    ExitCode::from(console.finish(exit) as u8)
+}
+
+/// What a command works with.
+struct Session<'a> {
+    client: Client,
+    console: &'a mut Console,
+    view: View,
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, Ended> {
+    let arguments: Vec<String> = arguments
+        .into_iter()
+        .map(OsString::into_string)
+        .collect::<Result<_, _>>()
+        .map_err(|argument| Ended::local(format!("argument {} is not UTF-8", argument.display())))?;
+    if let [_, flag] = arguments.as_slice()
+        && matches!(flag.as_str(), "-v" | "-version" | "--version")
+    {
+        return Err(Ended::Answered(version()));
+    }
+    let arguments = argv::normalise(&Arguments::command(), arguments);
+    Arguments::try_parse_from(arguments).map_err(|error| {
+        let text = error.render().to_string().trim_end().to_owned();
+        match error.kind() {
+            ErrorKind::DisplayHelp => Ended::Answered(text),
+            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::MissingSubcommand
+            | ErrorKind::InvalidSubcommand => Ended::Failed(Exit::NoCommand, text),
+            _ => Ended::local(text),
+        }
+    })
+}
+
+fn dispatch(arguments: Arguments, environment: &Environment, console: &mut Console) -> Result<Exit, Ended> {
+    let Arguments { connection, output, command } = arguments;
+    // Commands that talk to no server come first: they need no client, and no setting of one can fail them.
+    let command = match command {
+        Command::Version => {
+            console.line(version());
+            return Ok(Exit::Success);
+        }
+        Command::Server(arguments) => return server::run(arguments, environment, console),
+        Command::Client(command) => command,
+    };
+    let format = output.format.or_else(|| environment.format.clone());
+    let format = format.as_deref().unwrap_or("table").parse::<Format>()?;
+    let is_status = matches!(command, ClientCommand::Status(_));
+    let client = Client::new(&connection, environment)
+        .map_err(|ended| if is_status { ended.with_exit(Exit::Local) } else { ended })?;
+    let session = &mut Session { client, console, view: View { format, field: output.field } };
+    match command {
+        ClientCommand::Read(command) => command.run(session),
+        ClientCommand::Write(command) => command.run(session, logical::Writing::Whole),
+        ClientCommand::Patch(command) => command.run(session, logical::Writing::Merge),
+        ClientCommand::List(command) => command.run(session),
+        ClientCommand::Delete(command) => command.run(session),
+        ClientCommand::PathHelp(command) => command.run(session),
+        ClientCommand::Plugin(command) => command.run(session),
+        ClientCommand::Secrets(command) => command.run(session),
+        ClientCommand::Status(arguments) => status::run(arguments, session),
+    }
+}
+
+fn version() -> String {
+    format!("Cofferdam v{}", env!("CARGO_PKG_VERSION"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

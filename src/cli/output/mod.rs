@@ -1,0 +1,156 @@
+//! Answers as Vault prints them: as a table, JSON or YAML, or one field of them.
+
+mod go;
+mod secret;
+
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+pub(super) use go::go_text;
+pub(super) use secret::Secret;
+
+use super::console::{Console, Ended};
+use super::table::Table;
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+impl FromStr for Format {
+    type Err = Ended;
+
+    fn from_str(typed: &str) -> Result<Self, Ended> {
+        match typed.to_ascii_lowercase().as_str() {
+            "table" => Ok(Self::Table),
+            "json" => Ok(Self::Json),
+            "yaml" | "yml" => Ok(Self::Yaml),
+            other => Err(Ended::local(format!("Invalid output format: {other}"))),
+        }
+    }
+}
+
+/// What the person asked to see of an answer.
+pub(super) struct View {
+    /// How to print it.
+    pub(super) format: Format,
+    /// The one field to print, if only one.
+    pub(super) field: Option<String>,
+}
+
+impl View {
+    /// Prints an answer.
+    pub(super) fn secret(&self, console: &mut Console, secret: &Secret) -> Result<(), Ended> {
+        self.warnings(console, secret);
+        if let Some(field) = &self.field {
+            return self.one_field(console, field, secret.field(field), "secret");
+        }
+        match self.format {
+            Format::Table => print_rows(console, secret.rows()),
+            format => print_structured(console, format, secret)?,
+        }
+        Ok(())
+    }
+
+    /// Prints an answer's keys.
+    pub(super) fn keys(&self, console: &mut Console, secret: &Secret, keys: &[Value]) -> Result<(), Ended> {
+        self.warnings(console, secret);
+        if self.format != Format::Table {
+            return print_structured(console, self.format, keys);
+        }
+        let mut names: Vec<String> = keys.iter().map(go_text).collect();
+        names.sort();
+        let mut table = Table::new(&["Keys"]);
+        names.into_iter().for_each(|name| table.row([name]));
+        if !table.is_empty() {
+            console.line(table);
+        }
+        Ok(())
+    }
+
+    /// Prints a map as rows of key and value.
+    pub(super) fn map(&self, console: &mut Console, map: &Map<String, Value>) -> Result<(), Ended> {
+        match (&self.field, self.format) {
+            (Some(field), _) => self.one_field(console, field, map.get(field).cloned(), "map"),
+            (None, Format::Table) => {
+                print_rows(console, go::rows(map));
+                Ok(())
+            }
+            (None, format) => print_structured(console, format, map),
+        }
+    }
+
+    /// Prints a table to people, and to programs what it was made from.
+    pub(super) fn table(&self, console: &mut Console, table: Table, source: &impl Serialize) -> Result<(), Ended> {
+        match self.format {
+            Format::Table => {
+                console.line(table);
+                Ok(())
+            }
+            format => print_structured(console, format, source),
+        }
+    }
+
+    /// Prints an answer's warnings to standard error. Programs find them inside the answer.
+    pub(super) fn warnings(&self, console: &mut Console, secret: &Secret) {
+        let warnings = secret.warnings.as_deref().unwrap_or_default();
+        if self.format != Format::Table || warnings.is_empty() {
+            return;
+        }
+        console.note("WARNING! The following warnings were returned from Vault:\n");
+        for warning in warnings {
+            console.note(format!("  * {warning}\n"));
+        }
+    }
+
+    /// Prints one field, or says in what it is missing.
+    pub(super) fn one_field(
+        &self,
+        console: &mut Console,
+        field: &str,
+        value: Option<Value>,
+        thing: &str,
+    ) -> Result<(), Ended> {
+        let value = value
+            .filter(|value| !value.is_null())
+            .ok_or_else(|| Ended::local(format!("Field {field:?} not present in {thing}")))?;
+        console.value(&match self.format {
+            Format::Table => go_text(&value),
+            format => structured(format, &value)?,
+        });
+        Ok(())
+    }
+}
+
+fn print_rows(console: &mut Console, rows: Vec<(String, String)>) {
+    let mut table = Table::new(&["Key", "Value"]);
+    rows.into_iter().for_each(|(key, value)| table.row([key, value]));
+    if !table.is_empty() {
+        console.line(table);
+    }
+}
+
+fn print_structured(console: &mut Console, format: Format, value: &(impl Serialize + ?Sized)) -> Result<(), Ended> {
+    console.line(structured(format, value)?);
+    Ok(())
+}
+
+fn structured(format: Format, value: &(impl Serialize + ?Sized)) -> Result<String, Ended> {
+    let text = match format {
+        // Vault's YAML has its keys sorted, which a value's are.
+        Format::Yaml => serde_json::to_value(value)
+            .map_err(|reason| reason.to_string())
+            .and_then(|value| serde_norway::to_string(&value).map_err(|reason| reason.to_string())),
+        Format::Json | Format::Table => serde_json::to_string_pretty(value).map_err(|reason| reason.to_string()),
+    };
+    text.map(|text| text.trim_end().to_owned())
+        .map_err(|reason| Ended::local(format!("Could not parse output: {reason}")))
+}

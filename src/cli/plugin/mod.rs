@@ -1,0 +1,257 @@
+//! `plugin register`, `deregister`, `list`, `info` and `reload`.
+
+mod list;
+
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use ureq::http::Method;
+
+use super::Session;
+use super::arguments::Positionals;
+use super::client::{Call, during};
+use super::console::{Ended, Exit};
+use super::output::{Secret, go_text};
+use crate::ident::{PluginKind, PluginVersion};
+use list::ListCommand;
+
+/// The commands about plugins.
+#[derive(Subcommand)]
+pub(super) enum PluginCommand {
+    /// Register a new plugin in the catalog
+    Register(RegisterCommand),
+    /// Deregister an existing plugin in the catalog
+    Deregister(DeregisterCommand),
+    /// List the catalog's plugins
+    List(ListCommand),
+    /// Read information about a plugin in the catalog
+    Info(InfoCommand),
+    /// Reload mounted plugins
+    Reload(ReloadCommand),
+}
+
+impl PluginCommand {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        match self {
+            Self::Register(command) => command.run(session),
+            Self::Deregister(command) => command.run(session),
+            Self::List(command) => command.run(session),
+            Self::Info(command) => command.run(session),
+            Self::Reload(command) => command.run(session),
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------------ register
+
+/// `plugin register [TYPE] NAME`. It is also the request's body.
+#[derive(Args, Serialize)]
+#[command(override_usage = "cofferdam plugin register [options] [TYPE] NAME")]
+pub(super) struct RegisterCommand {
+    #[arg(skip)]
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    kind: Option<PluginKind>,
+    /// Argument to start the plugin with; may be repeated
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    args: Vec<String>,
+    /// Name of the plugin's file in the plugin directory [default: the plugin's name]
+    #[arg(long)]
+    command: Option<String>,
+    /// SHA-256 of the plugin's file, in hexadecimal; required
+    #[arg(long)]
+    sha256: Option<String>,
+    /// Semantic version of the plugin
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<String>,
+    /// Environment variable of the plugin, as NAME=value; may be repeated
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env: Vec<String>,
+    /// How instances are shared: per-request, per-mount or pooled
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<String>,
+    #[command(flatten)]
+    #[serde(skip)]
+    arguments: Positionals,
+}
+
+impl RegisterCommand {
+    fn run(mut self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        let (kind, name) = std::mem::take(&mut self.arguments).type_and_name()?;
+        if self.sha256.as_deref().unwrap_or_default().is_empty() {
+            return Err(Ended::local("SHA256 is required for all plugins, please provide -sha256"));
+        }
+        self.kind = kind.as_deref().map(parse_kind).transpose()?;
+        self.command.get_or_insert_with(|| name.clone());
+        let call = Call::new(Method::PUT, catalog_path(self.kind, &name)).with_body(&self);
+        let answer = session.client.send(&call).and_then(|answer| answer.secret());
+        let answer = answer.map_err(during(format!("registering plugin {name}")))?;
+        session.console.line(format!("Success! Registered plugin: {name}"));
+        if let Some(secret) = answer {
+            session.view.warnings(session.console, &secret);
+            show_demands(session, &secret);
+        }
+        Ok(Exit::Success)
+    }
+}
+
+/// Tells what a plugin could use, before anybody mounts it. On standard error, since Vault's output has no such lines.
+fn show_demands(session: &mut Session<'_>, registered: &Secret) {
+    for (title, member) in [("Runtime", "runtime"), ("Asks for", "capabilities"), ("Imports", "imports")] {
+        match registered.datum(member) {
+            Some(Value::Array(items)) if items.is_empty() => session.console.note(format!("{title}: nothing")),
+            Some(Value::Array(items)) => {
+                let items: Vec<String> = items.iter().map(go_text).collect();
+                session.console.note(format!("{title}: {}", items.join(", ")));
+            }
+            Some(Value::String(text)) if !text.is_empty() => session.console.note(format!("{title}: {text}")),
+            _ => {}
+        }
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------- deregister and info
+
+/// `plugin deregister [TYPE] NAME`
+#[derive(Args)]
+#[command(override_usage = "cofferdam plugin deregister [options] [TYPE] NAME")]
+pub(super) struct DeregisterCommand {
+    /// Semantic version of the plugin
+    #[arg(long)]
+    version: Option<String>,
+    #[command(flatten)]
+    arguments: Positionals,
+}
+
+impl DeregisterCommand {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        let (kind, name) = self.arguments.type_and_name()?;
+        let kind = kind.as_deref().map(parse_kind).transpose()?;
+        let version = self.version.unwrap_or_default();
+        if !version.is_empty() {
+            version.parse::<PluginVersion>().map_err(|reason| Ended::remote(reason.to_string()))?;
+        }
+        let call = Call::new(Method::DELETE, catalog_path(kind, &name)).with_query("version", version);
+        let answer = session.client.send(&call).and_then(|answer| answer.secret());
+        let answer = answer.map_err(during(format!("deregistering plugin named {name}")))?;
+        answer.iter().for_each(|secret| session.view.warnings(session.console, secret));
+        session.console.line(format!("Success! Deregistered plugin (if it was registered): {name}"));
+        Ok(Exit::Success)
+    }
+}
+
+/// `plugin info [TYPE] NAME`
+#[derive(Args)]
+#[command(override_usage = "cofferdam plugin info [options] [TYPE] NAME")]
+pub(super) struct InfoCommand {
+    /// Semantic version of the plugin
+    #[arg(long)]
+    version: Option<String>,
+    #[command(flatten)]
+    arguments: Positionals,
+}
+
+impl InfoCommand {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        let (kind, name) = self.arguments.type_and_name()?;
+        let kind = kind.as_deref().map(parse_kind).transpose()?;
+        let mut call = Call::get(catalog_path(kind, &name));
+        if let Some(version) = self.version.filter(|version| !version.is_empty()) {
+            call = call.with_query("version", version);
+        }
+        let answer = session.client.send(&call).and_then(|answer| answer.secret());
+        let secret = answer.map_err(during(format!("reading plugin named {name}")))?.unwrap_or_default();
+        session.view.warnings(session.console, &secret);
+        let data = secret.data.ok_or_else(|| Ended::remote(format!("No value found for plugin {name:?}")))?;
+        session.view.map(session.console, &with_every_row(data))?;
+        Ok(Exit::Success)
+    }
+}
+
+/// Returns a record with the members that Vault always shows, whether the server sent them or not.
+fn with_every_row(mut record: Map<String, Value>) -> Map<String, Value> {
+    if record.get("args").is_none_or(Value::is_null) {
+        record.insert("args".to_owned(), json!([]));
+    }
+    record.entry("builtin").or_insert(Value::Bool(false));
+    for member in ["command", "deprecation_status", "name", "sha256", "version"] {
+        record.entry(member).or_insert_with(|| Value::String(String::new()));
+    }
+    record
+}
+
+// -------------------------------------------------------------------------------------------------------------------- reload
+
+/// `plugin reload`
+#[derive(Args, Serialize)]
+#[command(override_usage = "cofferdam plugin reload [options]")]
+pub(super) struct ReloadCommand {
+    /// Name of the plugin to reload
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plugin: Option<String>,
+    /// Paths of the mounts to reload; may be repeated
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<String>,
+    /// `global` to reload on every node
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<String>,
+    /// Type of the plugin to reload
+    #[arg(long = "type")]
+    #[serde(skip)]
+    kind: Option<String>,
+    #[command(flatten)]
+    #[serde(skip)]
+    arguments: Positionals,
+}
+
+impl ReloadCommand {
+    fn run(mut self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        let [] = std::mem::take(&mut self.arguments).exactly()?;
+        self.plugin = self.plugin.take().filter(|plugin| !plugin.is_empty());
+        let subject = match (&self.plugin, self.mounts.as_slice()) {
+            (None, []) => return Err(Ended::local("Not enough arguments (expected 1, got 0)")),
+            (Some(_), [_, ..]) => return Err(Ended::local("Too many arguments (expected 1, got 2)")),
+            (Some(plugin), []) => format!("plugin: {plugin}"),
+            (None, mounts) => format!("mounts: [{}]", mounts.join(" ")),
+        };
+        let is_global = match self.scope.as_deref() {
+            None | Some("") => false,
+            Some("global") => true,
+            Some(scope) => return Err(Ended::local(format!("Invalid reload scope: {scope}"))),
+        };
+        let call = match (&self.kind, &self.plugin) {
+            (Some(kind), Some(plugin)) => {
+                let path = format!("sys/plugins/reload/{}/{plugin}", parse_kind(kind)?);
+                Call::new(Method::PUT, path).with_body(json!({ "scope": self.scope.as_deref().unwrap_or_default() }))
+            }
+            _ => Call::new(Method::PUT, "sys/plugins/reload/backend").with_body(&self),
+        };
+        let answer = session.client.send(&call).and_then(|answer| answer.secret());
+        let secret = answer.map_err(during("reloading plugin/mounts"))?.unwrap_or_default();
+        session.view.warnings(session.console, &secret);
+        match secret.datum("reload_id").filter(|_| is_global) {
+            Some(id) => session.console.line(format!("Success! Reloading {subject}, reload_id: {}", go_text(id))),
+            None => session.console.line(format!("Success! Reloaded {subject}")),
+        }
+        Ok(Exit::Success)
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------------------- helpers
+
+fn parse_kind(typed: &str) -> Result<PluginKind, Ended> {
+    typed.parse().map_err(|reason| Ended::remote(format!("{reason}")))
+}
+
+fn catalog_path(kind: Option<PluginKind>, name: &str) -> String {
+    match kind {
+        Some(kind) => format!("sys/plugins/catalog/{kind}/{name}"),
+        None => format!("sys/plugins/catalog/{name}"),
+    }
+}

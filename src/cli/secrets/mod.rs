@@ -1,0 +1,116 @@
+//! `secrets enable`, `list`, `tune`, `move` and `disable`.
+
+mod configure;
+mod list;
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use ureq::http::Method;
+
+use super::Session;
+use super::arguments::{Positionals, bare_path, mount_path};
+use super::client::{Call, during};
+use super::console::{Ended, Exit};
+use configure::{EnableCommand, TuneCommand};
+use list::ListCommand;
+
+/// The commands about secrets engines.
+#[derive(Subcommand)]
+pub(super) enum SecretsCommand {
+    /// Enable a secrets engine
+    Enable(Box<EnableCommand>),
+    /// List enabled secrets engines
+    List(ListCommand),
+    /// Tune a secrets engine configuration
+    Tune(Box<TuneCommand>),
+    /// Move a secrets engine to a new path
+    Move(MoveCommand),
+    /// Disable a secrets engine
+    Disable(DisableCommand),
+}
+
+impl SecretsCommand {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        match self {
+            Self::Enable(command) => command.run(session),
+            Self::List(command) => command.run(session),
+            Self::Tune(command) => command.run(session),
+            Self::Move(command) => command.run(session),
+            Self::Disable(command) => command.run(session),
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------- move and disable
+
+/// `secrets move SOURCE DESTINATION`
+#[derive(Args)]
+#[command(override_usage = "cofferdam secrets move [options] SOURCE DESTINATION")]
+pub(super) struct MoveCommand {
+    #[command(flatten)]
+    arguments: Positionals,
+}
+
+/// Between two looks at a move that is not over. A move takes no time of its own; it waits for the requests in flight.
+const MOVE_POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+impl MoveCommand {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        let [source, destination] = self.arguments.exactly()?;
+        let (source, destination) = (mount_path(&source), mount_path(&destination));
+        let move_call = Call::new(Method::POST, "sys/remount").with_body(json!({"from": source, "to": destination}));
+        let answer = session.client.send(&move_call).and_then(|answer| answer.secret());
+        let failed = format!("moving secrets engine {source} to {destination}");
+        let secret = answer.map_err(during(&failed))?.unwrap_or_default();
+        let Some(id) = secret.datum("migration_id").and_then(Value::as_str) else {
+            return Err(Ended::remote(format!("Error {failed}: the answer holds no migration ID")));
+        };
+        let subject = format!("secrets engine {source} to {destination}, with migration ID {id}");
+        session.console.line(format!("Started moving {subject}"));
+        let status_call = Call::get(format!("sys/remount/status/{id}"));
+        loop {
+            let what = format!("checking migration status of secrets engine {source} to {destination}");
+            let answer = session.client.send(&status_call).and_then(|answer| answer.secret());
+            let secret = answer.map_err(during(what))?.unwrap_or_default();
+            match secret.datum("migration_info").and_then(|info| info.get("status")).and_then(Value::as_str) {
+                Some("success") => {
+                    session.console.line(format!("Success! Finished moving {subject}"));
+                    return Ok(Exit::Success);
+                }
+                Some("failure") => {
+                    return Err(Ended::remote(format!("Failure! Error encountered moving {subject}")));
+                }
+                _ => session.console.line(format!("Waiting for terminal status in migration of {subject}")),
+            }
+            std::thread::sleep(MOVE_POLL_INTERVAL);
+        }
+    }
+}
+
+/// `secrets disable PATH`
+#[derive(Args)]
+#[command(override_usage = "cofferdam secrets disable [options] PATH")]
+pub(super) struct DisableCommand {
+    #[command(flatten)]
+    arguments: Positionals,
+}
+
+impl DisableCommand {
+    fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        let [typed] = self.arguments.exactly()?;
+        let path = mount_path(&bare_path(&typed));
+        let call = Call::new(Method::DELETE, format!("sys/mounts/{path}"));
+        send_change(session, &call, format!("disabling secrets engine at {path}"))?;
+        session.console.line(format!("Success! Disabled the secrets engine (if it existed) at: {path}"));
+        Ok(Exit::Success)
+    }
+}
+
+/// Sends a call whose answer holds warnings at most.
+fn send_change(session: &mut Session<'_>, call: &Call, what: String) -> Result<(), Ended> {
+    let answer = session.client.send(call).and_then(|answer| answer.secret()).map_err(during(what))?;
+    answer.iter().for_each(|secret| session.view.warnings(session.console, secret));
+    Ok(())
+}

@@ -1,0 +1,74 @@
+//! The stanza `limits`, and the two TTLs that Vault keeps outside it.
+
+use super::problem::Findings;
+use super::stanza::Stanza;
+use super::value::{count, duration, size};
+use crate::duration::format_go_duration;
+use crate::limits::Limits;
+
+/// Reads the limits of the host. Names are the fields' without their unit and `max`.
+pub(super) fn read(root: &mut Stanza<'_>, findings: &mut Findings) -> Limits {
+    let mut limits = Limits::default();
+    if let Some(stanza) = root.stanza("limits", findings) {
+        read_stanza(stanza, &mut limits, findings);
+    }
+    root.set("default_lease_ttl", duration, &mut limits.default_lease_ttl, findings);
+    root.set("max_lease_ttl", duration, &mut limits.max_lease_ttl, findings);
+    if limits.default_lease_ttl > limits.max_lease_ttl {
+        let message = format!(
+            "\"max_lease_ttl\" is {}, shorter than \"default_lease_ttl\", which is {}",
+            format_go_duration(limits.max_lease_ttl),
+            format_go_duration(limits.default_lease_ttl),
+        );
+        let blamed = if root.has("max_lease_ttl") { "max_lease_ttl" } else { "default_lease_ttl" };
+        findings.problem(root.place_of(blamed), message);
+    }
+    limits
+}
+
+fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findings) {
+    // Every field by name: a limit that is added must be decided on here.
+    let Limits {
+        artifact_bytes_max,
+        request_body_bytes_max,
+        request_deadline,
+        lifecycle_deadline,
+        load_deadline,
+        drain_deadline,
+        instance_memory_bytes_max,
+        instance_table_elements_max,
+        hostcall_bytes_max,
+        instance_handles_max,
+        random_bytes_max,
+        instances_max,
+        mount_queue_max,
+        storage_value_bytes_max,
+        storage_key_bytes_max,
+        storage_list_max,
+        transaction_keys_max,
+        log_bytes_per_second_max,
+        log_line_bytes_max,
+        default_lease_ttl: _,
+        max_lease_ttl: _,
+    } = limits;
+    stanza.set("artifact", size, artifact_bytes_max, findings);
+    stanza.set("request_body", size, request_body_bytes_max, findings);
+    stanza.set("request_deadline", duration, request_deadline, findings);
+    stanza.set("lifecycle_deadline", duration, lifecycle_deadline, findings);
+    stanza.set("load_deadline", duration, load_deadline, findings);
+    stanza.set("drain_deadline", duration, drain_deadline, findings);
+    stanza.set("instance_memory", size, instance_memory_bytes_max, findings);
+    stanza.set("instance_table_elements", count, instance_table_elements_max, findings);
+    stanza.set("hostcall", size, hostcall_bytes_max, findings);
+    stanza.set("instance_handles", count, instance_handles_max, findings);
+    stanza.set("random", size, random_bytes_max, findings);
+    stanza.set("instances", count, instances_max, findings);
+    stanza.set("mount_queue", count, mount_queue_max, findings);
+    stanza.set("storage_value", size, storage_value_bytes_max, findings);
+    stanza.set("storage_key", size, storage_key_bytes_max, findings);
+    stanza.set("storage_list", count, storage_list_max, findings);
+    stanza.set("transaction_keys", count, transaction_keys_max, findings);
+    stanza.set("log_per_second", size, log_bytes_per_second_max, findings);
+    stanza.set("log_line", size, log_line_bytes_max, findings);
+    stanza.finish(&[], findings);
+}

@@ -1,0 +1,135 @@
+//! The stanza `listener "tcp"`: where the server listens, and with which certificate.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::document::Value;
+use super::problem::Findings;
+use super::stanza::Stanza;
+use super::value::{duration, listen_address, path, size, switch, word};
+use super::{tls, vault};
+use crate::duration::format_go_duration;
+use crate::limits::Limits;
+
+/// Where the server listens, and what one connection may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ListenerConfig {
+    /// The address; port 0 lets the system choose.
+    pub(crate) address: SocketAddr,
+    /// The certificate, or `None` for plain HTTP.
+    pub(crate) tls: Option<TlsConfig>,
+    /// Largest request body, in bytes: at most the host's.
+    pub(crate) request_body_bytes_max: usize,
+    /// How long one request may take: at most the host's.
+    pub(crate) request_deadline: Duration,
+    /// How long a client may take to send a request's headers.
+    pub(crate) header_deadline: Duration,
+}
+
+/// A listener's certificate. The files were readable and matched when the configuration was loaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TlsConfig {
+    /// The certificate and its chain, in PEM; an absolute path.
+    pub(crate) cert_file: PathBuf,
+    /// The certificate's private key, in PEM; an absolute path.
+    pub(crate) key_file: PathBuf,
+    /// The oldest version that is on offer.
+    pub(crate) version_min: TlsVersion,
+}
+
+/// A version of TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TlsVersion {
+    /// TLS 1.2, Vault's default minimum.
+    Tls12,
+    /// TLS 1.3.
+    Tls13,
+}
+
+impl ListenerConfig {
+    /// Returns a listener without TLS that grants what the host grants.
+    pub(crate) fn plain(address: SocketAddr, limits: &Limits) -> Self {
+        Self {
+            address,
+            tls: None,
+            request_body_bytes_max: limits.request_body_bytes_max,
+            request_deadline: limits.request_deadline,
+            // Vault's default: slow clients must not hold connections that cost them nothing.
+            header_deadline: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Reads every listener.
+pub(super) fn read(root: &mut Stanza<'_>, limits: &Limits, findings: &mut Findings) -> Vec<ListenerConfig> {
+    let mut listeners: Vec<ListenerConfig> = Vec::new();
+    for (kind, stanza) in root.labelled("listener", findings) {
+        if kind != "tcp" {
+            findings.problem(stanza.place(), format!("listener {kind:?} is not supported: the only type is \"tcp\""));
+            continue;
+        }
+        let listener = read_one(stanza, &listeners, limits, findings);
+        listeners.push(listener);
+    }
+    listeners
+}
+
+fn read_one(
+    mut stanza: Stanza<'_>,
+    before: &[ListenerConfig],
+    limits: &Limits,
+    findings: &mut Findings,
+) -> ListenerConfig {
+    let mut listener = ListenerConfig::plain(SocketAddr::from(([127, 0, 0, 1], 8200)), limits);
+    let free_address = |value: &Value| {
+        let address = listen_address(value)?;
+        let is_taken = address.port() != 0 && before.iter().any(|listener| listener.address == address);
+        if is_taken { Err(format!("is {address}, which another listener has")) } else { Ok(address) }
+    };
+    stanza.set("address", free_address, &mut listener.address, findings);
+    stanza.set("max_request_size", size, &mut listener.request_body_bytes_max, findings);
+    stanza.set("max_request_duration", duration, &mut listener.request_deadline, findings);
+    stanza.set("http_read_header_timeout", duration, &mut listener.header_deadline, findings);
+
+    if listener.request_body_bytes_max > limits.request_body_bytes_max {
+        let message = format!("\"max_request_size\" exceeds limits.request_body: {}", limits.request_body_bytes_max);
+        findings.problem(stanza.place_of("max_request_size"), message);
+    }
+    if listener.request_deadline > limits.request_deadline {
+        let host = format_go_duration(limits.request_deadline);
+        let message = format!("\"max_request_duration\" exceeds limits.request_deadline: {host}");
+        findings.problem(stanza.place_of("max_request_duration"), message);
+    }
+    listener.tls = read_tls(&mut stanza, findings);
+    stanza.finish(vault::LISTENER, findings);
+    listener
+}
+
+fn read_tls(stanza: &mut Stanza<'_>, findings: &mut Findings) -> Option<TlsConfig> {
+    const VERSIONS: &[(&str, TlsVersion)] = &[("tls12", TlsVersion::Tls12), ("tls13", TlsVersion::Tls13)];
+    const FILES: [&str; 2] = ["tls_cert_file", "tls_key_file"];
+
+    let version_min = stanza.get("tls_min_version", word(VERSIONS), findings).unwrap_or(TlsVersion::Tls12);
+    let cert_file = stanza.get("tls_cert_file", path, findings);
+    let key_file = stanza.get("tls_key_file", path, findings);
+    match stanza.get("tls_disable", switch, findings) {
+        Some(true) => {
+            for name in FILES.into_iter().filter(|name| stanza.has(name)) {
+                findings.warning(stanza.place_of(name), format!("{name:?} has no effect: TLS is disabled"));
+            }
+            return None;
+        }
+        // Whether files are needed is open until the switch is mended.
+        None if stanza.has("tls_disable") => return None,
+        Some(false) | None => {}
+    }
+    for name in FILES.into_iter().filter(|name| !stanza.has(name)) {
+        stanza.missing(name, findings);
+    }
+    let (cert_file, key_file) = (cert_file?, key_file?);
+    for (name, fragment) in tls::problems(&cert_file, &key_file) {
+        findings.problem(stanza.place_of(name), format!("{name:?} {fragment}"));
+    }
+    Some(TlsConfig { cert_file, key_file, version_min })
+}

@@ -1,0 +1,222 @@
+//! `cofferdam server`: settings first, then the listeners' sockets, then the host, then requests, until a signal.
+//!
+//! Nothing is opened before every setting has been checked, and nothing answers before everything is open.
+
+mod banner;
+mod config;
+mod dev;
+mod log;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::config::{ListenerConfig, Mode, ServerConfig, StorageConfig, TlsVersion};
+use super::console::{Console, Ended, Exit};
+use super::environment::Environment;
+use crate::artifact::PluginDirectory;
+use crate::host::{Host, HostBuilder};
+use crate::http::{self, Listener, ServerInfo, TlsSettings};
+use crate::storage::{DurableStorage, MemoryStorage};
+
+/// Where the development server listens: Vault's port.
+const DEV_ADDRESS: &str = "127.0.0.1:8200";
+
+/// How long the process waits for threads of its own once everything is closed: a compiler that is still at work cannot be
+/// interrupted, and there is nothing of it to lose.
+const RUNTIME_SHUTDOWN_DEADLINE: Duration = Duration::from_millis(100);
+
+/// What `cofferdam server` takes.
+#[derive(Args)]
+pub(super) struct ServerArgs {
+    /// Configuration file or directory, HCL or JSON; may be repeated
+    #[arg(long)]
+    config: Vec<PathBuf>,
+    /// Log this much: trace, debug, info, warn or error [env: VAULT_LOG_LEVEL]
+    #[arg(long)]
+    log_level: Option<String>,
+    /// Log as standard or json [env: VAULT_LOG_FORMAT]
+    #[arg(long)]
+    log_format: Option<String>,
+    /// Serve for development: in memory, with a known root token. Nothing is kept
+    #[arg(long)]
+    dev: bool,
+    /// Root token of the development server [env: VAULT_DEV_ROOT_TOKEN_ID]
+    #[arg(long)]
+    dev_root_token_id: Option<String>,
+    /// Address of the development server [default: 127.0.0.1:8200] [env: VAULT_DEV_LISTEN_ADDRESS]
+    #[arg(long)]
+    dev_listen_address: Option<String>,
+    /// Plugin directory of the development server; every plugin in it is registered at start
+    #[arg(long)]
+    dev_plugin_dir: Option<PathBuf>,
+    /// Leave the plugins in -dev-plugin-dir unregistered
+    #[arg(long)]
+    dev_no_plugin_init: bool,
+    /// Leave the root token out of ~/.cofferdam-token
+    #[arg(long)]
+    dev_no_store_token: bool,
+}
+
+/// A server whose every part is open.
+struct Opened {
+    host: Host,
+    listeners: Vec<Listener>,
+    info: ServerInfo,
+    config: ServerConfig,
+}
+
+/// Serves until the process is told to stop.
+pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mut Console) -> Result<Exit, Ended> {
+    let dev = dev::Settings::gather(&arguments, environment)?;
+    let mode = if dev.is_some() { Mode::Dev } else { Mode::Production };
+    if dev.is_none() && arguments.config.is_empty() {
+        return Err(Ended::local("Must specify at least one config path using -config, or -dev"));
+    }
+    let (mut config, warnings) =
+        config::load(&arguments.config, mode).map_err(|error| Ended::local(error.to_string()))?;
+    let log = log::Settings::gather(&arguments, environment, &config)?;
+    if let Some(dev) = &dev {
+        dev.apply(&mut config)?;
+    }
+    let runtime = Runtime::new().map_err(|cause| Ended::local(format!("Error starting the server: {cause}")))?;
+    let served = runtime.block_on(async {
+        let opened = open(config, dev.as_ref()).await?;
+        banner::before_start(&opened, &log, console);
+        log::start(&log);
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        serve(opened, dev, environment, console).await
+    });
+    runtime.shutdown_timeout(RUNTIME_SHUTDOWN_DEADLINE);
+    served
+}
+
+/// Opens everything that serving needs: sockets first, so that two servers never fight for one store.
+async fn open(config: ServerConfig, dev: Option<&dev::Settings>) -> Result<Opened, Ended> {
+    let failed = |what: String| Ended::local(format!("Error starting the server: {what}"));
+    let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut builder = Host::builder().limits(config.limits.clone());
+    if let Some(directory) = &config.plugin_directory {
+        let opened = PluginDirectory::open(directory);
+        let opened = opened.map_err(|cause| failed(format!("plugin directory {}: {cause}", directory.display())))?;
+        builder = builder.plugin_directory(opened);
+    }
+    if let Some(dev) = dev {
+        builder = builder.root_token(&dev.root_token);
+    }
+    let (builder, storage_type) = with_storage(builder, &config.storage).map_err(failed)?;
+    let host = builder.build().await.map_err(|error| failed(error.to_string()))?;
+    let info = ServerInfo {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        storage_type: storage_type.to_owned(),
+        cluster_name: String::new(),
+        api_addr: api_addr(&config, &listeners),
+    };
+    Ok(Opened { host, listeners, info, config })
+}
+
+fn with_storage(builder: HostBuilder, storage: &StorageConfig) -> Result<(HostBuilder, &'static str), String> {
+    match storage {
+        StorageConfig::Memory => Ok((builder.storage(MemoryStorage::new()), "inmem")),
+        StorageConfig::File(directory) => {
+            create_private(directory).map_err(|cause| format!("storage path {}: {cause}", directory.display()))?;
+            let file = directory.join(config::DATABASE_FILE);
+            let storage = DurableStorage::open(&file).map_err(|error| error.to_string())?;
+            Ok((builder.storage(storage), "file"))
+        }
+    }
+}
+
+/// Makes a directory that only this user can look into, unless it is there.
+fn create_private(directory: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
+}
+
+fn bind(listener: &ListenerConfig) -> Result<Listener, String> {
+    let tls = match &listener.tls {
+        None => None,
+        Some(tls) => {
+            let min_version = match tls.version_min {
+                TlsVersion::Tls12 => http::TlsVersion::Tls12,
+                TlsVersion::Tls13 => http::TlsVersion::Tls13,
+            };
+            let settings = TlsSettings { cert: tls.cert_file.clone(), key: tls.key_file.clone(), min_version };
+            Some(settings.load().map_err(|error| error.to_string())?)
+        }
+    };
+    let tcp = TcpListener::bind(listener.address)
+        .map_err(|cause| format!("failed to listen on {}: {cause}", listener.address))?;
+    Ok(Listener { tcp, tls })
+}
+
+/// Returns the address that clients are told: the configured one, else the first listener's.
+fn api_addr(config: &ServerConfig, listeners: &[Listener]) -> String {
+    config.api_addr.clone().unwrap_or_else(|| listeners.first().map(banner::url).unwrap_or_default())
+}
+
+async fn serve(
+    opened: Opened,
+    dev: Option<dev::Settings>,
+    environment: &Environment,
+    console: &mut Console,
+) -> Result<Exit, Ended> {
+    let Opened { host, listeners, info, config } = opened;
+    let api_addr = info.api_addr.clone();
+    let first_token = match &dev {
+        Some(_) => None,
+        None => host.create_root_token().await.map_err(|error| Ended::local(error.to_string()))?,
+    };
+    let plugins = match (&dev, &config.plugin_directory) {
+        (Some(dev), Some(directory)) => dev.register_plugins(&host, directory).await,
+        _ => dev::Registered::default(),
+    };
+    let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
+    let serving = http::serve(host.clone(), listeners, info, stop_signal());
+    match &dev {
+        Some(dev) => banner::dev(dev, &api_addr, &plugins, environment, console),
+        None => banner::after_start(first_token.as_deref(), console),
+    }
+    let served = serving.await;
+    tracing::info!("shutting down");
+    host.shutdown().await;
+    served.map_err(|error| Ended::local(error.to_string()))?;
+    Ok(Exit::Success)
+}
+
+/// Returns when the process is told to stop: SIGTERM, or Ctrl-C.
+async fn stop_signal() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        // Without signal handlers the system ends the process itself.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// A file with this process's number, gone when the server is.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn create(path: &Path) -> Result<Self, Ended> {
+        std::fs::write(path, format!("{}\n", std::process::id()))
+            .map_err(|cause| Ended::local(format!("Error storing PID in {}: {cause}", path.display())))?;
+        Ok(Self(path.to_owned()))
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        // A file that is gone already has served its purpose.
+        drop(std::fs::remove_file(&self.0));
+    }
+}

@@ -1,0 +1,93 @@
+//! From what an embedder hands in to a host that serves.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, RwLock};
+
+use tokio::sync::SetOnce;
+
+use super::programs::Programs;
+use super::reservations::Reservations;
+use super::system::{SystemRecord, TokenDigest};
+use super::{Error, ErrorKind, Host, Inner};
+use crate::artifact::PluginDirectory;
+use crate::catalog::Catalog;
+use crate::limits::Limits;
+use crate::mount::{GenerationSettings, MountTable};
+use crate::pool::{InstanceBudget, PoolLimits};
+use crate::router::Router;
+use crate::storage::{MemoryStorage, Storage};
+
+/// Collects what a [`Host`] needs. Without any of it, a host keeps everything in memory and runs no plugin.
+#[derive(Default)]
+pub struct HostBuilder {
+    storage: Option<Arc<dyn Storage>>,
+    plugin_directory: Option<PluginDirectory>,
+    limits: Limits,
+    root_token: Option<TokenDigest>,
+}
+
+impl HostBuilder {
+    /// Keeps everything here. The default is memory, which ends with the host.
+    pub fn storage(mut self, storage: impl Storage) -> Self {
+        self.storage = Some(Arc::new(storage));
+        self
+    }
+
+    /// Takes plugins' files from here, and from nowhere else. Without it no plugin can be registered or started.
+    pub fn plugin_directory(mut self, directory: PluginDirectory) -> Self {
+        self.plugin_directory = Some(directory);
+        self
+    }
+
+    /// Grants this much.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Accepts this token as root, in place of the stored one. For development: whoever embeds a host may decide by other means
+    /// who calls, see [`Caller`](crate::request::Caller).
+    pub fn root_token(mut self, token: &str) -> Self {
+        self.root_token = Some(TokenDigest::of(token));
+        self
+    }
+
+    /// Reads what is stored and begins to serve.
+    ///
+    /// Mounts start in the background, or with their first request; one that cannot start is disabled and says why, and the
+    /// others serve. Storage that a crash left to be wiped is wiped. Needs a tokio runtime with a timer.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Storage`] when the storage cannot be read, [`ErrorKind::Internal`] when the sandbox cannot be set up.
+    pub async fn build(self) -> Result<Host, Error> {
+        let storage = self.storage.unwrap_or_else(|| Arc::new(MemoryStorage::default()));
+        let limits = Arc::new(self.limits);
+        let system = SystemRecord::load_or_create(&*storage).await?;
+        let programs = Programs::new(self.plugin_directory, Arc::clone(&limits))
+            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        let root_token = self.root_token.or(system.root_token);
+        let generations = GenerationSettings {
+            budget: InstanceBudget::new(limits.instances_max),
+            pool: PoolLimits { queue_max: limits.mount_queue_max },
+            lifecycle_deadline: limits.lifecycle_deadline,
+        };
+        let inner = Arc::new(Inner {
+            catalog: Arc::new(Catalog::load(Arc::clone(&storage)).await?),
+            mounts: MountTable::new(Arc::clone(&storage)),
+            storage,
+            programs: Arc::new(programs),
+            generations,
+            router: Router::default(),
+            reservations: Arc::new(Reservations::default()),
+            system,
+            root_token: RwLock::new(root_token),
+            limits,
+            stopping: AtomicBool::new(false),
+            started: SetOnce::new(),
+        });
+        inner.load_mounts().await?;
+        tokio::spawn(Inner::start_mounts(Arc::downgrade(&inner)));
+        Ok(Host { inner })
+    }
+}

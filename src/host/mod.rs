@@ -1,0 +1,157 @@
+//! The façade: all that an embedder sees, and the only place where catalog, mounts, runtimes and routes are brought together.
+//!
+//! A request goes to the router, then to a mount; `answer` gives what comes back its meaning. A control operation runs in a task
+//! of its own, to its end, even if whoever asked stops waiting: `plugins` for the catalog, `mounts` for the mount table. None of
+//! the parts that it conducts calls another.
+
+mod answer;
+mod builder;
+mod error;
+mod mounts;
+mod plugins;
+mod programs;
+mod reservations;
+mod start;
+mod system;
+mod types;
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::SetOnce;
+
+use self::programs::Programs;
+use self::reservations::Reservations;
+use self::system::{SystemRecord, TokenDigest};
+use crate::catalog::Catalog;
+use crate::limits::Limits;
+use crate::mount::{GenerationSettings, MountTable};
+use crate::request::{Identity, Request, Response};
+use crate::router::Router;
+use crate::storage::{Storage, StorageError};
+
+pub use builder::HostBuilder;
+pub use error::{Error, ErrorKind};
+pub use types::{
+    EffectiveTtls, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo, Registration,
+    RuntimeKind, TtlChange, Tune,
+};
+
+/// A plugin host. Cheap to clone; all clones are the same host.
+///
+/// Made by [`Host::builder`]; lives until [`Host::shutdown`] or until the last clone is dropped.
+#[derive(Clone)]
+pub struct Host {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Arc<dyn Storage>,
+    catalog: Arc<Catalog>,
+    mounts: MountTable,
+    programs: Arc<Programs>,
+    generations: GenerationSettings,
+    router: Router,
+    reservations: Arc<Reservations>,
+    system: SystemRecord,
+    root_token: RwLock<Option<TokenDigest>>,
+    limits: Arc<Limits>,
+    stopping: AtomicBool,
+    /// Set when every mount that was stored has been started, or could not be.
+    started: SetOnce<()>,
+}
+
+impl Host {
+    /// Begins to collect what a host needs.
+    pub fn builder() -> HostBuilder {
+        HostBuilder::default()
+    }
+
+    /// Answers a request: finds its mount and asks the plugin.
+    ///
+    /// The path is whole, such as `my-secrets/a`. Anonymous callers only reach the paths that a plugin declares to be open.
+    /// Dropping the future gives the request up.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin declined with, by its kind; [`ErrorKind::NotFound`] where nothing is mounted;
+    /// [`ErrorKind::Unavailable`], [`ErrorKind::DeadlineExceeded`] and [`ErrorKind::PluginFault`] where it could not answer.
+    pub async fn handle(&self, request: Request) -> Result<Response, Error> {
+        if self.inner.stopping.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
+        }
+        self.inner.answer(request).await
+    }
+
+    /// Returns whom a token stands for; `None` if it is not known.
+    pub fn authenticate(&self, token: &str) -> Option<Arc<Identity>> {
+        let root_token = *self.inner.root_token.read().unwrap_or_else(PoisonError::into_inner);
+        root_token.filter(|root_token| root_token.matches(token)).map(|_| {
+            Arc::new(Identity {
+                display_name: "root".to_owned(),
+                entity_id: String::new(),
+                token_accessor: String::new(),
+                policies: vec!["root".to_owned()],
+                remote_address: String::new(),
+            })
+        })
+    }
+
+    /// Makes a root token if there has never been one, and returns it: the only time that it can be seen, since only its digest
+    /// is kept.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Storage`].
+    pub async fn create_root_token(&self) -> Result<Option<String>, Error> {
+        if self.inner.root_token.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return Ok(None);
+        }
+        let token = format!("s.{}", uuid::Uuid::new_v4().simple());
+        let digest = TokenDigest::of(&token);
+        let record = SystemRecord { root_token: Some(digest), ..self.inner.system.clone() };
+        record.store(&*self.inner.storage).await?;
+        *self.inner.root_token.write().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+        Ok(Some(token))
+    }
+
+    /// Returns what the host grants.
+    pub fn limits(&self) -> &Limits {
+        &self.inner.limits
+    }
+
+    /// Returns when every mount that was stored has been started, or could not be.
+    pub async fn started(&self) {
+        self.inner.started.wait().await;
+    }
+
+    /// Refuses requests from now on, waits for those in flight as long as [`Limits::drain_deadline`] allows, and tells every
+    /// plugin. What is stored stays; a new host can serve it.
+    pub async fn shutdown(&self) {
+        self.inner.stopping.store(true, Ordering::SeqCst);
+        let limits = &self.inner.limits;
+        let mounts = self.inner.mounts.all();
+        let closing = mounts.iter().map(|mount| mount.close(limits.drain_deadline, limits.lifecycle_deadline));
+        futures_util::future::join_all(closing).await;
+    }
+
+    /// Runs a control operation to its end, whether or not the caller goes on waiting.
+    async fn conduct<T, F>(&self, operation: impl FnOnce(Arc<Inner>) -> F) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.inner.stopping.load(Ordering::Relaxed) {
+            return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
+        }
+        let task = tokio::spawn(operation(Arc::clone(&self.inner)));
+        task.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the operation failed; the log says more")))
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        Error::new(ErrorKind::Storage, error.to_string())
+    }
+}

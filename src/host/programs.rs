@@ -1,0 +1,230 @@
+//! From a catalog entry to a program: verify the file, load it, and share what was loaded with every mount of the same identity.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use async_trait::async_trait;
+use tokio::task::spawn_blocking;
+
+use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
+use crate::catalog::{Catalog, PluginRecord, RuntimeKind};
+use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
+use crate::limits::Limits;
+use crate::mount::{Launched, Launcher};
+use crate::runtime::{Launch, LoadError, Program};
+
+/// Programs that stay loaded though no mount uses them: those registered or unmounted last, whose mount is likely to follow.
+const PROGRAMS_UNUSED_MAX: usize = 8;
+
+/// What tells programs apart: mounts of the same identity share one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Identity {
+    kind: PluginKind,
+    name: PluginName,
+    version: Option<PluginVersion>,
+    command: Command,
+    args: Vec<String>,
+    env: Vec<String>,
+    sha256: Digest,
+}
+
+/// The programs that are loaded.
+pub(super) struct Programs {
+    directory: Option<Arc<PluginDirectory>>,
+    #[cfg(feature = "wasm")]
+    wasm: crate::runtime::wasm::WasmRuntime,
+    limits: Arc<Limits>,
+    slots: Mutex<HashMap<Identity, Arc<Slot>>>,
+    unused: Mutex<VecDeque<Arc<dyn Program>>>,
+}
+
+/// One identity's program, and the turn to load it: while one mount loads, the others wait for the result.
+#[derive(Default)]
+struct Slot {
+    loaded: tokio::sync::Mutex<Option<Result<Weak<dyn Program>, ProgramError>>>,
+}
+
+/// Whether a failure to load that another mount ran into counts for this one too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// It does: many mounts of one broken plugin cost one look at its file.
+    Shared,
+    /// It does not: somebody may have mended it since.
+    Anew,
+}
+
+/// Why there is no program.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum ProgramError {
+    #[error(
+        "could not set plugin, plugin directory is not configured; set plugin_directory, or -dev-plugin-dir in dev mode"
+    )]
+    NoDirectory,
+    #[error("{0}")]
+    Artifact(String),
+    #[error(transparent)]
+    Load(#[from] LoadError),
+}
+
+impl From<ArtifactError> for ProgramError {
+    fn from(error: ArtifactError) -> Self {
+        ProgramError::Artifact(error.to_string())
+    }
+}
+
+impl Programs {
+    pub(super) fn new(directory: Option<PluginDirectory>, limits: Arc<Limits>) -> Result<Self, LoadError> {
+        Ok(Self {
+            directory: directory.map(Arc::new),
+            #[cfg(feature = "wasm")]
+            wasm: crate::runtime::wasm::WasmRuntime::new(Arc::clone(&limits))?,
+            limits,
+            slots: Mutex::default(),
+            unused: Mutex::default(),
+        })
+    }
+
+    /// Reads a plugin's file and checks its digest.
+    pub(super) async fn artifact(&self, command: &Command, expected: Digest) -> Result<Artifact, ProgramError> {
+        let directory = Arc::clone(self.directory.as_ref().ok_or(ProgramError::NoDirectory)?);
+        let (command, bytes_max) = (command.clone(), self.limits.artifact_bytes_max);
+        let read = spawn_blocking(move || directory.read_verified(&command, expected, bytes_max)).await;
+        Ok(read.map_err(|_| LoadError::Host("reading the plugin's file failed".to_owned()))??)
+    }
+
+    /// Makes a program of a verified artifact, whatever it is.
+    pub(super) async fn prepare(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, ProgramError> {
+        let unfit = |why: String| Err(ProgramError::Load(LoadError::Unfit(why)));
+        match artifact.format {
+            #[cfg(feature = "wasm")]
+            Format::Component => Ok(self.wasm.load(artifact.bytes, launch).await?),
+            #[cfg(not(feature = "wasm"))]
+            Format::Component => {
+                let _ = launch;
+                unfit("this host was built without the feature \"wasm\", which runs components".to_owned())
+            }
+            Format::CoreModule => unfit(
+                "the file is a core WebAssembly module, and a plugin is a component; build it with `cargo build --target \
+                 wasm32-wasip2`, or make a component of it with `wasm-tools component new`"
+                    .to_owned(),
+            ),
+            Format::Elf | Format::Script => match artifact.foreign_machine().filter(|_| artifact.format == Format::Elf) {
+                Some(why) => unfit(why),
+                None => unfit(
+                    "the file is a native plugin, which runs as a process; this version runs components only. Build it for \
+                     wasm32-wasip2"
+                        .to_owned(),
+                ),
+            },
+            Format::Unknown => unfit(
+                "the file is neither a WebAssembly component nor a binary of this system; if it was copied, compare its \
+                 digest with the original's"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Keeps a program that was just prepared for this record, for the mounts that will follow.
+    pub(super) async fn keep(&self, record: &PluginRecord, program: Arc<dyn Program>) {
+        *self.slot(record).loaded.lock().await = Some(Ok(Arc::downgrade(&program)));
+        self.linger(program);
+    }
+
+    /// Returns the program of a record, loaded if it is not.
+    pub(super) async fn get(&self, record: &PluginRecord, attempt: Attempt) -> Result<Arc<dyn Program>, ProgramError> {
+        let slot = self.slot(record);
+        let mut loaded = slot.loaded.lock().await;
+        match &*loaded {
+            Some(Ok(program)) => {
+                if let Some(program) = program.upgrade() {
+                    return Ok(program);
+                }
+            }
+            Some(Err(error)) if attempt == Attempt::Shared => return Err(error.clone()),
+            Some(Err(_)) | None => {}
+        }
+        let result = self.load(record).await;
+        *loaded = Some(result.as_ref().map(Arc::downgrade).map_err(Clone::clone));
+        let program = result?;
+        self.linger(Arc::clone(&program));
+        Ok(program)
+    }
+
+    async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
+        let artifact = self.artifact(&record.command, record.sha256).await?;
+        let program = self.prepare(artifact, launch(record)).await?;
+        if program.description().kind != record.kind {
+            return Err(LoadError::Unfit("the plugin says now that it is of another type".to_owned()).into());
+        }
+        Ok(program)
+    }
+
+    fn slot(&self, record: &PluginRecord) -> Arc<Slot> {
+        let identity = Identity {
+            kind: record.kind,
+            name: record.name.clone(),
+            version: record.version.clone(),
+            command: record.command.clone(),
+            args: record.args.clone(),
+            env: record.env.clone(),
+            sha256: record.sha256,
+        };
+        Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(identity).or_default())
+    }
+
+    fn linger(&self, program: Arc<dyn Program>) {
+        let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+        unused.push_back(program);
+        if unused.len() > PROGRAMS_UNUSED_MAX {
+            unused.pop_front();
+        }
+    }
+}
+
+/// Returns what a record says about starting its plugin.
+pub(super) fn launch(record: &PluginRecord) -> Launch {
+    launch_of(&record.name, record.version.as_ref(), &record.args, &record.env)
+}
+
+/// Returns how to start a plugin that has no record yet.
+pub(super) fn launch_of(name: &PluginName, version: Option<&PluginVersion>, args: &[String], env: &[String]) -> Launch {
+    Launch { label: label(name, version), args: args.to_vec(), env: env.to_vec() }
+}
+
+/// Returns a plugin's name and version as log lines show it.
+pub(super) fn label(name: &PluginName, version: Option<&PluginVersion>) -> Arc<str> {
+    match version {
+        Some(version) => format!("{name} {version}").into(),
+        None => name.as_str().into(),
+    }
+}
+
+/// Launches the plugin that a mount asks for.
+pub(super) struct MountLauncher {
+    pub(super) programs: Arc<Programs>,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) kind: PluginKind,
+    pub(super) name: PluginName,
+    pub(super) version: Option<PluginVersion>,
+    pub(super) attempt: Attempt,
+}
+
+#[async_trait]
+impl Launcher for MountLauncher {
+    async fn launch(&self) -> Result<Launched, String> {
+        let record = self.catalog.get(self.kind, &self.name, self.version.as_ref()).ok_or_else(|| {
+            let version = self.version.as_ref().map(|version| format!(", version={version}")).unwrap_or_default();
+            format!("plugin not found in the catalog: {}{version}", self.name)
+        })?;
+        let program = self.programs.get(&record, self.attempt).await.map_err(|error| error.to_string())?;
+        Ok(Launched { program, policy: record.instances, version: record.version.clone(), sha256: record.sha256 })
+    }
+}
+
+/// Returns how a file of this format runs.
+pub(super) fn runtime_of(format: Format) -> RuntimeKind {
+    match format {
+        Format::Elf | Format::Script => RuntimeKind::Native,
+        Format::Component | Format::CoreModule | Format::Unknown => RuntimeKind::Wasm,
+    }
+}

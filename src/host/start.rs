@@ -1,0 +1,71 @@
+//! What a host does when it starts: take up the stored mounts, start them, and finish what a crash interrupted.
+
+use std::sync::{Arc, Weak};
+
+use futures_util::StreamExt;
+
+use super::programs::Attempt;
+use super::{Error, ErrorKind, Inner};
+use crate::ident::MountUuid;
+use crate::mount::Mount;
+use crate::router::RouteChange;
+
+/// Mounts that start at a time in the background. Their code may wait, for storage or for ever; the others go on meanwhile.
+const STARTS_MAX: usize = 8;
+
+/// Keys that one transaction removes while a mount's storage is wiped.
+pub(super) const WIPE_KEYS_MAX: usize = 1_000;
+
+impl Inner {
+    /// Publishes the stored mounts, none of them started, and wipes what is to be wiped.
+    pub(super) async fn load_mounts(&self) -> Result<(), Error> {
+        let mut routes = Vec::new();
+        for record in self.mounts.load_records().await? {
+            if let Some(other) = self.mounts.conflicting(&record.path) {
+                tracing::error!(mount = %record.path, %other, "two stored mounts overlap; the second is left out");
+                continue;
+            }
+            let mount = self.mount_of_record(record, Attempt::Shared);
+            routes.push(RouteChange::Add(mount.record().path.clone(), Arc::clone(&mount)));
+            self.mounts.publish(mount);
+        }
+        self.router.publish(&routes);
+        loop {
+            let pending = self.mounts.pending_wipes().await?;
+            if pending.is_empty() {
+                return Ok(());
+            }
+            for uuid in pending {
+                self.wipe(uuid).await?;
+            }
+        }
+    }
+
+    /// Starts every mount, some at a time, and says when all have been. Ends early when the host is dropped.
+    pub(super) async fn start_mounts(host: Weak<Inner>) {
+        let Some(mounts) = host.upgrade().map(|inner| inner.mounts.all()) else { return };
+        let starts = mounts.into_iter().map(|mount| start_one(mount, host.clone()));
+        futures_util::stream::iter(starts).buffer_unordered(STARTS_MAX).collect::<Vec<()>>().await;
+        if let Some(inner) = host.upgrade() {
+            // Nobody else sets it.
+            drop(inner.started.set(()));
+        }
+    }
+
+    /// Removes everything that a mount stored, then the intent to do so.
+    pub(super) async fn wipe(&self, uuid: MountUuid) -> Result<(), Error> {
+        let wiped = self.view(uuid).wipe(WIPE_KEYS_MAX).await;
+        wiped.map_err(|error| Error::new(ErrorKind::Storage, error.to_string()))?;
+        Ok(self.mounts.store_wiped(uuid).await?)
+    }
+}
+
+async fn start_one(mount: Arc<Mount>, host: Weak<Inner>) {
+    if host.strong_count() == 0 {
+        return;
+    }
+    if let Err(reason) = mount.start().await {
+        let record = mount.record();
+        tracing::error!(plugin = %record.plugin, mount = %record.path, "the mount is disabled: {reason}");
+    }
+}

@@ -1,0 +1,56 @@
+//! What a host remembers of itself: the identity of `sys/`, and the digest of the root token.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+use crate::ident::{Accessor, MountUuid, PluginKind, PluginName};
+use crate::storage::{Batch, Storage, StorageError, load_record, store_record};
+
+/// Where the record lies.
+const RECORD: &str = "core/system";
+
+/// The name of `sys/` where a plugin's would stand.
+pub(super) const SYSTEM_TYPE: &str = "system";
+
+/// The stored record.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct SystemRecord {
+    pub(super) uuid: MountUuid,
+    pub(super) accessor: Accessor,
+    /// SHA-256 of the root token; the token itself is nowhere.
+    pub(super) root_token: Option<TokenDigest>,
+}
+
+/// The digest of a token.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    pub(super) fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    /// Tells whether a token is the one, in a time that does not depend on how much of it is right.
+    pub(super) fn matches(&self, token: &str) -> bool {
+        self.0.ct_eq(&Self::of(token).0).into()
+    }
+}
+
+impl SystemRecord {
+    /// Reads the record, or makes it when the storage is new.
+    pub(super) async fn load_or_create(storage: &dyn Storage) -> Result<Self, StorageError> {
+        if let Some(record) = load_record(storage, RECORD).await? {
+            return Ok(record);
+        }
+        let name: PluginName = SYSTEM_TYPE.parse().expect("the name is well formed");
+        let record =
+            Self { uuid: MountUuid::random(), accessor: Accessor::random(PluginKind::Secret, &name), root_token: None };
+        record.store(storage).await?;
+        Ok(record)
+    }
+
+    pub(super) async fn store(&self, storage: &dyn Storage) -> Result<(), StorageError> {
+        storage.commit(store_record(Batch::default(), RECORD, self)?).await
+    }
+}

@@ -1,0 +1,83 @@
+//! Vault's HTTP API over a [`Host`]: wire shapes and status codes, and no decisions.
+//!
+//! * [`router`] — the API as an axum service, for servers that have a listener of their own.
+//! * [`serve`] — the API on listeners that are already bound, with or without TLS ([`TlsSettings`]), until it is told to stop.
+//!
+//! A request is read whole (`call`), then answered by the host itself if its path is below `sys/` (`system`), else by a mount
+//! (`plugin`). Both answer with Vault's envelope (`answer`), or with a `refusal`: the one place where a kind of error becomes a
+//! status.
+//!
+//! One handler takes every request, in place of a route for each: paths are compared once they are decoded, mounts hold slashes
+//! anywhere, and `LIST` is no method that a router of routes knows. It also keeps the path to a plugin short.
+//!
+//! Absent on purpose, until tokens of our own exist: logins, response wrapping, leases that can be renewed, namespaces. Who asks
+//! for one of these is told so.
+
+mod answer;
+mod call;
+mod fields;
+mod plugin;
+mod refusal;
+mod server;
+mod system;
+mod text;
+mod tls;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::host::Host;
+use call::Call;
+use refusal::Refusal;
+use system::Migrations;
+
+pub use server::{Listener, ServeError, serve};
+pub use tls::{TlsError, TlsSettings, TlsVersion};
+
+/// What the API says of the server it runs in.
+#[derive(Debug, Clone, Default)]
+pub struct ServerInfo {
+    /// The server's version.
+    pub version: String,
+    /// What it stores its data in, such as `file` or `inmem`.
+    pub storage_type: String,
+    /// A name for people.
+    pub cluster_name: String,
+    /// The address by which clients reach this server, such as `https://vault.example:8200`.
+    pub api_addr: String,
+}
+
+/// Returns Vault's API over a host.
+pub fn router(host: Host, info: ServerInfo) -> Router {
+    let api = Arc::new(Api { host, info, migrations: Migrations::default() });
+    Router::new().fallback(respond).with_state(api)
+}
+
+/// What every request is answered from.
+struct Api {
+    host: Host,
+    info: ServerInfo,
+    migrations: Migrations,
+}
+
+async fn respond(State(api): State<Arc<Api>>, request: Request) -> Response {
+    answer_to(&api, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn answer_to(api: &Arc<Api>, request: Request) -> Result<Response, Refusal> {
+    let (parts, body) = request.into_parts();
+    let caller = call::caller(&api.host, &parts.headers)?;
+    let call = Call::read(&parts, body, api.host.limits()).await?;
+    if !call::is_system(call.path.as_str()) {
+        return plugin::answer(&api.host, call, caller, &parts.headers).await;
+    }
+    // In a task of its own: a client that hangs up must not leave a mount half made.
+    let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
+    answer.unwrap_or_else(|_| {
+        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
+    })
+}

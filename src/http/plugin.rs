@@ -1,0 +1,237 @@
+//! The data path: one request to a mount and its answer, with nothing parsed that need not be.
+
+use std::sync::Arc;
+
+use axum::http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderName,
+    HeaderValue, LOCATION, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response as HttpResponse;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::answer::{self, Envelope};
+use super::call::{self, Call};
+use super::refusal::Refusal;
+use crate::host::Host;
+use crate::ident::RequestPath;
+use crate::request::{Body, Caller, Lease, Operation, Request, Response};
+
+/// Headers that no plugin sees, whatever its mount names: they belong to the connection, or every client sends them.
+const WITHHELD: [HeaderName; 14] = [
+    ACCEPT,
+    ACCEPT_ENCODING,
+    CONNECTION,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    COOKIE,
+    EXPECT,
+    HOST,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    USER_AGENT,
+];
+
+/// Headers that no plugin sets: they say where an answer ends, and the server alone knows.
+const FRAMING: [HeaderName; 5] = [CONNECTION, CONTENT_LENGTH, TRAILER, TRANSFER_ENCODING, UPGRADE];
+
+/// Asks the mount that a path belongs to.
+pub(super) async fn answer(
+    host: &Host,
+    call: Call,
+    caller: Caller,
+    headers: &HeaderMap,
+) -> Result<HttpResponse, Refusal> {
+    let Call { operation, path, data } = call;
+    let mut request = Request::new(operation, path.clone()).by(caller).with_data(data);
+    request.headers = passed_on(host, headers);
+    let asked = Asked { host, id: request.id.clone(), operation, path };
+    let response = host.handle(request).await?;
+    asked.answer(response)
+}
+
+/// What was asked, kept to word the answer.
+struct Asked<'a> {
+    host: &'a Host,
+    id: String,
+    operation: Operation,
+    path: RequestPath,
+}
+
+impl Asked<'_> {
+    fn answer(&self, response: Response) -> Result<HttpResponse, Refusal> {
+        if response.login.is_some() {
+            let message = "logins need the token system, which this version does not have";
+            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message));
+        }
+        let mut answer = match &response.body {
+            Body::Empty => self.empty(&response),
+            Body::Data(data) => self.data(data, &response)?,
+            Body::Raw { status, content_type, bytes } => {
+                if response.secret.is_some() {
+                    return Err(self.fault("a raw response together with a secret"));
+                }
+                self.raw(*status, content_type, bytes.clone())?
+            }
+            Body::Redirect(location) => {
+                let location = HeaderValue::from_str(location).map_err(|_| self.fault("a redirect to no address"))?;
+                let mut redirect = answer::empty(StatusCode::TEMPORARY_REDIRECT);
+                redirect.headers_mut().insert(LOCATION, location);
+                redirect
+            }
+        };
+        set_headers(answer.headers_mut(), &response.headers);
+        Ok(answer)
+    }
+
+    /// Nothing is a 404 for who wanted to see something, and success for everyone else.
+    fn empty(&self, response: &Response) -> HttpResponse {
+        let is_wanted = matches!(self.operation, Operation::Read | Operation::List | Operation::Help);
+        match (is_wanted, response.warnings.is_empty()) {
+            _ if response.secret.is_some() => self.envelope(StatusCode::OK, None, response),
+            (true, true) => axum::response::IntoResponse::into_response(Refusal::nothing_there()),
+            (true, false) => self.envelope(StatusCode::NOT_FOUND, None, response),
+            (false, true) => answer::empty(StatusCode::NO_CONTENT),
+            (false, false) => self.envelope(StatusCode::OK, None, response),
+        }
+    }
+
+    fn data(&self, data: &[u8], response: &Response) -> Result<HttpResponse, Refusal> {
+        let object = call::json_object(data).map_err(|_| self.fault("something that is not a JSON object"))?;
+        match self.operation {
+            // The help of a path is not a secret: Vault shows it without an envelope.
+            Operation::Help => Ok(answer::json(StatusCode::OK, [object.as_bytes(), b"\n"].concat())),
+            Operation::List if lists_nothing(object) => Ok(self.empty(response)),
+            _ => Ok(self.envelope(StatusCode::OK, Some(object.as_bytes()), response)),
+        }
+    }
+
+    fn raw(&self, status: u16, content_type: &str, bytes: bytes::Bytes) -> Result<HttpResponse, Refusal> {
+        let status = StatusCode::from_u16(status).ok().filter(|status| (200..600).contains(&status.as_u16()));
+        let status = status.ok_or_else(|| self.fault("a raw response with a status outside 200 to 599"))?;
+        if status == StatusCode::NO_CONTENT {
+            return Ok(answer::empty(status));
+        }
+        let content_type = HeaderValue::from_str(content_type).map_err(|_| self.fault("an invalid content type"))?;
+        Ok(answer::with_type(status, content_type, bytes))
+    }
+
+    fn envelope(&self, status: StatusCode, data: Option<&[u8]>, response: &Response) -> HttpResponse {
+        let envelope = Envelope {
+            request_id: &self.id,
+            lease_seconds: response.secret.as_ref().map_or(0, |lease| self.lease_seconds(lease)),
+            data,
+            warnings: &response.warnings,
+            ..Envelope::default()
+        };
+        answer::json(status, envelope.to_json())
+    }
+
+    /// Nothing keeps leases yet, so none is renewable or has an id; the client still learns how long its secret is good for.
+    fn lease_seconds(&self, lease: &Lease) -> u64 {
+        let limits = self.host.limits();
+        let (default, max) = match self.host.mount_of(&self.path) {
+            Some(mount) => {
+                let ttls = self.host.effective_ttls(&mount.config);
+                (ttls.default, ttls.max)
+            }
+            None => (limits.default_lease_ttl, limits.max_lease_ttl),
+        };
+        let or = |seconds: u64, otherwise: u64| if seconds == 0 { otherwise } else { seconds };
+        let max = max.as_secs().min(or(lease.max_ttl_seconds, u64::MAX));
+        or(lease.ttl_seconds, default.as_secs()).min(max)
+    }
+
+    fn fault(&self, what: &str) -> Refusal {
+        let mount = self.host.mount_of(&self.path).map(|mount| mount.path.to_string());
+        let mount = mount.unwrap_or_else(|| self.path.to_string());
+        Refusal::new(StatusCode::BAD_GATEWAY, format!("the plugin mounted at {mount:?} answered with {what}"))
+    }
+}
+
+/// Returns the headers that a mount may name: never a token of ours, nor what is meant for this server alone.
+fn passed_on(host: &Host, headers: &HeaderMap) -> Arc<[(String, String)]> {
+    let is_token = || match call::bearer(headers) {
+        Some(bearer) => call::token(headers) == Some(bearer) || host.authenticate(bearer).is_some(),
+        None => false,
+    };
+    let may_pass = |name: &HeaderName| {
+        !WITHHELD.contains(name) && !name.as_str().starts_with("x-vault-") && (name != AUTHORIZATION || !is_token())
+    };
+    let mut passed = Vec::new();
+    for (name, value) in headers {
+        if may_pass(name)
+            && let Ok(value) = value.to_str()
+        {
+            passed.push((name.as_str().to_owned(), value.to_owned()));
+        }
+    }
+    passed.into()
+}
+
+/// Sets the headers that a plugin answers with and its mount lets through, in place of those that every answer has. Those that
+/// make no header are left out, as Go's server does.
+fn set_headers(answer: &mut HeaderMap, headers: &[(String, String)]) {
+    let parse = |(name, value): &(String, String)| {
+        let name = HeaderName::try_from(name.as_str()).ok().filter(|name| !FRAMING.contains(name))?;
+        Some((name, HeaderValue::from_str(value).ok()?))
+    };
+    let headers: Vec<_> = headers.iter().filter_map(parse).collect();
+    for (name, _) in &headers {
+        answer.remove(name);
+    }
+    for (name, value) in headers {
+        answer.append(name, value);
+    }
+}
+
+/// Says whether a listing holds nothing that is worth a 200: no keys, and nothing else in their place.
+fn lists_nothing(object: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Listing<'a> {
+        #[serde(borrow)]
+        keys: Option<&'a RawValue>,
+    }
+    let holds_nothing = |json: &str| json.len() >= 2 && json[1..json.len() - 1].trim().is_empty();
+    match serde_json::from_str::<Listing<'_>>(object) {
+        Ok(Listing { keys: Some(keys) }) => keys.get().starts_with('[') && holds_nothing(keys.get()),
+        Ok(Listing { keys: None }) | Err(_) => holds_nothing(object),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_without_keys_hold_nothing() {
+        for (object, nothing) in [
+            ("{}", true),
+            ("{ }", true),
+            (r#"{"keys":[]}"#, true),
+            (r#"{"keys":[ ], "key_info":{}}"#, true),
+            (r#"{"keys":["a"]}"#, false),
+            (r#"{"keys":null,"more":1}"#, false),
+            (r#"{"more":1}"#, false),
+            (r#"{"keys":7}"#, false),
+            (r#"{"keys":[],"keys":["a"]}"#, false),
+        ] {
+            assert_eq!(lists_nothing(object), nothing, "{object}");
+        }
+    }
+
+    #[test]
+    fn plugins_set_their_headers_but_no_framing() {
+        let mut answer = HeaderMap::new();
+        answer.insert("x-trace", "0".parse().unwrap());
+        let headers =
+            [("X-Trace", "1"), ("x-trace", "2"), ("Content-Length", "9"), ("bad name", "x"), ("x-bad", "a\r\nb")];
+        set_headers(&mut answer, &headers.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let traces: Vec<_> = answer.get_all("x-trace").iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!((answer.len(), traces), (2, vec!["1", "2"]));
+    }
+}

@@ -1,0 +1,221 @@
+//! The host's own paths, below `sys/`: the catalog, mounts, and what a client asks of the server itself.
+//!
+//! One [`Route`] a path, one `match` for what each takes, one file for each subject behind it.
+
+mod catalog;
+mod migrations;
+mod mount_body;
+mod mount_view;
+mod mounts;
+mod status;
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::Api;
+use super::answer::{self, Envelope, Placement};
+use super::call::Call;
+use super::fields::Fields;
+use super::refusal::Refusal;
+use crate::request::{Caller, Operation};
+
+pub(super) use migrations::Migrations;
+
+/// Answers a request for a path below `sys/`.
+pub(super) async fn answer(api: Arc<Api>, call: Call, caller: Caller) -> Result<Response, Refusal> {
+    let path = call.path.as_str();
+    let route = Route::of(path);
+    if matches!(caller, Caller::Anonymous) && !route.as_ref().is_some_and(Route::is_open) {
+        return Err(Refusal::denied());
+    }
+    let route = route.ok_or_else(|| Refusal::no_route(path))?;
+    let fields = Fields::parse(&call.data)?;
+    let reply = dispatch(&api, route, call.operation, fields, &caller).await?;
+    Ok(reply.into_response())
+}
+
+/// What a path below `sys/` stands for, with the rest of the path where it names something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route<'a> {
+    Health,
+    SealStatus,
+    Leader,
+    Catalog,
+    CatalogEntry(&'a str),
+    Mounts,
+    Mount(&'a str),
+    Tune(&'a str),
+    Remount,
+    Migration(&'a str),
+    VisibleMounts,
+    Preflight(&'a str),
+}
+
+impl<'a> Route<'a> {
+    fn of(path: &'a str) -> Option<Self> {
+        let path = path.strip_prefix("sys/")?.trim_end_matches('/');
+        let below = |prefix| path.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
+        match path {
+            "health" => Some(Route::Health),
+            "seal-status" => Some(Route::SealStatus),
+            "leader" => Some(Route::Leader),
+            "plugins/catalog" => Some(Route::Catalog),
+            "mounts" => Some(Route::Mounts),
+            "remount" => Some(Route::Remount),
+            "internal/ui/mounts" => Some(Route::VisibleMounts),
+            _ => below("plugins/catalog/")
+                .map(Route::CatalogEntry)
+                .or_else(|| below("mounts/").map(Route::mount))
+                .or_else(|| below("remount/status/").map(Route::Migration))
+                .or_else(|| below("internal/ui/mounts/").map(Route::Preflight)),
+        }
+    }
+
+    /// A mount whose own path ends in `tune` cannot be told from the tuning of another; Vault reads it so, too.
+    fn mount(path: &'a str) -> Self {
+        path.strip_suffix("/tune").map_or(Route::Mount(path), Route::Tune)
+    }
+
+    /// Says whether it is answered without a token.
+    fn is_open(&self) -> bool {
+        matches!(self, Route::Health | Route::SealStatus | Route::Leader | Route::VisibleMounts)
+    }
+}
+
+async fn dispatch(
+    api: &Api,
+    route: Route<'_>,
+    operation: Operation,
+    fields: Fields,
+    caller: &Caller,
+) -> Result<Reply, Refusal> {
+    use Operation::{Delete, List, Read, Update};
+    let host = &api.host;
+    match (route, operation) {
+        (Route::Health, Read) => Ok(status::health(&api.info)),
+        (Route::SealStatus, Read) => Ok(status::seal_status(&api.info)),
+        (Route::Leader, Read) => Ok(status::leader(&api.info)),
+        (Route::Catalog, Read | List) => Ok(catalog::list(host)),
+        (Route::CatalogEntry(rest), List) => catalog::list_kind(host, rest),
+        (Route::CatalogEntry(rest), Read) => catalog::read(host, rest, fields),
+        (Route::CatalogEntry(rest), Update) => catalog::register(host, rest, fields).await,
+        (Route::CatalogEntry(rest), Delete) => catalog::deregister(host, rest, fields).await,
+        (Route::Mounts, Read) => Ok(mounts::list(host)),
+        (Route::Mount(path), Read) => mounts::read(host, path),
+        (Route::Mount(path), Update) => mounts::enable(host, path, fields).await,
+        (Route::Mount(path), Delete) => mounts::disable(host, path).await,
+        (Route::Tune(path), Read) => mounts::read_tuning(host, path),
+        (Route::Tune(path), Update) => mounts::tune(host, path, fields).await,
+        (Route::Remount, Update) => mounts::remount(host, &api.migrations, fields).await,
+        (Route::Migration(id), Read) => mounts::migration(&api.migrations, id),
+        (Route::VisibleMounts, Read) => Ok(mounts::visible(host, caller)),
+        (Route::Preflight(path), Read) => mounts::preflight(host, path),
+        _ => Err(Refusal::unsupported_operation()),
+    }
+}
+
+/// What a path below `sys/` answers.
+enum Reply {
+    /// It is done, and there is nothing to say.
+    Done,
+    /// Data in Vault's envelope.
+    Data {
+        /// A JSON object; `None` shows as `null`.
+        data: Option<Vec<u8>>,
+        placement: Placement,
+        warnings: Vec<String>,
+    },
+    /// JSON without an envelope.
+    Bare(Vec<u8>),
+}
+
+impl Reply {
+    /// Returns an envelope with data.
+    fn data(data: &impl Serialize) -> Self {
+        Self::placed(Placement::Data, data)
+    }
+
+    /// Returns an envelope with data that is repeated at the top.
+    fn data_and_top(data: &impl Serialize) -> Self {
+        Self::placed(Placement::DataAndTop, data)
+    }
+
+    /// Returns the reply with one more warning. Only data carries any.
+    fn with_warning(mut self, warning: impl Into<String>) -> Self {
+        if let Reply::Data { warnings, .. } = &mut self {
+            warnings.push(warning.into());
+        }
+        self
+    }
+
+    fn placed(placement: Placement, data: &impl Serialize) -> Self {
+        let mut data = answer::to_json(data);
+        data.truncate(data.trim_ascii_end().len());
+        Reply::Data { data: Some(data), placement, warnings: Vec::new() }
+    }
+
+    fn into_response(self) -> Response {
+        match self {
+            Reply::Done => answer::empty(StatusCode::NO_CONTENT),
+            Reply::Bare(json) => answer::json(StatusCode::OK, json),
+            Reply::Data { data, placement, warnings } => {
+                let request_id = uuid::Uuid::new_v4().to_string();
+                let envelope = Envelope {
+                    request_id: &request_id,
+                    lease_seconds: 0,
+                    data: data.as_deref(),
+                    warnings: &warnings,
+                    placement,
+                };
+                answer::json(StatusCode::OK, envelope.to_json())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_name_their_routes() {
+        for (path, route) in [
+            ("sys/health", Some(Route::Health)),
+            ("sys/mounts", Some(Route::Mounts)),
+            ("sys/mounts/", Some(Route::Mounts)),
+            ("sys/mounts/a", Some(Route::Mount("a"))),
+            ("sys/mounts/team/a/", Some(Route::Mount("team/a"))),
+            ("sys/mounts/team/a/tune", Some(Route::Tune("team/a"))),
+            ("sys/mounts/tune", Some(Route::Mount("tune"))),
+            ("sys/plugins/catalog", Some(Route::Catalog)),
+            ("sys/plugins/catalog/secret/", Some(Route::CatalogEntry("secret"))),
+            ("sys/plugins/catalog/secret/a/b", Some(Route::CatalogEntry("secret/a/b"))),
+            ("sys/remount", Some(Route::Remount)),
+            ("sys/remount/status/x", Some(Route::Migration("x"))),
+            ("sys/remount/status", None),
+            ("sys/internal/ui/mounts", Some(Route::VisibleMounts)),
+            ("sys/internal/ui/mounts/a/b", Some(Route::Preflight("a/b"))),
+            ("sys/auth", None),
+            ("sys/auth/userpass", None),
+            ("sys/healthy", None),
+            ("sys/", None),
+            ("sys", None),
+            ("system/health", None),
+        ] {
+            assert_eq!(Route::of(path), route, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_the_servers_own_state_is_open() {
+        let open: Vec<_> =
+            ["health", "seal-status", "leader", "internal/ui/mounts", "mounts", "remount", "internal/ui/mounts/a"]
+                .into_iter()
+                .filter(|path| Route::of(&format!("sys/{path}")).is_some_and(|route| route.is_open()))
+                .collect();
+        assert_eq!(open, ["health", "seal-status", "leader", "internal/ui/mounts"]);
+    }
+}

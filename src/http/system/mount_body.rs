@@ -1,0 +1,230 @@
+//! What clients send to enable and to tune a mount.
+
+use std::time::Duration;
+
+use crate::host::{MountConfig, MountRequest, TtlChange, Tune};
+use crate::http::fields::{Fields, TypedTtl};
+use crate::http::refusal::Refusal;
+use crate::ident::{MountPath, PluginKind};
+use crate::limits::Limits;
+
+/// Reads the body that enables a secrets engine.
+pub(super) fn mount_request(path: &str, mut fields: Fields, limits: &Limits) -> Result<MountRequest, Refusal> {
+    let path: MountPath = path.parse()?;
+    let mut config = fields.section("config", "config.")?;
+    let plugin = plugin_name(&mut fields, &mut config)?;
+    let version = config.filled_text("plugin_version")?.map(|version| version.parse()).transpose()?;
+    Ok(MountRequest {
+        path,
+        kind: PluginKind::Secret,
+        plugin: plugin.parse()?,
+        version,
+        description: fields.text("description")?.unwrap_or_default(),
+        options: fields.map("options")?.unwrap_or_default(),
+        local: fields.flag("local")?.unwrap_or_default(),
+        seal_wrap: fields.flag("seal_wrap")?.unwrap_or_default(),
+        config: mount_config(config, limits)?,
+    })
+}
+
+/// Reads the body that tunes a mount. What is not in it stays as it is.
+pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
+    if fields.filled_text("token_type")?.is_some() {
+        return Err(Refusal::invalid("'token_type' can only be modified on auth mounts"));
+    }
+    let default_lease_ttl = ttl_change(fields.ttl("default_lease_ttl", "default TTL")?);
+    let max_lease_ttl = ttl_change(fields.ttl("max_lease_ttl", "max TTL")?);
+    // An empty version is refused, as in Vault: nothing says which one it would be.
+    let plugin_version = fields.text("plugin_version")?.map(|version| version.parse()).transpose()?;
+    Ok(Tune {
+        description: fields.text("description")?,
+        default_lease_ttl,
+        max_lease_ttl,
+        options: fields.map("options")?,
+        listing_visibility: listing_visibility(&mut fields)?,
+        audit_non_hmac_request_keys: fields.comma_list("audit_non_hmac_request_keys")?,
+        audit_non_hmac_response_keys: fields.comma_list("audit_non_hmac_response_keys")?,
+        passthrough_request_headers: fields.comma_list("passthrough_request_headers")?,
+        allowed_response_headers: fields.comma_list("allowed_response_headers")?,
+        plugin_version,
+    })
+}
+
+/// Reads the plugin's name from `type`, or where clients from before Vault 1.0 put it.
+fn plugin_name(fields: &mut Fields, config: &mut Fields) -> Result<String, Refusal> {
+    let Some(typed) = fields.filled_text("type")? else {
+        return Err(Refusal::invalid("backend type must be specified as a string"));
+    };
+    if typed != "plugin" {
+        return Ok(typed);
+    }
+    let name = match fields.filled_text("plugin_name")? {
+        Some(name) => Some(name),
+        None => config.filled_text("plugin_name")?,
+    };
+    name.ok_or_else(|| Refusal::invalid("plugin_name must be provided for plugin backend"))
+}
+
+fn mount_config(mut config: Fields, limits: &Limits) -> Result<MountConfig, Refusal> {
+    let default_lease_ttl = ttl(config.ttl("default_lease_ttl", "default TTL")?);
+    let max_lease_ttl = ttl(config.ttl("max_lease_ttl", "max TTL")?);
+    refuse_inverted(default_lease_ttl, max_lease_ttl, limits.max_lease_ttl)?;
+    Ok(MountConfig {
+        default_lease_ttl,
+        max_lease_ttl,
+        force_no_cache: config.flag("force_no_cache")?.unwrap_or_default(),
+        listing_visibility: listing_visibility(&mut config)?.unwrap_or_default(),
+        audit_non_hmac_request_keys: config.comma_list("audit_non_hmac_request_keys")?.unwrap_or_default(),
+        audit_non_hmac_response_keys: config.comma_list("audit_non_hmac_response_keys")?.unwrap_or_default(),
+        passthrough_request_headers: config.comma_list("passthrough_request_headers")?.unwrap_or_default(),
+        allowed_response_headers: config.comma_list("allowed_response_headers")?.unwrap_or_default(),
+    })
+}
+
+fn refuse_inverted(default: Option<Duration>, max: Option<Duration>, system_max: Duration) -> Result<(), Refusal> {
+    match (default, max) {
+        (Some(default), Some(max)) if default > max => {
+            Err(Refusal::invalid("given default lease TTL greater than given max lease TTL"))
+        }
+        (Some(default), None) if default > system_max => {
+            let seconds = system_max.as_secs();
+            Err(Refusal::invalid(format!("given default lease TTL greater than system max lease TTL of {seconds}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn listing_visibility(fields: &mut Fields) -> Result<Option<String>, Refusal> {
+    match fields.text("listing_visibility")? {
+        Some(typed) if !matches!(typed.as_str(), "" | "hidden" | "unauth") => {
+            Err(Refusal::invalid(format!("invalid listing_visibility {typed}")))
+        }
+        typed => Ok(typed),
+    }
+}
+
+fn ttl(typed: TypedTtl) -> Option<Duration> {
+    match typed {
+        TypedTtl::Unset | TypedTtl::System => None,
+        TypedTtl::Of(ttl) => Some(ttl),
+    }
+}
+
+fn ttl_change(typed: TypedTtl) -> Option<TtlChange> {
+    match typed {
+        TypedTtl::Unset => None,
+        TypedTtl::System => Some(TtlChange::System),
+        TypedTtl::Of(ttl) => Some(TtlChange::To(ttl)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn enable(path: &str, body: &str) -> Result<MountRequest, Refusal> {
+        mount_request(path, Fields::parse(body.as_bytes())?, &Limits::default())
+    }
+
+    fn tune(body: &str) -> Result<Tune, Refusal> {
+        tuning(Fields::parse(body.as_bytes())?)
+    }
+
+    #[test]
+    fn vaults_own_client_is_understood() {
+        // As `vault secrets enable -path=team/kv kv` sends it.
+        let body = r#"{"type":"kv","description":"","config":{"options":null,"default_lease_ttl":"0s","max_lease_ttl":"0s",
+            "force_no_cache":false},"local":false,"seal_wrap":false,"external_entropy_access":false,"options":null}"#;
+        let request = enable("team/kv", body).unwrap();
+        assert_eq!((request.path.as_str(), request.plugin.as_str()), ("team/kv/", "kv"));
+        assert_eq!((request.kind, request.version), (PluginKind::Secret, None));
+        assert_eq!(request.config, MountConfig::default());
+        assert!(request.options.is_empty());
+    }
+
+    #[test]
+    fn all_that_can_be_said_is_read() {
+        let body = r#"{"type":"plugin","plugin_name":"kv","options":{"v":2},"local":"true","config":{"default_lease_ttl":"1h",
+            "max_lease_ttl":7200,"plugin_version":"1.0.0","listing_visibility":"unauth","passthrough_request_headers":"a,b",
+            "allowed_response_headers":["c"]}}"#;
+        let request = enable("kv/", body).unwrap();
+        assert_eq!(request.plugin.as_str(), "kv");
+        assert_eq!(request.version.unwrap().to_string(), "v1.0.0");
+        assert_eq!(request.options["v"], "2");
+        assert!(request.local);
+        let config = request.config;
+        assert_eq!((config.default_lease_ttl, config.max_lease_ttl), (Some(HOUR), Some(2 * HOUR)));
+        assert_eq!(config.listing_visibility, "unauth");
+        assert_eq!((config.passthrough_request_headers.len(), config.allowed_response_headers.len()), (2, 1));
+        assert_eq!(enable("kv", r#"{"type":"plugin","config":{"plugin_name":"kv"}}"#).unwrap().plugin.as_str(), "kv");
+    }
+
+    #[test]
+    fn refusals_use_vaults_words() {
+        for (path, body, message) in [
+            ("kv", "", "backend type must be specified as a string"),
+            ("kv", r#"{"type":{}}"#, "\"type\" must be a string"),
+            ("kv", r#"{"type":"plugin"}"#, "plugin_name must be provided for plugin backend"),
+            ("kv", r#"{"type":"kv","config":{"default_lease_ttl":"x"}}"#, "unable to parse default TTL of x: "),
+            ("kv", r#"{"type":"kv","config":{"max_lease_ttl":"x"}}"#, "unable to parse max TTL of x: "),
+            ("kv", r#"{"type":"kv","config":{"max_lease_ttl":[]}}"#, "\"config.max_lease_ttl\" must be"),
+            (
+                "kv",
+                r#"{"type":"kv","config":{"default_lease_ttl":"2h","max_lease_ttl":"1h"}}"#,
+                "given default lease TTL greater than given max lease TTL",
+            ),
+            (
+                "kv",
+                r#"{"type":"kv","config":{"default_lease_ttl":"769h"}}"#,
+                "given default lease TTL greater than system max lease TTL of 2764800",
+            ),
+            ("kv", r#"{"type":"kv","config":{"listing_visibility":"x"}}"#, "invalid listing_visibility x"),
+            ("kv", r#"{"type":"kv","config":7}"#, "\"config\" must be an object"),
+            ("kv", r#"{"type":"kv","local":"maybe"}"#, "\"local\" must be true or false"),
+            ("a//b", r#"{"type":"kv"}"#, "does not match its cleaned form"),
+        ] {
+            let refusal = enable(path, body).unwrap_err();
+            assert_eq!(refusal.status().as_u16(), 400, "{body}");
+            assert!(refusal.message().contains(message), "{body}: {}", refusal.message());
+        }
+    }
+
+    #[test]
+    fn tuning_changes_only_what_it_names() {
+        for (body, default, max) in [
+            ("", None, None),
+            (r#"{"default_lease_ttl":"","max_lease_ttl":null}"#, None, None),
+            (
+                r#"{"default_lease_ttl":"1h","max_lease_ttl":"system"}"#,
+                Some(TtlChange::To(HOUR)),
+                Some(TtlChange::System),
+            ),
+            (r#"{"default_lease_ttl":-1,"max_lease_ttl":0}"#, Some(TtlChange::System), Some(TtlChange::System)),
+        ] {
+            let tune = tune(body).unwrap();
+            assert_eq!((tune.default_lease_ttl, tune.max_lease_ttl), (default, max), "{body}");
+            assert_eq!((tune.description, tune.options, tune.plugin_version), (None, None, None), "{body}");
+        }
+        let all = tune(r#"{"description":"","options":{},"listing_visibility":"","plugin_version":"v2.0.0"}"#).unwrap();
+        assert_eq!(all.description.as_deref(), Some(""));
+        assert_eq!(all.listing_visibility.as_deref(), Some(""));
+        assert_eq!(all.options, Some(Default::default()));
+        assert_eq!(all.plugin_version.unwrap().to_string(), "v2.0.0");
+    }
+
+    #[test]
+    fn bad_tunings_are_refused() {
+        for (body, message) in [
+            (r#"{"plugin_version":""}"#, "version \"\" is not a valid semantic version"),
+            (r#"{"token_type":"batch"}"#, "'token_type' can only be modified on auth mounts"),
+            (r#"{"listing_visibility":"x"}"#, "invalid listing_visibility x"),
+            (r#"{"default_lease_ttl":"soon"}"#, "unable to parse default TTL of soon"),
+            (r#"{"options":[]}"#, "\"options\" must be an object"),
+        ] {
+            let refusal = tune(body).unwrap_err();
+            assert!(refusal.message().contains(message), "{body}: {}", refusal.message());
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! `sys/mounts`, `sys/remount` and `sys/internal/ui/mounts`: where plugins are mounted.
+
+use std::collections::BTreeMap;
+
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::Reply;
+use super::migrations::{MigrationEnd, Migrations};
+use super::mount_body::{mount_request, tuning};
+use super::mount_view::{MatchedView, MountView, PublicView, TuningView};
+use crate::host::{Host, MountInfo};
+use crate::http::fields::Fields;
+use crate::http::refusal::Refusal;
+use crate::ident::{MountPath, PluginKind, RequestPath};
+use crate::request::Caller;
+
+/// Lists the secrets engines.
+pub(super) fn list(host: &Host) -> Reply {
+    let mounts = host.mounts();
+    Reply::data_and_top(&of_kind(&mounts, PluginKind::Secret, MountView::of))
+}
+
+/// Shows one secrets engine.
+pub(super) fn read(host: &Host, path: &str) -> Result<Reply, Refusal> {
+    let path: MountPath = path.parse()?;
+    let mount = host.mount(&path).filter(|mount| mount.kind == PluginKind::Secret);
+    let mount = mount.ok_or_else(|| Refusal::invalid(format!("No secret engine mount at {path}")))?;
+    Ok(Reply::data_and_top(&MountView::of(&mount)))
+}
+
+/// Enables a secrets engine.
+pub(super) async fn enable(host: &Host, path: &str, fields: Fields) -> Result<Reply, Refusal> {
+    host.enable(mount_request(path, fields, host.limits())?).await?;
+    Ok(Reply::Done)
+}
+
+/// Disables a secrets engine.
+pub(super) async fn disable(host: &Host, path: &str) -> Result<Reply, Refusal> {
+    host.disable(&path.parse()?).await?;
+    Ok(Reply::Done)
+}
+
+/// Shows a mount's settings.
+pub(super) fn read_tuning(host: &Host, path: &str) -> Result<Reply, Refusal> {
+    let path: MountPath = path.parse()?;
+    let mount = host.mount(&path).ok_or_else(|| Refusal::invalid(format!("no mount at {path}")))?;
+    Ok(Reply::data_and_top(&TuningView::of(&mount, host.effective_ttls(&mount.config))))
+}
+
+/// Changes a mount's settings.
+pub(super) async fn tune(host: &Host, path: &str, fields: Fields) -> Result<Reply, Refusal> {
+    host.tune(&path.parse()?, tuning(fields)?).await?;
+    Ok(Reply::Done)
+}
+
+/// Moves a mount.
+///
+/// As in Vault, a move that cannot be begun is refused, and one that fails on the way is answered with an id whose status is
+/// failure. The reason stands in a warning, which Vault leaves to its log.
+pub(super) async fn remount(host: &Host, migrations: &Migrations, mut fields: Fields) -> Result<Reply, Refusal> {
+    #[derive(Serialize)]
+    struct Started {
+        migration_id: String,
+    }
+    let (Some(from), Some(to)) = (fields.filled_text("from")?, fields.filled_text("to")?) else {
+        return Err(Refusal::invalid("both 'from' and 'to' path must be specified as a string"));
+    };
+    let (from, to): (MountPath, MountPath) = (from.parse()?, to.parse()?);
+    let (end, warning) = match host.remount(&from, &to).await.map_err(Refusal::from) {
+        Ok(()) => (
+            MigrationEnd::Success,
+            "Mount move has finished. Its status is kept under the returned migration ID".to_owned(),
+        ),
+        Err(refusal) if refusal.status().is_client_error() => return Err(refusal),
+        Err(refusal) => (MigrationEnd::Failure, format!("Mount move has failed: {}", refusal.message())),
+    };
+    let migration_id = migrations.record(from, to, end);
+    Ok(Reply::data_and_top(&Started { migration_id }).with_warning(warning))
+}
+
+/// Shows how a move ended.
+pub(super) fn migration(migrations: &Migrations, id: &str) -> Result<Reply, Refusal> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        migration_id: &'a str,
+        migration_info: Info<'a>,
+    }
+    #[derive(Serialize)]
+    struct Info<'a> {
+        source_mount: &'a str,
+        status: &'static str,
+        target_mount: &'a str,
+    }
+    let migration = migrations.find(id).ok_or_else(Refusal::nothing_there)?;
+    let info = Info {
+        source_mount: migration.from.as_str(),
+        status: migration.end.as_str(),
+        target_mount: migration.to.as_str(),
+    };
+    Ok(Reply::data(&Shown { migration_id: id, migration_info: info }))
+}
+
+/// Lists the mounts that a user interface may show: without a token only those that are marked as visible to everyone.
+pub(super) fn visible(host: &Host, caller: &Caller) -> Reply {
+    #[derive(Serialize)]
+    struct Visible<'a, V> {
+        auth: BTreeMap<&'a str, V>,
+        secret: BTreeMap<&'a str, V>,
+    }
+    let mut mounts = host.mounts();
+    match caller {
+        Caller::Known(_) => Reply::data(&Visible {
+            auth: of_kind(&mounts, PluginKind::Auth, MountView::of),
+            secret: of_kind(&mounts, PluginKind::Secret, MountView::of),
+        }),
+        Caller::Anonymous => {
+            mounts.retain(|mount| mount.config.listing_visibility == "unauth");
+            Reply::data(&Visible {
+                auth: of_kind(&mounts, PluginKind::Auth, PublicView::of),
+                secret: of_kind(&mounts, PluginKind::Secret, PublicView::of),
+            })
+        }
+    }
+}
+
+/// Shows the mount that would answer a request for a path. Vault's client asks before it reads or writes a key.
+pub(super) fn preflight(host: &Host, path: &str) -> Result<Reply, Refusal> {
+    // The path of a mount itself comes without its slash, as all of these paths do.
+    let inside: RequestPath = format!("{path}/").parse()?;
+    let mount = host.mount_of(&inside).ok_or_else(|| {
+        // Vault's words: it keeps apart neither what is missing nor what is forbidden.
+        let message = format!(
+            "preflight capability check returned 403, please ensure client's policies grant access to path \"{path}/\""
+        );
+        Refusal::new(StatusCode::FORBIDDEN, message)
+    })?;
+    Ok(Reply::data(&MatchedView::of(&mount)))
+}
+
+fn of_kind<'a, V>(mounts: &'a [MountInfo], kind: PluginKind, view: fn(&'a MountInfo) -> V) -> BTreeMap<&'a str, V> {
+    mounts.iter().filter(|mount| mount.kind == kind).map(|mount| (mount.path.as_str(), view(mount))).collect()
+}

@@ -1,0 +1,101 @@
+//! `sys/health`, `sys/seal-status` and `sys/leader`: what the server says of itself, to anyone.
+//!
+//! A host that answers is initialised, unsealed and alone: there is no seal and no second node yet.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::Reply;
+use crate::http::ServerInfo;
+use crate::http::answer;
+
+/// Go's zero time, which Vault shows where there is none.
+const NO_TIME: &str = "0001-01-01T00:00:00Z";
+
+/// Says that the server is up.
+pub(super) fn health(info: &ServerInfo) -> Reply {
+    #[derive(Serialize)]
+    struct Health<'a> {
+        initialized: bool,
+        sealed: bool,
+        standby: bool,
+        performance_standby: bool,
+        replication_performance_mode: &'static str,
+        replication_dr_mode: &'static str,
+        server_time_utc: u64,
+        version: &'a str,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        cluster_name: &'a str,
+    }
+    Reply::Bare(answer::to_json(&Health {
+        initialized: true,
+        sealed: false,
+        standby: false,
+        performance_standby: false,
+        replication_performance_mode: "disabled",
+        replication_dr_mode: "disabled",
+        server_time_utc: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
+        version: &info.version,
+        cluster_name: &info.cluster_name,
+    }))
+}
+
+/// Says that the server is unsealed.
+pub(super) fn seal_status(info: &ServerInfo) -> Reply {
+    #[derive(Serialize)]
+    struct SealStatus<'a> {
+        r#type: &'static str,
+        initialized: bool,
+        sealed: bool,
+        t: u32,
+        n: u32,
+        progress: u32,
+        nonce: &'static str,
+        version: &'a str,
+        build_date: &'static str,
+        migration: bool,
+        #[serde(skip_serializing_if = "str::is_empty")]
+        cluster_name: &'a str,
+        recovery_seal: bool,
+        storage_type: &'a str,
+    }
+    Reply::Bare(answer::to_json(&SealStatus {
+        r#type: "shamir",
+        initialized: true,
+        sealed: false,
+        t: 1,
+        n: 1,
+        progress: 0,
+        nonce: "",
+        version: &info.version,
+        build_date: "",
+        migration: false,
+        cluster_name: &info.cluster_name,
+        recovery_seal: false,
+        storage_type: &info.storage_type,
+    }))
+}
+
+/// Says that the server is its own leader.
+pub(super) fn leader(info: &ServerInfo) -> Reply {
+    #[derive(Serialize)]
+    struct Leader<'a> {
+        ha_enabled: bool,
+        is_self: bool,
+        active_time: &'static str,
+        leader_address: &'a str,
+        leader_cluster_address: &'static str,
+        performance_standby: bool,
+        performance_standby_last_remote_wal: u64,
+    }
+    Reply::Bare(answer::to_json(&Leader {
+        ha_enabled: false,
+        is_self: true,
+        active_time: NO_TIME,
+        leader_address: &info.api_addr,
+        leader_cluster_address: "",
+        performance_standby: false,
+        performance_standby_last_remote_wal: 0,
+    }))
+}

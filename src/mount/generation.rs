@@ -1,0 +1,98 @@
+//! A mount's program and pool between two reloads: started once, in the background or by its first request, whichever is sooner.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::SetOnce;
+
+use crate::catalog::InstancePolicy;
+use crate::ident::{Digest, PluginVersion};
+use crate::pool::{InstanceBudget, Pool, PoolLimits};
+use crate::runtime::{Call, MountScope, PathRules, Program};
+
+/// Where a generation gets its program from. Implemented above, where catalog, artifacts and runtimes meet.
+#[async_trait]
+pub(crate) trait Launcher: Send + Sync {
+    /// Verifies, loads and returns the program. An error says why not, for an operator.
+    async fn launch(&self) -> Result<Launched, String>;
+}
+
+/// A program, and what the catalog says of it.
+#[derive(Clone)]
+pub(crate) struct Launched {
+    pub(crate) program: Arc<dyn Program>,
+    pub(crate) policy: InstancePolicy,
+    pub(crate) version: Option<PluginVersion>,
+    pub(crate) sha256: Digest,
+}
+
+/// What all generations of a host share.
+#[derive(Clone)]
+pub(crate) struct GenerationSettings {
+    pub(crate) budget: Arc<InstanceBudget>,
+    pub(crate) pool: PoolLimits,
+    /// How long `initialize` may take.
+    pub(crate) lifecycle_deadline: Duration,
+}
+
+/// A program and its pool, started at most once.
+pub(crate) struct Generation {
+    launcher: Arc<dyn Launcher>,
+    settings: GenerationSettings,
+    begun: AtomicBool,
+    outcome: SetOnce<Result<Running, String>>,
+}
+
+/// A generation that answers.
+pub(crate) struct Running {
+    pub(crate) pool: Arc<Pool>,
+    pub(crate) unauthenticated: PathRules,
+    pub(crate) version: Option<PluginVersion>,
+    pub(crate) sha256: Digest,
+}
+
+impl Generation {
+    pub(crate) fn new(launcher: Arc<dyn Launcher>, settings: GenerationSettings) -> Arc<Self> {
+        Arc::new(Self { launcher, settings, begun: AtomicBool::new(false), outcome: SetOnce::new() })
+    }
+
+    /// Returns how starting went, if it is over.
+    pub(crate) fn outcome(&self) -> Option<&Result<Running, String>> {
+        self.outcome.get()
+    }
+
+    /// Starts the generation unless somebody did, and returns how that went. Starting goes on if the caller stops waiting.
+    pub(crate) async fn start(self: &Arc<Self>, scope: &Arc<MountScope>) -> &Result<Running, String> {
+        if let Some(outcome) = self.outcome.get() {
+            return outcome;
+        }
+        if !self.begun.swap(true, Ordering::AcqRel) {
+            let (generation, scope) = (Arc::clone(self), Arc::clone(scope));
+            tokio::spawn(async move {
+                let started = tokio::spawn({
+                    let generation = Arc::clone(&generation);
+                    async move { generation.run(&scope).await }
+                });
+                // A bug that panics must not leave the mount starting for ever.
+                let outcome = started.await.unwrap_or_else(|_| Err("the host failed to start it".to_owned()));
+                // It cannot have been set before: only this task sets it, once.
+                drop(generation.outcome.set(outcome));
+            });
+        }
+        self.outcome.wait().await
+    }
+
+    async fn run(&self, scope: &Arc<MountScope>) -> Result<Running, String> {
+        let Launched { program, policy, version, sha256 } = self.launcher.launch().await?;
+        let unauthenticated = program.description().unauthenticated.clone();
+        let pool = Pool::new(program, policy, Arc::clone(&self.settings.budget), self.settings.pool);
+        let call = Call::lifecycle(scope, self.settings.lifecycle_deadline);
+        let lease = pool.lease(&call).await.map_err(|failure| format!("the plugin failed to set up: {failure}"))?;
+        let initialized = lease.instance().initialize(call).await;
+        initialized.map_err(|failure| format!("the plugin failed to initialize: {failure}"))?;
+        drop(lease);
+        Ok(Running { pool, unauthenticated, version, sha256 })
+    }
+}

@@ -1,0 +1,197 @@
+//! WHERE: mounts, what is stored of them, and how one answers a request.
+//!
+//! A mount is its record (what an operator set), its scope (what its plugin may know of it) and its generation (what answers). The
+//! first two are replaced whole by tune and move, the third by a reload; a request keeps the ones it began with.
+//!
+//! Enabling and disabling are each decided by one transaction, so that a crash leaves the old state or the new:
+//!
+//! * enable: *intend to wipe* → set up, initialize → **record stored, intent withdrawn** → routed
+//! * disable: refuse requests, wait for those in flight → cleanup → **record removed, intent to wipe stored** → wipe → intent withdrawn
+//!
+//! An intent that a crash left behind is carried out at the next start: storage of a mount that was never enabled, or is none any
+//! more.
+
+mod generation;
+mod record;
+mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::request::{BackendError, Caller, Operation, Request, Response};
+use crate::runtime::{Call, Failure, MountScope};
+
+pub(crate) use generation::{Generation, GenerationSettings, Launched, Launcher};
+pub use record::MountConfig;
+pub(crate) use record::MountRecord;
+pub(crate) use table::MountTable;
+
+/// Whether a mount answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MountState {
+    /// Not started yet: it starts in the background, or with its first request.
+    Starting,
+    /// It answers.
+    Running,
+    /// It could not be started, for this reason. Requests are told so.
+    Disabled(String),
+}
+
+/// Why a mount did not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum MountError {
+    /// The caller is not known, and the path is not an open one.
+    #[error("permission denied")]
+    Denied,
+    /// The mount could not be started.
+    #[error("the plugin did not start: {0}")]
+    NotStarted(String),
+    /// The mount is being disabled.
+    #[error("it is being disabled")]
+    Closing,
+    /// The plugin, or what runs it, failed.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+}
+
+/// One mounted plugin.
+pub(crate) struct Mount {
+    record: ArcSwap<MountRecord>,
+    scope: ArcSwap<MountScope>,
+    generation: ArcSwap<Generation>,
+    closing: AtomicBool,
+    in_flight: TaskTracker,
+    /// Ends the requests that outlast the drain deadline.
+    abort: CancellationToken,
+}
+
+impl Mount {
+    pub(crate) fn new(record: MountRecord, scope: MountScope, generation: Arc<Generation>) -> Arc<Self> {
+        Arc::new(Self {
+            record: ArcSwap::from_pointee(record),
+            scope: ArcSwap::from_pointee(scope),
+            generation: ArcSwap::new(generation),
+            closing: AtomicBool::new(false),
+            in_flight: TaskTracker::new(),
+            abort: CancellationToken::new(),
+        })
+    }
+
+    /// Returns what is stored of the mount.
+    pub(crate) fn record(&self) -> Arc<MountRecord> {
+        self.record.load_full()
+    }
+
+    /// Returns what its plugin may know of it.
+    pub(crate) fn scope(&self) -> Arc<MountScope> {
+        self.scope.load_full()
+    }
+
+    /// Returns what answers for it.
+    pub(crate) fn generation(&self) -> Arc<Generation> {
+        self.generation.load_full()
+    }
+
+    /// Returns whether it answers.
+    pub(crate) fn state(&self) -> MountState {
+        match self.generation.load().outcome() {
+            None => MountState::Starting,
+            Some(Ok(_)) => MountState::Running,
+            Some(Err(reason)) => MountState::Disabled(reason.clone()),
+        }
+    }
+
+    /// Replaces record and scope after a tune or a move was stored.
+    pub(crate) fn update(&self, record: MountRecord, scope: MountScope) {
+        self.record.store(Arc::new(record));
+        self.scope.store(Arc::new(scope));
+    }
+
+    /// Starts the mount unless it has been, and returns the reason if it cannot.
+    pub(crate) async fn start(&self) -> Result<(), String> {
+        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
+        generation.start(&scope).await.as_ref().map(drop).map_err(Clone::clone)
+    }
+
+    /// Answers a request whose path is the part below the mount.
+    pub(crate) async fn handle(&self, request: Request, deadline: Duration) -> Result<Response, MountError> {
+        let _in_flight = self.in_flight.token();
+        // Looked at only after this request counts as in flight: whoever closes the mount either sees the request or is seen.
+        if self.closing.load(Ordering::SeqCst) {
+            return Err(MountError::Closing);
+        }
+        tokio::select! {
+            biased;
+            answer = self.answer(request, Instant::now() + deadline, deadline) => answer,
+            () = self.abort.cancelled() => Err(MountError::Closing),
+        }
+    }
+
+    async fn answer(&self, request: Request, until: Instant, deadline: Duration) -> Result<Response, MountError> {
+        let scope = self.scope.load_full();
+        let generation = self.generation.load_full();
+        let started = match generation.outcome() {
+            Some(outcome) => outcome,
+            None => tokio::time::timeout_at(until, generation.start(&scope))
+                .await
+                .map_err(|_| Failure::Busy(format!("it was still starting after {} s", deadline.as_secs())))?,
+        };
+        let running = started.as_ref().map_err(|reason| MountError::NotStarted(reason.clone()))?;
+        if matches!(request.caller, Caller::Anonymous) && !running.unauthenticated.matches(request.path.as_str()) {
+            return Err(MountError::Denied);
+        }
+        let call = Call {
+            storage: scope.storage.clone(),
+            scope,
+            caller: request.caller.clone(),
+            headers: Arc::clone(&request.headers),
+            deadline: until,
+        };
+        let lease = running.pool.lease(&call).await?;
+        let request = decide_create(lease.instance(), &call, request).await?;
+        Ok(lease.instance().handle(call, request).await?)
+    }
+
+    /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the plugin.
+    pub(crate) async fn close(&self, drain: Duration, cleanup: Duration) {
+        self.closing.store(true, Ordering::SeqCst);
+        self.in_flight.close();
+        if timeout(drain, self.in_flight.wait()).await.is_err() {
+            self.abort.cancel();
+            self.in_flight.wait().await;
+        }
+        if let Some(Ok(running)) = self.generation.load_full().outcome() {
+            running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup)).await;
+        }
+    }
+
+    /// Takes requests again after a close whose reason fell away.
+    pub(crate) fn reopen(&self) {
+        self.in_flight.reopen();
+        self.closing.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Asks the plugin whether the path of a write exists, and makes it a create if not.
+async fn decide_create(
+    instance: &dyn crate::runtime::Instance,
+    call: &Call,
+    mut request: Request,
+) -> Result<Request, Failure> {
+    if request.operation == Operation::Update {
+        match instance.exists(call.clone(), &request).await {
+            Ok(Some(false)) => request.operation = Operation::Create,
+            Ok(_) => {}
+            // A plugin that has no such path says so again when it is asked to write there.
+            Err(Failure::Backend(BackendError::UnsupportedPath | BackendError::UnsupportedOperation)) => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(request)
+}

@@ -1,0 +1,121 @@
+//! The mount table: what is stored of each mount, one record each, and which paths are taken.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::{Mount, MountRecord};
+use crate::ident::{MountPath, MountUuid};
+use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
+
+/// Where the records lie: `core/mounts/<uuid>`.
+const RECORDS: &str = "core/mounts/";
+
+/// Where intents to wipe a mount's storage lie: `core/wipes/<uuid>`.
+const WIPES: &str = "core/wipes/";
+
+/// Intents read at a time when the host starts.
+const WIPES_PAGE: usize = 1_000;
+
+/// The mounts of a host, and their records in storage.
+///
+/// Storing and publishing are separate on purpose: who changes a mount stores first and publishes what was stored.
+pub(crate) struct MountTable {
+    storage: Arc<dyn Storage>,
+    mounts: RwLock<BTreeMap<MountPath, Arc<Mount>>>,
+}
+
+impl MountTable {
+    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
+        Self { storage, mounts: RwLock::default() }
+    }
+
+    /// Reads the stored mounts. One that is damaged is left out and logged; the others go on.
+    pub(crate) async fn load_records(&self) -> Result<Vec<MountRecord>, StorageError> {
+        let mut records = Vec::new();
+        for (key, record) in load_records::<MountRecord>(&*self.storage, RECORDS).await? {
+            match record {
+                Ok(record) => records.push(record),
+                Err(error) => tracing::error!(key, %error, "a mount's record cannot be read; the mount is left out"),
+            }
+        }
+        Ok(records)
+    }
+
+    // ------------------------------------------------------------------------------------------------------------- storing
+
+    /// Announces that a mount is being made: until its record is stored, what it stores is to be wiped.
+    pub(crate) async fn store_intent(&self, uuid: MountUuid) -> Result<(), StorageError> {
+        self.storage.commit(Batch::default().put(wipe_key(uuid), Vec::new())).await
+    }
+
+    /// Stores a new mount and withdraws the intent to wipe: from here on it exists.
+    pub(crate) async fn store_new(&self, record: &MountRecord) -> Result<(), StorageError> {
+        let batch = store_record(Batch::default(), &record_key(record.uuid), record)?;
+        self.storage.commit(batch.delete(wipe_key(record.uuid))).await
+    }
+
+    /// Stores a mount's changed record.
+    pub(crate) async fn store_changed(&self, record: &MountRecord) -> Result<(), StorageError> {
+        self.storage.commit(store_record(Batch::default(), &record_key(record.uuid), record)?).await
+    }
+
+    /// Removes a mount and announces that its storage is to be wiped: from here on it does not exist.
+    pub(crate) async fn store_removed(&self, uuid: MountUuid) -> Result<(), StorageError> {
+        self.storage.commit(Batch::default().delete(record_key(uuid)).put(wipe_key(uuid), Vec::new())).await
+    }
+
+    /// Withdraws an intent that was carried out.
+    pub(crate) async fn store_wiped(&self, uuid: MountUuid) -> Result<(), StorageError> {
+        self.storage.commit(Batch::default().delete(wipe_key(uuid))).await
+    }
+
+    /// Returns the mounts whose storage is still to be wiped, some at a time.
+    pub(crate) async fn pending_wipes(&self) -> Result<Vec<MountUuid>, StorageError> {
+        let keys = self.storage.keys(WIPES, WIPES_PAGE).await?;
+        Ok(keys.iter().filter_map(|key| key.strip_prefix(WIPES)?.parse().ok()).collect())
+    }
+
+    // ---------------------------------------------------------------------------------------------------------- publishing
+
+    /// Adds a mount to the table.
+    pub(crate) fn publish(&self, mount: Arc<Mount>) {
+        let path = mount.record().path.clone();
+        self.mounts.write().unwrap_or_else(PoisonError::into_inner).insert(path, mount);
+    }
+
+    /// Takes a mount out of the table.
+    pub(crate) fn withdraw(&self, path: &MountPath) {
+        self.mounts.write().unwrap_or_else(PoisonError::into_inner).remove(path);
+    }
+
+    /// Returns the mount at exactly this path.
+    pub(crate) fn get(&self, path: &MountPath) -> Option<Arc<Mount>> {
+        self.mounts.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+    }
+
+    /// Returns all mounts, sorted by path.
+    pub(crate) fn all(&self) -> Vec<Arc<Mount>> {
+        self.mounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Returns the mount that stands in the way of a new one at this path: no mount's path may be a prefix of another's.
+    pub(crate) fn conflicting(&self, path: &MountPath) -> Option<MountPath> {
+        let mounts = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
+        let above = path.prefixes().find_map(|prefix| {
+            let prefix: MountPath = prefix.parse().ok()?;
+            mounts.contains_key(&prefix).then_some(prefix)
+        });
+        above.or_else(|| {
+            let (below, _) = mounts.range(path.clone()..).next()?;
+            below.as_str().starts_with(path.as_str()).then(|| below.clone())
+        })
+    }
+}
+
+fn record_key(uuid: MountUuid) -> String {
+    format!("{RECORDS}{uuid}")
+}
+
+fn wipe_key(uuid: MountUuid) -> String {
+    format!("{WIPES}{uuid}")
+}

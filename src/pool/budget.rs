@@ -1,0 +1,130 @@
+//! How many instances may live at a time in the whole host, and which one goes when another is needed.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::Pool;
+use crate::runtime::Failure;
+
+/// Counts live instances, and makes idle ones give way.
+pub(crate) struct InstanceBudget {
+    instances_max: usize,
+    live: AtomicUsize,
+    /// Advances with each admission: what was used before the last admission is older than what was used after it. Only read
+    /// on the way of a request, so that requests on several cores share no line of memory that changes.
+    admissions: AtomicU64,
+    /// The pools that keep an instance, by address. Only looked through when the budget is spent.
+    keepers: Mutex<HashMap<usize, Weak<Pool>>>,
+    /// Admissions that wait for room.
+    waiting: AtomicUsize,
+    /// Told when an instance went, or became idle while somebody waits.
+    room: Notify,
+}
+
+/// The right of one instance to live.
+pub(super) struct InstancePermit(Arc<InstanceBudget>);
+
+impl InstanceBudget {
+    /// Returns a budget for so many instances.
+    pub(crate) fn new(instances_max: u32) -> Arc<Self> {
+        Arc::new(Self {
+            instances_max: instances_max as usize,
+            live: AtomicUsize::new(0),
+            admissions: AtomicU64::new(0),
+            keepers: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            room: Notify::new(),
+        })
+    }
+
+    /// Returns the current moment, as instances note their last use by.
+    pub(super) fn now(&self) -> u64 {
+        self.admissions.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of a pool that keeps an instance from now on.
+    pub(super) fn watch(&self, pool: &Arc<Pool>) {
+        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        keepers.insert(Arc::as_ptr(pool).addr(), Arc::downgrade(pool));
+    }
+
+    /// Forgets a pool that is gone.
+    pub(super) fn forget(&self, pool: &Pool) {
+        let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        keepers.remove(&std::ptr::from_ref(pool).addr());
+    }
+
+    /// Says that an instance became idle and could go.
+    pub(super) fn became_idle(&self) {
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.room.notify_one();
+        }
+    }
+
+    /// Admits one more instance, if need be by letting the one go that has been idle longest.
+    pub(super) async fn admit(self: &Arc<Self>, deadline: Instant) -> Result<InstancePermit, Failure> {
+        self.admissions.fetch_add(1, Ordering::Relaxed);
+        if let Some(permit) = self.try_admit() {
+            return Ok(permit);
+        }
+        let _waiting = Waiting::join(&self.waiting);
+        loop {
+            let room = self.room.notified();
+            while let Some(oldest) = self.oldest_idle() {
+                oldest.evict();
+                if let Some(permit) = self.try_admit() {
+                    return Ok(permit);
+                }
+            }
+            if let Some(permit) = self.try_admit() {
+                return Ok(permit);
+            }
+            timeout_at(deadline, room).await.map_err(|_| {
+                Failure::Busy("every instance that the host may run was busy until the deadline".to_owned())
+            })?;
+        }
+    }
+
+    fn try_admit(self: &Arc<Self>) -> Option<InstancePermit> {
+        let admitted = self
+            .live
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |live| (live < self.instances_max).then_some(live + 1));
+        admitted.ok().map(|_| InstancePermit(Arc::clone(self)))
+    }
+
+    fn oldest_idle(&self) -> Option<Arc<Pool>> {
+        let keepers: Vec<Arc<Pool>> = {
+            let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+            keepers.values().filter_map(Weak::upgrade).collect()
+        };
+        let idle = keepers.into_iter().filter_map(|pool| Some((pool.idle_since()?, pool)));
+        idle.min_by_key(|(since, _)| *since).map(|(_, pool)| pool)
+    }
+}
+
+impl Drop for InstancePermit {
+    fn drop(&mut self) {
+        self.0.live.fetch_sub(1, Ordering::Relaxed);
+        self.0.became_idle();
+    }
+}
+
+/// One admission that waits.
+struct Waiting<'budget>(&'budget AtomicUsize);
+
+impl<'budget> Waiting<'budget> {
+    fn join(waiting: &'budget AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,217 @@
+//! HOW MANY: which instance answers a request, and how long instances live.
+//!
+//! A pool serves one mount. `per-mount`: one instance, made for the first request and kept; `per-request`: a fresh one each time.
+//! A request takes a [`Lease`]; dropping the lease gives a healthy instance back and lets a dead one go, so no path through an
+//! error, a deadline or a cancelled future can return a half-run guest.
+//!
+//! Waiting is bounded twice: so many requests may queue for a mount, and each only until its deadline. Living is bounded once, for
+//! the whole host, by the [`InstanceBudget`]: when it is spent, the instance that was idle longest gives way, whichever mount it
+//! belongs to.
+
+mod budget;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
+
+use crate::catalog::InstancePolicy;
+use crate::runtime::{Call, Failure, Instance, Program, Spread};
+
+pub(crate) use budget::InstanceBudget;
+use budget::InstancePermit;
+
+/// Fresh sandboxes that one mount may use at a time under `per-request`, if its plugin lets its requests be spread. Enough to
+/// keep the cores busy while some wait for storage; a mount takes no more of the host's budget than this.
+const PER_REQUEST_INSTANCES_MAX: usize = 32;
+
+/// The instances of one mount.
+pub(crate) struct Pool {
+    program: Arc<dyn Program>,
+    policy: InstancePolicy,
+    budget: Arc<InstanceBudget>,
+    limits: PoolLimits,
+    /// One permit for each call that may run at a time.
+    gate: Semaphore,
+    waiting: AtomicUsize,
+    /// The kept instance. Locked while it is made and set up, which only this mount's own requests wait for.
+    kept: Mutex<Option<Arc<Kept>>>,
+}
+
+/// The limits that concern a pool.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct PoolLimits {
+    /// Requests that wait at a time.
+    pub(crate) queue_max: usize,
+}
+
+/// An instance that is kept between requests.
+struct Kept {
+    instance: Arc<dyn Instance>,
+    last_used: AtomicU64,
+    _permit: InstancePermit,
+}
+
+/// The right to call an instance, until it is dropped.
+pub(crate) struct Lease<'pool> {
+    // Dropped in this order: the share of the instance, the word that it is idle, the turn.
+    held: Held,
+    notice: IdleNotice<'pool>,
+    _turn: SemaphorePermit<'pool>,
+}
+
+/// Tells the budget, when dropped, that an instance is idle.
+struct IdleNotice<'pool>(&'pool Pool);
+
+enum Held {
+    Kept(Arc<Kept>),
+    Fresh { instance: Arc<dyn Instance>, _permit: InstancePermit },
+}
+
+impl Pool {
+    pub(crate) fn new(
+        program: Arc<dyn Program>,
+        policy: InstancePolicy,
+        budget: Arc<InstanceBudget>,
+        limits: PoolLimits,
+    ) -> Arc<Self> {
+        let one = program.concurrency().get() as usize;
+        let turns = match (policy, program.description().spread) {
+            (InstancePolicy::PerRequest, Spread::Many) => one * PER_REQUEST_INSTANCES_MAX,
+            (InstancePolicy::PerRequest, Spread::One) | (InstancePolicy::PerMount, _) => one,
+        };
+        let gate = Semaphore::new(turns.min(Semaphore::MAX_PERMITS));
+        Arc::new(Self { program, policy, budget, limits, gate, waiting: AtomicUsize::new(0), kept: Mutex::new(None) })
+    }
+
+    /// Returns an instance that is set up for the call's mount, as soon as it is this call's turn.
+    pub(crate) async fn lease(self: &Arc<Self>, call: &Call) -> Result<Lease<'_>, Failure> {
+        let turn = self.turn(call).await?;
+        let held = match self.policy {
+            InstancePolicy::PerMount => Held::Kept(self.kept(call).await?),
+            InstancePolicy::PerRequest => {
+                let (instance, permit) = self.make(call).await?;
+                Held::Fresh { instance, _permit: permit }
+            }
+        };
+        Ok(Lease { held, notice: IdleNotice(self), _turn: turn })
+    }
+
+    /// Tells the kept instance that its mount ends here, and lets it go. Call it when no request is running any more: one that
+    /// still is keeps its share of the instance, and then nobody is told.
+    pub(crate) async fn close(&self, call: Call) {
+        let Ok(mut slot) = timeout_at(call.deadline, self.kept.lock()).await else { return };
+        let Some(kept) = slot.take().filter(|kept| Arc::strong_count(kept) == 1 && kept.instance.is_alive()) else {
+            return;
+        };
+        drop(slot);
+        let scope = Arc::clone(&call.scope);
+        if let Err(failure) = kept.instance.cleanup(call).await {
+            tracing::warn!(plugin = &*scope.plugin, mount = %scope.path, "the plugin failed to clean up: {failure}");
+        }
+    }
+
+    async fn turn(&self, call: &Call) -> Result<SemaphorePermit<'_>, Failure> {
+        if let Ok(turn) = self.gate.try_acquire() {
+            return Ok(turn);
+        }
+        let _waiting = Waiting::join(&self.waiting, self.limits.queue_max).ok_or_else(|| {
+            Failure::Busy(format!("{} requests are waiting for it already; try again later", self.limits.queue_max))
+        })?;
+        match timeout_at(call.deadline, self.gate.acquire()).await {
+            Ok(turn) => Ok(turn.expect("the semaphore is never closed")),
+            Err(_) => Err(Failure::Busy("it was busy with other requests until the deadline".to_owned())),
+        }
+    }
+
+    async fn kept(self: &Arc<Self>, call: &Call) -> Result<Arc<Kept>, Failure> {
+        let mut slot = self.kept.lock().await;
+        if let Some(kept) = slot.as_ref().filter(|kept| kept.instance.is_alive()) {
+            kept.last_used.store(self.budget.now(), Ordering::Relaxed);
+            return Ok(Arc::clone(kept));
+        }
+        *slot = None;
+        let (instance, permit) = self.make(call).await?;
+        let kept = Arc::new(Kept { instance, last_used: AtomicU64::new(self.budget.now()), _permit: permit });
+        *slot = Some(Arc::clone(&kept));
+        self.budget.watch(self);
+        Ok(kept)
+    }
+
+    /// Makes an instance and sets it up for the call's mount.
+    async fn make(&self, call: &Call) -> Result<(Arc<dyn Instance>, InstancePermit), Failure> {
+        let permit = self.budget.admit(call.deadline).await?;
+        let instance = self.program.instantiate().await?;
+        instance.setup(call.clone()).await?;
+        Ok((instance, permit))
+    }
+
+    /// Returns when the kept instance was last used, if there is one and nobody is using it.
+    fn idle_since(&self) -> Option<u64> {
+        let slot = self.kept.try_lock().ok()?;
+        let kept = slot.as_ref()?;
+        (Arc::strong_count(kept) == 1).then(|| kept.last_used.load(Ordering::Relaxed))
+    }
+
+    /// Lets the kept instance go if nobody is using it. It is not told: its memory is a cache, and telling it would make one
+    /// mount wait for another's code.
+    fn evict(&self) {
+        let Ok(mut slot) = self.kept.try_lock() else { return };
+        slot.take_if(|kept| Arc::strong_count(kept) == 1);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.budget.forget(self);
+    }
+}
+
+// -------------------------------------------------------------------------------------------------------------------- Lease
+
+impl Lease<'_> {
+    /// Returns the instance to call.
+    pub(crate) fn instance(&self) -> &dyn Instance {
+        match &self.held {
+            Held::Kept(kept) => &*kept.instance,
+            Held::Fresh { instance, .. } => &**instance,
+        }
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        let Held::Kept(kept) = &self.held else { return };
+        if kept.instance.is_alive() {
+            return;
+        }
+        // A dead instance has given its memory back already; this gives back its place in the budget. Should the slot be locked,
+        // then by a request that is about to find out the same.
+        if let Ok(mut slot) = self.notice.0.kept.try_lock() {
+            slot.take_if(|current| Arc::ptr_eq(current, kept));
+        }
+    }
+}
+
+impl Drop for IdleNotice<'_> {
+    fn drop(&mut self) {
+        self.0.budget.became_idle();
+    }
+}
+
+/// One place in a bounded queue, given back when dropped.
+struct Waiting<'pool>(&'pool AtomicUsize);
+
+impl<'pool> Waiting<'pool> {
+    fn join(waiting: &'pool AtomicUsize, max: usize) -> Option<Self> {
+        let place = Self(waiting);
+        (waiting.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,149 @@
+//! HOW IT RUNS: programs and instances, whatever they run on.
+//!
+//! * [`Program`] — a verified artifact, ready to make instances: a compiled and linked component, or a running process that
+//!   speaks go-plugin. Costly; one for all mounts of the same program identity.
+//! * [`Instance`] — what answers requests: a sandbox, or one backend inside a process. Cheap.
+//! * [`Call`] — what an instance is lent for one call: the mount it is for, that mount's storage, who asks, until when. An
+//!   instance keeps none of it.
+//!
+//! A call ends in one of five ways, which are never mixed: it answers, the plugin declines ([`Failure::Backend`]), it traps, it
+//! runs out of time, or the host itself fails. After the last three the instance is dead and is replaced.
+
+mod description;
+mod scope;
+#[cfg(feature = "wasm")]
+pub(crate) mod wasm;
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::time::Instant;
+
+use crate::request::{BackendError, Caller, Request, Response};
+use crate::storage::StorageView;
+
+pub(crate) use description::{Description, PathRules, Spread};
+pub(crate) use scope::{LogBudget, MountScope};
+
+/// What a registration says about starting a plugin.
+#[derive(Debug, Clone)]
+pub(crate) struct Launch {
+    /// For log lines: the plugin's name and version.
+    pub(crate) label: Arc<str>,
+    pub(crate) args: Vec<String>,
+    /// `KEY=value` pairs.
+    pub(crate) env: Vec<String>,
+}
+
+/// A verified artifact that can make instances.
+#[async_trait]
+pub(crate) trait Program: Send + Sync {
+    /// What the plugin says of itself. It was asked when the program was loaded.
+    fn description(&self) -> &Description;
+
+    /// What the plugin could use, in words.
+    fn capabilities(&self) -> &[String];
+
+    /// The interfaces that the artifact imports, as it names them; empty where there is no such thing.
+    fn imports(&self) -> &[String];
+
+    /// How many calls one instance serves at a time.
+    fn concurrency(&self) -> NonZeroU32;
+
+    /// Makes an instance that is not set up for any mount yet.
+    async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure>;
+}
+
+/// What answers requests.
+///
+/// Before its first other call for a mount an instance gets `setup` for it, once. The caller keeps to
+/// [`Program::concurrency`]. Dropping the future of a call gives the call up and leaves the instance dead.
+#[async_trait]
+pub(crate) trait Instance: Send + Sync {
+    /// Whether it can be called. Once `false`, always `false`.
+    fn is_alive(&self) -> bool;
+
+    /// Prepares for a mount. The call's storage is read-only.
+    async fn setup(&self, call: Call) -> Result<(), Failure>;
+
+    /// Starts the mount: once each time the mount starts, in one of its instances.
+    async fn initialize(&self, call: Call) -> Result<(), Failure>;
+
+    /// Answers a request. Its path is the part below the mount.
+    async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure>;
+
+    /// Tells whether the path of a write exists; `None` where the plugin does not tell create from update.
+    async fn exists(&self, call: Call, request: &Request) -> Result<Option<bool>, Failure>;
+
+    /// Ends what `setup` began, for this mount.
+    async fn cleanup(&self, call: Call) -> Result<(), Failure>;
+}
+
+/// What an instance is lent for one call.
+#[derive(Clone)]
+pub(crate) struct Call {
+    /// The mount that the call is for.
+    pub(crate) scope: Arc<MountScope>,
+    /// That mount's storage, in the mode that this call allows.
+    pub(crate) storage: StorageView,
+    pub(crate) caller: Caller,
+    /// Request headers by lower-case name, all of them; the scope says which may be seen.
+    pub(crate) headers: Arc<[(String, String)]>,
+    /// When the call is given up.
+    pub(crate) deadline: Instant,
+}
+
+impl Call {
+    /// Returns a call that no request caused, with storage that can be written.
+    pub(crate) fn lifecycle(scope: &Arc<MountScope>, limit: Duration) -> Self {
+        Self {
+            scope: Arc::clone(scope),
+            storage: scope.storage.clone(),
+            caller: Caller::Anonymous,
+            headers: Arc::new([]),
+            deadline: Instant::now() + limit,
+        }
+    }
+
+    /// Returns the same call with storage that can only be read.
+    pub(crate) fn read_only(mut self) -> Self {
+        self.storage = self.storage.read_only();
+        self
+    }
+}
+
+/// Why a call did not answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The plugin declined, in its own words. The instance lives on.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    /// The instance crashed, ran into a limit, or answered what no plugin may answer.
+    #[error("{0}")]
+    Trap(String),
+    /// The call took longer than it may.
+    #[error("it did not answer within {}", crate::duration::format_go_duration(*.0))]
+    Deadline(Duration),
+    /// All instances that may live are busy, and stayed so until the deadline.
+    #[error("{0}")]
+    Busy(String),
+    /// The host failed.
+    #[error("{0}")]
+    Host(String),
+}
+
+/// Why an artifact did not become a program.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum LoadError {
+    /// The artifact is not a plugin that this host can run. Says what was found, what was expected, and what to do.
+    #[error("{0}")]
+    Unfit(String),
+    /// It could not be loaded in time.
+    #[error("the plugin did not load within {}", crate::duration::format_go_duration(*.0))]
+    Deadline(Duration),
+    /// The host failed.
+    #[error("{0}")]
+    Host(String),
+}

@@ -1,0 +1,93 @@
+//! What a plugin may know of the mount that a call is for.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::ident::MountPath;
+use crate::storage::StorageView;
+
+/// One mount as its plugin sees it. Replaced whole when the mount is tuned or moved; a call keeps the one it began with.
+pub(crate) struct MountScope {
+    /// The mount's UUID as text, which plugins key their state by.
+    pub(crate) id: Arc<str>,
+    pub(crate) path: MountPath,
+    /// The plugin's name and version, for log lines.
+    pub(crate) plugin: Arc<str>,
+    pub(crate) options: BTreeMap<String, String>,
+    pub(crate) default_ttl: Duration,
+    pub(crate) max_ttl: Duration,
+    /// Lower-case names of the request headers that the plugin may see.
+    pub(crate) passthrough_headers: Vec<String>,
+    pub(crate) storage: StorageView,
+    pub(crate) log: Arc<LogBudget>,
+}
+
+/// How much a mount may write to the log: a token bucket that holds one second's worth.
+pub(crate) struct LogBudget {
+    bytes_per_second: u64,
+    start: Instant,
+    /// Milliseconds since `start` up to which the budget is spent.
+    spent_until: AtomicU64,
+    dropped_lines: AtomicU64,
+}
+
+/// Whether a line may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LogPermit {
+    /// Yes; and this many lines before it were dropped, which is worth a line of its own if it is not zero.
+    Granted {
+        /// Lines dropped since the last that was written.
+        dropped_before: u64,
+    },
+    /// No: the mount wrote too much within the last second.
+    Refused,
+}
+
+impl LogBudget {
+    pub(crate) fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.max(1),
+            start: Instant::now(),
+            spent_until: AtomicU64::new(0),
+            dropped_lines: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes the cost of a line of so many bytes out of the budget, if it holds that much.
+    pub(crate) fn take(&self, bytes: usize) -> LogPermit {
+        const BURST_MS: u64 = 1_000;
+        // A line costs at least a millisecond, so that a flood of empty lines has a bound too.
+        let cost = (bytes as u64 * 1_000 / self.bytes_per_second).max(1);
+        let now = BURST_MS + self.start.elapsed().as_millis() as u64;
+        let granted = self.spent_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent_until| {
+            let next = spent_until.max(now - BURST_MS) + cost;
+            (next <= now).then_some(next)
+        });
+        match granted {
+            Ok(_) => LogPermit::Granted { dropped_before: self.dropped_lines.swap(0, Ordering::Relaxed) },
+            Err(_) => {
+                self.dropped_lines.fetch_add(1, Ordering::Relaxed);
+                LogPermit::Refused
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_cut_and_counted() {
+        let budget = LogBudget::new(1_000);
+        let granted = (0..100).filter(|_| budget.take(100) != LogPermit::Refused).count();
+        assert_eq!(granted, 10, "one second's worth of 1,000 bytes");
+        tokio::time::advance(Duration::from_millis(100)).await;
+        assert_eq!(budget.take(100), LogPermit::Granted { dropped_before: 90 });
+        assert_eq!(budget.take(100), LogPermit::Refused);
+    }
+}

@@ -1,0 +1,29 @@
+//! The host's side of `wit/`, generated. The only `bindgen!` in the crate.
+//!
+//! Imports that touch storage are `async` on the host, so that a guest that waits for a disk gives its thread back; the quick
+//! ones are plain.
+
+#![expect(clippy::all, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    world: "plugin",
+    path: "wit",
+    imports: {
+        "cofferdam:plugin/host.[method]context.get": async | trappable,
+        "cofferdam:plugin/host.[method]context.put": async | trappable,
+        "cofferdam:plugin/host.[method]context.delete": async | trappable,
+        "cofferdam:plugin/host.[method]context.list": async | trappable,
+        "cofferdam:plugin/host.[method]context.begin": async | trappable,
+        "cofferdam:plugin/host.[method]transaction.get": async | trappable,
+        "cofferdam:plugin/host.[method]transaction.put": async | trappable,
+        "cofferdam:plugin/host.[method]transaction.delete": async | trappable,
+        "cofferdam:plugin/host.[method]transaction.list": async | trappable,
+        "cofferdam:plugin/host.[method]transaction.commit": async | trappable,
+        default: trappable,
+    },
+    exports: { default: async },
+    with: {
+        "cofferdam:plugin/host.context": super::state::ContextHandle,
+        "cofferdam:plugin/host.transaction": super::state::TransactionHandle,
+    },
+});

@@ -1,0 +1,132 @@
+//! The one engine of a host: its settings, its linker, its clock. Nothing else in the crate constructs an engine.
+//!
+//! Settings decide whether compiled code fits, what a guest can take, and what a call costs; the measurements behind each are in
+//! the comments. Component-model concurrency stays off: it doubles the price of a call and no plain world needs it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
+
+use super::bindings;
+use super::state::State;
+use crate::limits::Limits;
+use crate::runtime::LoadError;
+
+/// How often the epoch advances. A guest that computes gives its thread to others this often, and a deadline is noticed this
+/// late at most.
+const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// A guest that computes yields after this many ticks.
+pub(super) const YIELD_TICKS: u64 = 1;
+
+/// Stack for guest code. Rust plugins keep their own stack in linear memory and need little of it.
+const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// The fiber's whole stack: guest code, and 1 MiB for the host functions that it calls.
+const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (1 << 20);
+
+/// Sandboxes beyond the limit on instances that the engine has room for: those that only answer `describe`.
+const DESCRIBE_SLOTS: u32 = 16;
+
+/// Core instances in one component. A Rust component has 3: itself and two shims; composed ones have more.
+const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
+
+/// Linear memories in one component. A composed component has one for each part.
+const MEMORIES_PER_COMPONENT_MAX: u32 = 4;
+
+/// Tables in one component. A Rust component has 2.
+const TABLES_PER_COMPONENT_MAX: u32 = 8;
+
+/// Frames in a trap's report.
+const BACKTRACE_FRAMES_MAX: usize = 20;
+
+/// Linear memory that stays resident when a sandbox is given back. With the kernel telling which pages were touched, a typical
+/// plugin's fit in it, and a fresh sandbox costs no page fault (13 µs instead of 27).
+const MEMORY_KEPT_RESIDENT_BYTES: usize = 256 << 10;
+
+/// The same for tables: a Rust component's tables are below one page.
+const TABLE_KEPT_RESIDENT_BYTES: usize = 8 << 10;
+
+/// Compiles components and runs them. One for each host.
+pub(super) struct WasmEngine {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<State>,
+    pub(super) limits: Arc<Limits>,
+}
+
+impl WasmEngine {
+    /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each, of which
+    /// nothing is used yet.
+    pub(super) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
+        let engine = Engine::new(&config(&limits))
+            .map_err(|cause| LoadError::Host(format!("cannot set up the sandbox: {cause:#}")))?;
+        let mut linker = Linker::new(&engine);
+        link(&mut linker)
+            .map_err(|cause| LoadError::Host(format!("cannot set up the sandbox's imports: {cause:#}")))?;
+        start_clock(&engine)?;
+        Ok(Self { engine, linker, limits })
+    }
+}
+
+fn config(limits: &Limits) -> Config {
+    let mut config = Config::new();
+    config
+        .strategy(Strategy::Cranelift)
+        .cranelift_opt_level(OptLevel::Speed)
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        .async_stack_size(FIBER_STACK_BYTES)
+        .memory_init_cow(true)
+        .wasm_memory64(false)
+        // Source positions make a trap cost 7 ms instead of 50 µs, which a hostile plugin could use against its host.
+        .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    config
+}
+
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let live = limits.instances_max.saturating_add(DESCRIBE_SLOTS);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(live)
+        .total_core_instances(live.saturating_mul(4))
+        .total_memories(live)
+        .total_tables(live.saturating_mul(2))
+        .total_stacks(live)
+        .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
+        .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
+        .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
+        .max_memory_size(limits.instance_memory_bytes_max)
+        .table_elements(limits.instance_table_elements_max)
+        .linear_memory_keep_resident(MEMORY_KEPT_RESIDENT_BYTES)
+        .table_keep_resident(TABLE_KEPT_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto)
+        .decommit_batch_size(16)
+        .max_unused_warm_slots(256.min(live));
+    pool
+}
+
+/// Offers the whole WASI 0.2 command world, with nothing behind its doors, and our own package.
+fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    bindings::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<State>>(linker, |state| state)
+}
+
+/// Advances the epoch until the engine is gone.
+fn start_clock(engine: &Engine) -> Result<(), LoadError> {
+    let engine = engine.weak();
+    std::thread::Builder::new()
+        .name("cofferdam-epoch".to_owned())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(EPOCH_TICK);
+            }
+        })
+        .map(drop)
+        .map_err(|cause| LoadError::Host(format!("cannot start the sandbox's clock: {cause}")))
+}

@@ -1,0 +1,175 @@
+//! What a sandbox's store holds: the limits it runs under, its closed WASI doors, and the call that it is in.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmtime::component::{Resource, ResourceTable};
+use wasmtime::{ResourceLimiter, Store};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+
+use super::engine::{WasmEngine, YIELD_TICKS};
+use super::imports::output::{GuestOutput, OutputScope, StreamName};
+use crate::limits::Limits;
+use crate::runtime::{Call, Launch};
+use crate::storage::Transaction;
+
+/// Stands for the context that a guest is lent; its handle's number is the number of the call.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct ContextHandle;
+
+/// Stands for a transaction that a guest began in the current call.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct TransactionHandle;
+
+/// Transactions that may be open at a time in one call.
+const TRANSACTIONS_OPEN_MAX: usize = 16;
+
+/// The data of one sandbox's store.
+pub(super) struct State {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    pub(super) memory: MemoryLimiter,
+    output: OutputScope,
+    calls_begun: u32,
+    call: Option<Call>,
+    transactions: HashMap<u32, Transaction>,
+    transactions_begun: u32,
+}
+
+/// What a sandbox may see of its registration.
+pub(super) enum Grants<'a> {
+    /// Nothing at all: it is asked what it is.
+    Nothing,
+    /// The arguments and variables it was registered with.
+    Launch(&'a Launch),
+}
+
+impl State {
+    /// Returns a store for a new sandbox, with every limit set and its clock running.
+    pub(super) fn store(engine: &WasmEngine, grants: Grants<'_>) -> Store<State> {
+        let limits = &engine.limits;
+        let output = OutputScope::new(limits.log_line_bytes_max);
+        let mut wasi = WasiCtx::builder();
+        wasi.stdout(GuestOutput::new(StreamName::Stdout, &output));
+        wasi.stderr(GuestOutput::new(StreamName::Stderr, &output));
+        wasi.max_random_size(limits.random_bytes_max);
+        wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
+        if let Grants::Launch(launch) = grants {
+            wasi.arg(&*launch.label).args(&launch.args);
+            for pair in &launch.env {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                wasi.env(key, value);
+            }
+        }
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.instance_handles_max);
+        let state = State {
+            wasi: wasi.build(),
+            table,
+            memory: MemoryLimiter::new(limits),
+            output,
+            calls_begun: 0,
+            call: None,
+            transactions: HashMap::new(),
+            transactions_begun: 0,
+        };
+        let mut store = Store::new(&engine.engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(limits.hostcall_bytes_max);
+        store.set_max_component_handles(limits.instance_handles_max);
+        store.epoch_deadline_async_yield_and_update(YIELD_TICKS);
+        store.set_epoch_deadline(YIELD_TICKS);
+        store
+    }
+
+    /// Begins a call and returns the context to lend for it.
+    pub(super) fn begin(&mut self, call: Call) -> Resource<ContextHandle> {
+        self.calls_begun = self.calls_begun.wrapping_add(1);
+        self.output.enter(&call.scope);
+        self.call = Some(call);
+        Resource::new_borrow(self.calls_begun)
+    }
+
+    /// Ends the call: what was lent is taken back, and transactions left open are undone.
+    pub(super) fn end(&mut self) {
+        self.call = None;
+        self.transactions.clear();
+    }
+
+    /// Returns the call that this context was lent for. A guest cannot make or keep a context, so any other number means that
+    /// the sandbox does not hold what it promises, and ends the call with a trap.
+    pub(super) fn call(&self, context: &Resource<ContextHandle>) -> wasmtime::Result<&Call> {
+        match &self.call {
+            Some(call) if context.rep() == self.calls_begun => Ok(call),
+            _ => Err(wasmtime::Error::msg("a context was used outside the call that it was lent for")),
+        }
+    }
+
+    /// Keeps a transaction for the rest of the call.
+    pub(super) fn open_transaction(&mut self, transaction: Transaction) -> Option<Resource<TransactionHandle>> {
+        if self.transactions.len() >= TRANSACTIONS_OPEN_MAX {
+            return None;
+        }
+        self.transactions_begun = self.transactions_begun.wrapping_add(1);
+        self.transactions.insert(self.transactions_begun, transaction);
+        Some(Resource::new_own(self.transactions_begun))
+    }
+
+    /// Returns a transaction, unless the call that began it is over.
+    pub(super) fn transaction(&mut self, handle: &Resource<TransactionHandle>) -> Option<&mut Transaction> {
+        self.transactions.get_mut(&handle.rep())
+    }
+
+    /// Lets a transaction go.
+    pub(super) fn close_transaction(&mut self, handle: &Resource<TransactionHandle>) {
+        self.transactions.remove(&handle.rep());
+    }
+}
+
+impl WasiView for State {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------ MemoryLimiter
+
+/// Holds all memories of a sandbox together below one limit, and remembers that it had to.
+pub(super) struct MemoryLimiter {
+    bytes_max: usize,
+    table_elements_max: usize,
+    bytes: usize,
+    refused: bool,
+}
+
+impl MemoryLimiter {
+    fn new(limits: &Arc<Limits>) -> Self {
+        Self {
+            bytes_max: limits.instance_memory_bytes_max,
+            table_elements_max: limits.instance_table_elements_max,
+            bytes: 0,
+            refused: false,
+        }
+    }
+
+    /// Returns the limit if the guest was refused memory, which is the likely reason of the trap that follows.
+    pub(super) fn exhausted(&self) -> Option<usize> {
+        self.refused.then_some(self.bytes_max)
+    }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let total = self.bytes.saturating_add(desired.saturating_sub(current));
+        if total > self.bytes_max {
+            self.refused = true;
+            return Ok(false);
+        }
+        self.bytes = total;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= self.table_elements_max)
+    }
+}

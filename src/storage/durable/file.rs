@@ -1,0 +1,263 @@
+//! The database behind [`super::DurableStorage`]: reading, committing a group, and opening it again after a failure.
+
+use std::any::Any;
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable, WriteTransaction};
+
+use super::super::keyspace::{self, Keyspace, Verdict};
+use super::super::{Batch, Change, StorageError};
+use super::opening::{self, COMMITS, Opened, VALUES, WhenMissing};
+
+/// All stored values, as of one commit.
+pub(super) type Table = Values<ReadOnlyTable<&'static str, &'static [u8]>>;
+
+/// A table of the database, read as a [`Keyspace`].
+pub(super) struct Values<T>(pub(super) T);
+
+/// One open database file.
+pub(super) struct DatabaseFile {
+    path: PathBuf,
+    /// What readers use: replaced after each commit, before it is answered.
+    published: ArcSwap<Table>,
+    /// Held while the database is changed or opened again. Readers take it only when they have failed.
+    turn: Mutex<Turn>,
+}
+
+/// What only the one whose turn it is may touch.
+struct Turn {
+    /// `None` when it could not be opened again after a failure.
+    database: Option<Database>,
+    /// How many transactions the file has seen. It tells whether one that failed half-way is in the file all the same.
+    commits: u64,
+}
+
+/// Why the database did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cause {
+    /// It says so.
+    #[error("{0}")]
+    Redb(redb::Error),
+    /// It panicked, as it may when its file was changed behind its back.
+    #[error("the database panicked: {0}")]
+    Panicked(String),
+    /// It is closed, since it could not be opened again after a failure.
+    #[error("{0}")]
+    Closed(String),
+}
+
+impl DatabaseFile {
+    /// Opens a file, or creates it.
+    pub(super) fn open(path: &Path) -> Result<Self, StorageError> {
+        let Opened { database, table, commits } = opening::open(path, WhenMissing::Create)?;
+        Ok(Self {
+            path: path.to_owned(),
+            published: ArcSwap::from_pointee(table),
+            turn: Mutex::new(Turn { database: Some(database), commits }),
+        })
+    }
+
+    /// Returns where the file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the table as the last commit left it.
+    pub(super) fn published(&self) -> Arc<Table> {
+        self.published.load_full()
+    }
+
+    /// Reads from the last commit. If the database has closed itself after a failure, opens it again and reads once more.
+    pub(super) fn read<T>(
+        &self,
+        action: &'static str,
+        work: impl Fn(&Table) -> Result<T, redb::Error>,
+    ) -> Result<T, StorageError> {
+        let table = self.published.load();
+        match guarded(|| work(&table)) {
+            Ok(answer) => Ok(answer),
+            Err(cause) if cause.outlives_its_reason() => read_table(&*self.replace(&table)?, action, work),
+            Err(cause) => Err(StorageError::Failed { action, source: Box::new(cause) }),
+        }
+    }
+
+    /// Commits a group of batches in one transaction. Each batch that conflicts is left out; an error means that none is
+    /// stored.
+    pub(super) fn commit(&self, group: &[Batch]) -> Result<Vec<Verdict>, Arc<Cause>> {
+        let mut turn = self.turn();
+        let mut staged = stage(&turn, group);
+        if let Err(cause) = &staged
+            && cause.outlives_its_reason()
+        {
+            self.reopen(&mut turn)?;
+            staged = stage(&turn, group);
+        }
+        let (transaction, verdicts) = staged.map_err(|cause| self.recover(&mut turn, cause))?;
+        if !verdicts.contains(&Verdict::Holds) {
+            return Ok(verdicts);
+        }
+        let number = turn.commits + 1;
+        let committed = guarded(|| transaction.commit().map_err(redb::Error::from));
+        match committed.and_then(|()| self.publish(&turn)) {
+            Ok(()) => {
+                turn.commits = number;
+                Ok(verdicts)
+            }
+            Err(cause) => {
+                let cause = self.recover(&mut turn, cause);
+                // The failure may have come when all was written: then the file has it, and so it is stored.
+                if turn.database.is_some() && turn.commits == number { Ok(verdicts) } else { Err(cause) }
+            }
+        }
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        // A database that a panic has left half changed answers every call with an error, and is opened again for it.
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows readers what was committed.
+    fn publish(&self, turn: &Turn) -> Result<(), Cause> {
+        let database = turn.database.as_ref().ok_or_else(closed)?;
+        let table = guarded(|| Ok(Values(database.begin_read()?.open_table(VALUES)?)))?;
+        self.published.store(Arc::new(table));
+        Ok(())
+    }
+
+    /// Returns a table to read from in place of one that has failed, which another caller may have replaced already.
+    fn replace(&self, failed: &Arc<Table>) -> Result<Arc<Table>, StorageError> {
+        let mut turn = self.turn();
+        let published = self.published();
+        if !Arc::ptr_eq(&published, failed) {
+            return Ok(published);
+        }
+        self.reopen(&mut turn)
+            .map_err(|cause| StorageError::Failed { action: "open the database again", source: Box::new(cause) })?;
+        Ok(self.published())
+    }
+
+    /// Opens the database again after this failure, so that the next caller finds it usable.
+    fn recover(&self, turn: &mut Turn, cause: Cause) -> Arc<Cause> {
+        tracing::error!(path = %self.path.display(), error = %cause, "the storage failed to commit");
+        // If this fails as well, the next reader and the next commit try again.
+        let _ = self.reopen(turn);
+        Arc::new(cause)
+    }
+
+    fn reopen(&self, turn: &mut Turn) -> Result<(), Arc<Cause>> {
+        // Closing comes first, for it releases the lock on the file.
+        turn.database = None;
+        match opening::open(&self.path, WhenMissing::Fail) {
+            Ok(Opened { database, table, commits }) => {
+                self.published.store(Arc::new(table));
+                *turn = Turn { database: Some(database), commits };
+                tracing::info!(path = %self.path.display(), "the storage was opened again");
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "the storage cannot be opened again");
+                Err(Arc::new(Cause::Closed(error.to_string())))
+            }
+        }
+    }
+}
+
+/// Reads from one table, whatever becomes of the database.
+pub(super) fn read_table<T>(
+    table: &Table,
+    action: &'static str,
+    work: impl Fn(&Table) -> Result<T, redb::Error>,
+) -> Result<T, StorageError> {
+    guarded(|| work(table)).map_err(|cause| StorageError::Failed { action, source: Box::new(cause) })
+}
+
+/// Runs the database's code. It is known to panic on a file that was damaged, and a damaged file must not end the process.
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Cause> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(answer) => answer.map_err(Cause::Redb),
+        Err(panic) => Err(Cause::Panicked(panic_text(&*panic))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("without a word").to_owned()
+}
+
+/// Puts a group into a transaction that is not committed yet, each batch on top of those before it.
+fn stage(turn: &Turn, group: &[Batch]) -> Result<(WriteTransaction, Vec<Verdict>), Cause> {
+    let database = turn.database.as_ref().ok_or_else(closed)?;
+    guarded(|| {
+        let mut transaction = database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        // Values are written by plugins. A commit in two phases never has to guess from checksums, which a plugin could forge,
+        // whether it is whole; and a crash or a full disk is recovered from at once instead of by reading the whole file.
+        transaction.set_quick_repair(true);
+        let mut verdicts = Vec::with_capacity(group.len());
+        {
+            let mut table = Values(transaction.open_table(VALUES)?);
+            for batch in group {
+                let verdict = keyspace::check(&table, &batch.expectations)?;
+                if verdict == Verdict::Holds {
+                    apply(&mut table.0, &batch.changes)?;
+                }
+                verdicts.push(verdict);
+            }
+        }
+        transaction.open_table(COMMITS)?.insert((), turn.commits + 1)?;
+        Ok((transaction, verdicts))
+    })
+}
+
+fn apply(table: &mut redb::Table<'_, &'static str, &'static [u8]>, changes: &[Change]) -> Result<(), redb::Error> {
+    for change in changes {
+        match change {
+            Change::Put(key, value) => drop(table.insert(key.as_str(), &**value)?),
+            Change::Delete(key) => drop(table.remove(key.as_str())?),
+        }
+    }
+    Ok(())
+}
+
+fn closed() -> Cause {
+    Cause::Closed("the database is closed".to_owned())
+}
+
+impl Cause {
+    /// Says whether this only repeats that something went wrong before, so that opening the database again may help.
+    fn outlives_its_reason(&self) -> bool {
+        match self {
+            Cause::Closed(_) => true,
+            Cause::Panicked(_) => false,
+            Cause::Redb(error) => matches!(
+                error,
+                redb::Error::Io(_)
+                    | redb::Error::PreviousIo
+                    | redb::Error::DatabaseClosed
+                    | redb::Error::LockPoisoned(_)
+            ),
+        }
+    }
+}
+
+impl<T: ReadableTable<&'static str, &'static [u8]>> Keyspace for Values<T> {
+    type Error = redb::Error;
+
+    fn value(&self, key: &str) -> Result<Option<Bytes>, redb::Error> {
+        Ok(self.0.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
+    }
+
+    fn visit(&self, from: &str, visitor: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), redb::Error> {
+        for entry in self.0.range::<&str>(from..)? {
+            if visitor(entry?.0.value()).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,415 @@
+//! Optimistic transactions: everything is read from one moment, writes are kept in memory, and a commit succeeds only if what
+//! was read is still so.
+//!
+//! No lock is held in between, however long a plugin thinks; who commits second begins again. Listings count as read as well,
+//! and so does whatever decided whether a folder is empty, so that transactions are serialisable.
+//!
+//! A transaction keeps what it reads and writes until it ends. Both the number of keys and their bytes are bounded.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use bytes::Bytes;
+
+use super::envelope::{self, Entry};
+use super::keyspace::child_of;
+use super::view::{StorageView, ViewError};
+use super::{Batch, Change, Expectation, Snapshot};
+
+/// A transaction may hold as many bytes as this many of the largest values: what OpenBao allows for one.
+const LARGEST_VALUES_MAX: usize = 8;
+
+/// What a transaction is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum TransactionMode {
+    /// Reading from one moment. Committing it checks nothing.
+    ReadOnly,
+    /// Reading, and writing what depends on it.
+    ReadWrite,
+}
+
+/// Reads from one moment, and writes that appear together or not at all. Dropping it undoes it.
+pub(crate) struct Transaction {
+    view: StorageView,
+    mode: TransactionMode,
+    /// `None` once it has been committed.
+    open: Option<Open>,
+}
+
+struct Open {
+    snapshot: Box<dyn Snapshot>,
+    /// Stored bytes by full key, as read.
+    reads: HashMap<String, Option<Bytes>>,
+    /// Listings, as read.
+    listings: Vec<Expectation>,
+    /// Stored bytes by full key, as they shall be; `None` deletes.
+    writes: BTreeMap<String, Option<Bytes>>,
+    /// What it may still take up.
+    budget: Budget,
+}
+
+struct Budget {
+    keys: usize,
+    keys_max: usize,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+// ---------------------------------------------------------------------------------------------------------------- Transaction
+
+impl Transaction {
+    pub(super) fn new(view: StorageView, mode: TransactionMode, snapshot: Box<dyn Snapshot>) -> Self {
+        let limits = view.limits();
+        let (keys, bytes) = (limits.transaction_keys_max, limits.value_bytes_max.saturating_mul(LARGEST_VALUES_MAX));
+        let open = Open {
+            snapshot,
+            reads: HashMap::new(),
+            listings: Vec::new(),
+            writes: BTreeMap::new(),
+            budget: Budget { keys, keys_max: keys, bytes, bytes_max: bytes },
+        };
+        Self { view, mode, open: Some(open) }
+    }
+
+    /// Returns the entry under a key: what this transaction wrote, or else what was there when it began.
+    pub(crate) async fn get(&mut self, key: &str) -> Result<Option<Entry>, ViewError> {
+        let open = self.open.as_mut().ok_or_else(ended)?;
+        let key = self.view.full_key(key)?;
+        let stored = match open.writes.get(&key).or_else(|| open.reads.get(&key)) {
+            Some(stored) => stored.clone(),
+            None => open.read(self.mode, &key).await?,
+        };
+        Ok(stored.map(|sealed| envelope::open(&key, &sealed)).transpose()?)
+    }
+
+    /// Stores an entry, for this transaction's own eyes until it is committed.
+    pub(crate) fn put(&mut self, key: &str, entry: &Entry) -> Result<(), ViewError> {
+        let key = self.writable_key(key)?;
+        self.view.check_size(entry)?;
+        let sealed = envelope::seal(&key, entry);
+        self.write(key, Some(sealed))
+    }
+
+    /// Removes a key, if it is there, for this transaction's own eyes until it is committed.
+    pub(crate) fn delete(&mut self, key: &str) -> Result<(), ViewError> {
+        let key = self.writable_key(key)?;
+        self.write(key, None)
+    }
+
+    /// Returns the direct children of a prefix, as [`StorageView::list`] does, with this transaction's own writes.
+    pub(crate) async fn list(
+        &mut self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<String>, ViewError> {
+        let open = self.open.as_mut().ok_or_else(ended)?;
+        let prefix = self.view.full_prefix(prefix)?;
+        self.view.check_after(after)?;
+        let limit = self.view.list_limit(limit);
+        let mut children = open.added_children(&prefix, after);
+        let mut from = after.map(str::to_owned);
+        let mut surviving = 0;
+        // Whatever is added here sorts behind or between: once `limit` stored children are there, no further one can matter.
+        while surviving < limit {
+            let page = open.list(self.mode, &prefix, from.as_deref(), limit).await?;
+            let page_is_last = page.len() < limit;
+            from = page.last().cloned();
+            for child in page {
+                if !open.is_deleted(self.mode, &prefix, &child).await? {
+                    surviving += 1;
+                    children.insert(child);
+                }
+            }
+            if page_is_last {
+                break;
+            }
+        }
+        Ok(children.into_iter().take(limit).collect())
+    }
+
+    /// Makes the writes durable, all or none. [`ViewError::Conflict`] when anything that was read has changed since.
+    ///
+    /// Afterwards every use is [`ViewError::Unavailable`], however it went.
+    pub(crate) async fn commit(&mut self) -> Result<(), ViewError> {
+        let open = self.open.take().ok_or_else(ended)?;
+        let batch = open.into_batch();
+        if self.mode == TransactionMode::ReadOnly || (batch.changes.is_empty() && batch.expectations.is_empty()) {
+            return Ok(());
+        }
+        self.view.commit(batch).await
+    }
+
+    fn writable_key(&self, key: &str) -> Result<String, ViewError> {
+        if self.open.is_none() {
+            return Err(ended());
+        }
+        if self.mode == TransactionMode::ReadOnly {
+            return Err(ViewError::ReadOnly);
+        }
+        self.view.check_writable()?;
+        self.view.full_key(key)
+    }
+
+    fn write(&mut self, key: String, sealed: Option<Bytes>) -> Result<(), ViewError> {
+        let open = self.open.as_mut().ok_or_else(ended)?;
+        let new_keys = usize::from(!open.writes.contains_key(&key));
+        open.budget.take(new_keys, sealed.as_ref().map_or(0, Bytes::len))?;
+        if let Some(Some(replaced)) = open.writes.insert(key, sealed) {
+            open.budget.bytes += replaced.len();
+        }
+        Ok(())
+    }
+}
+
+fn ended() -> ViewError {
+    ViewError::Unavailable("the transaction has ended".to_owned())
+}
+
+// ----------------------------------------------------------------------------------------------------------------------- Open
+
+impl Open {
+    /// Reads stored bytes, and remembers that the transaction depends on them.
+    async fn read(&mut self, mode: TransactionMode, key: &str) -> Result<Option<Bytes>, ViewError> {
+        let stored = self.snapshot.get(key).await?;
+        if mode == TransactionMode::ReadWrite {
+            self.budget.take(1, stored.as_ref().map_or(0, Bytes::len))?;
+            self.reads.insert(key.to_owned(), stored.clone());
+        }
+        Ok(stored)
+    }
+
+    /// Lists stored children, and remembers that the transaction depends on them.
+    async fn list(
+        &mut self,
+        mode: TransactionMode,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, ViewError> {
+        let children = self.snapshot.list(prefix, after, limit).await?;
+        if mode == TransactionMode::ReadWrite {
+            self.budget.take(children.len().max(1), children.iter().map(String::len).sum())?;
+            self.listings.push(Expectation::Children {
+                prefix: prefix.to_owned(),
+                after: after.map(str::to_owned),
+                limit,
+                children: children.clone(),
+            });
+        }
+        Ok(children)
+    }
+
+    /// Returns the children of a prefix that this transaction's own writes make.
+    fn added_children(&self, prefix: &str, after: Option<&str>) -> BTreeSet<String> {
+        let below = self.writes.range(prefix.to_owned()..).take_while(|(key, _)| key.starts_with(prefix));
+        below
+            .filter(|(_, stored)| stored.is_some())
+            .map(|(key, _)| child_of(&key[prefix.len()..]))
+            .filter(|child| after.is_none_or(|after| *child > child_of(after)))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// Says whether this transaction has deleted all that a stored child holds.
+    async fn is_deleted(&mut self, mode: TransactionMode, prefix: &str, child: &str) -> Result<bool, ViewError> {
+        let mut unseen = vec![format!("{prefix}{child}")];
+        while let Some(key) = unseen.pop() {
+            if !key.ends_with('/') {
+                if !matches!(self.writes.get(&key), Some(None)) {
+                    return Ok(false);
+                }
+                continue;
+            }
+            // Every stored child holds a key at least: with more children than deletions, one of them survives.
+            let deletions = self.deletions_below(&key);
+            if deletions == 0 {
+                return Ok(false);
+            }
+            let children = self.list(mode, &key, None, deletions + 1).await?;
+            if children.len() > deletions {
+                return Ok(false);
+            }
+            unseen.extend(children.into_iter().map(|child| format!("{key}{child}")));
+        }
+        Ok(true)
+    }
+
+    fn deletions_below(&self, folder: &str) -> usize {
+        let below = self.writes.range(folder.to_owned()..).take_while(|(key, _)| key.starts_with(folder));
+        below.filter(|(_, stored)| stored.is_none()).count()
+    }
+
+    fn into_batch(self) -> Batch {
+        let values = self.reads.into_iter().map(|(key, stored)| Expectation::Value(key, stored));
+        let changes = self.writes.into_iter().map(|(key, stored)| match stored {
+            Some(stored) => Change::Put(key, stored),
+            None => Change::Delete(key),
+        });
+        Batch { expectations: values.chain(self.listings).collect(), changes: changes.collect() }
+    }
+}
+
+impl Budget {
+    fn take(&mut self, keys: usize, bytes: usize) -> Result<(), ViewError> {
+        let keys_max = self.keys_max;
+        let too_many = || ViewError::Unavailable(format!("a transaction may read and write {keys_max} keys at most"));
+        let keys = self.keys.checked_sub(keys).ok_or_else(too_many)?;
+        let bytes = self.bytes.checked_sub(bytes).ok_or(ViewError::TooLarge(self.bytes_max as u64))?;
+        (self.keys, self.bytes) = (keys, bytes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::storage::{MemoryStorage, ViewLimits};
+
+    async fn view_of(keys: &[&str]) -> StorageView {
+        let limits = ViewLimits { value_bytes_max: 64, key_bytes_max: 64, list_max: 100, transaction_keys_max: 50 };
+        let view = StorageView::new(Arc::new(MemoryStorage::new()), "logical/1/", limits);
+        for key in keys {
+            view.put(key, &entry("old")).await.unwrap();
+        }
+        view
+    }
+
+    fn entry(value: &'static str) -> Entry {
+        Bytes::from_static(value.as_bytes()).into()
+    }
+
+    async fn begin(view: &StorageView) -> Transaction {
+        view.begin(TransactionMode::ReadWrite).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn writes_are_seen_inside_and_appear_outside_at_commit() {
+        let view = view_of(&["a", "b"]).await;
+        let mut transaction = begin(&view).await;
+        transaction.put("c", &Entry { seal_wrap: true, ..entry("new") }).unwrap();
+        transaction.delete("a").unwrap();
+        assert_eq!(transaction.get("c").await.unwrap().unwrap().value, "new");
+        assert_eq!(transaction.get("a").await.unwrap(), None);
+        assert_eq!(view.list("", None, 0).await.unwrap(), ["a", "b"]);
+
+        transaction.commit().await.unwrap();
+        assert_eq!(view.list("", None, 0).await.unwrap(), ["b", "c"]);
+        assert!(view.get("c").await.unwrap().unwrap().seal_wrap);
+    }
+
+    #[tokio::test]
+    async fn reads_are_of_one_moment() {
+        let view = view_of(&["a", "b"]).await;
+        let mut transaction = view.begin(TransactionMode::ReadOnly).await.unwrap();
+        view.put("a", &entry("new")).await.unwrap();
+        view.delete("b").await.unwrap();
+        assert_eq!(transaction.get("a").await.unwrap(), Some(entry("old")));
+        assert_eq!(transaction.list("", None, 0).await.unwrap(), ["a", "b"]);
+        assert_eq!(transaction.put("a", &entry("x")), Err(ViewError::ReadOnly));
+        assert_eq!(transaction.delete("a"), Err(ViewError::ReadOnly));
+        assert_eq!(transaction.commit().await, Ok(()));
+    }
+
+    /// What a transaction reads, what somebody else then writes, and how its commit ends.
+    #[tokio::test]
+    async fn a_commit_conflicts_exactly_when_a_read_has_changed() {
+        enum Read {
+            Value(&'static str),
+            List(&'static str),
+            FolderAfterDeleting(&'static str),
+        }
+        use Read::*;
+        let conflict = Err(ViewError::Conflict);
+        let rows = [
+            (Value("a"), "a", conflict.clone()),
+            (Value("none"), "none", conflict.clone()),
+            (Value("a"), "other", Ok(())),
+            (List(""), "new", conflict.clone()),
+            (List(""), "f/new", Ok(())),
+            (List("f/"), "f/new", conflict.clone()),
+            (List("f/"), "f/1", Ok(())),
+            (List("empty/"), "empty/new", conflict.clone()),
+            (FolderAfterDeleting("f/1"), "f/new", conflict.clone()),
+        ];
+        for (row, (read, touched, expected)) in rows.into_iter().enumerate() {
+            let view = view_of(&["a", "f/1"]).await;
+            let mut transaction = begin(&view).await;
+            match read {
+                Value(key) => drop(transaction.get(key).await.unwrap()),
+                List(prefix) => drop(transaction.list(prefix, None, 0).await.unwrap()),
+                FolderAfterDeleting(key) => {
+                    transaction.delete(key).unwrap();
+                    assert_eq!(transaction.list("", None, 0).await.unwrap(), ["a"]);
+                }
+            }
+            transaction.put("written", &entry("x")).unwrap();
+            view.put(touched, &entry("theirs")).await.unwrap();
+            assert_eq!(transaction.commit().await, expected, "row {row}");
+            assert_eq!(view.get("written").await.unwrap().is_some(), expected.is_ok(), "row {row}");
+        }
+    }
+
+    #[tokio::test]
+    async fn listings_hold_the_transactions_own_writes() {
+        let view = view_of(&["a", "b/1", "b/2/x", "c", "d/1", "e"]).await;
+        let mut transaction = begin(&view).await;
+        for key in ["a", "b/1", "b/2/x", "d/1", "never"] {
+            transaction.delete(key).unwrap();
+        }
+        for key in ["aa", "d/2", "z/1", "c"] {
+            transaction.put(key, &entry("x")).unwrap();
+        }
+        assert_eq!(transaction.list("", None, 0).await.unwrap(), ["aa", "c", "d/", "e", "z/"]);
+        assert_eq!(transaction.list("", None, 2).await.unwrap(), ["aa", "c"]);
+        assert_eq!(transaction.list("", Some("c"), 2).await.unwrap(), ["d/", "e"]);
+        assert_eq!(transaction.list("", Some("e"), 2).await.unwrap(), ["z/"]);
+        assert_eq!(transaction.list("b/", None, 0).await.unwrap(), [""; 0]);
+        assert_eq!(transaction.list("d/", None, 0).await.unwrap(), ["2"]);
+        transaction.commit().await.unwrap();
+        assert_eq!(view.list("", None, 0).await.unwrap(), ["aa", "c", "d/", "e", "z/"]);
+    }
+
+    #[tokio::test]
+    async fn of_two_that_read_and_write_the_same_one_wins() {
+        let view = view_of(&["a"]).await;
+        let (mut one, mut two) = (begin(&view).await, begin(&view).await);
+        for transaction in [&mut one, &mut two] {
+            transaction.get("a").await.unwrap();
+            transaction.put("a", &entry("mine")).unwrap();
+        }
+        assert_eq!(one.commit().await, Ok(()));
+        assert_eq!(two.commit().await, Err(ViewError::Conflict));
+    }
+
+    #[tokio::test]
+    async fn keys_and_bytes_are_bounded() {
+        let view = view_of(&[]).await;
+        let mut transaction = begin(&view).await;
+        for key in 0..50 {
+            transaction.put(&key.to_string(), &entry("x")).unwrap();
+        }
+        transaction.put("0", &entry("again")).unwrap();
+        let error = transaction.put("one more", &entry("x")).unwrap_err();
+        assert!(error.to_string().contains("50 keys"), "{error}");
+
+        let mut transaction = begin(&view).await;
+        let large = Entry::from(Bytes::from_static(&[0; 64]));
+        let stored = (0..20).take_while(|key| transaction.put(&key.to_string(), &large).is_ok()).count();
+        assert_eq!(stored, 7);
+        assert_eq!(transaction.put("x", &large), Err(ViewError::TooLarge(512)));
+    }
+
+    #[tokio::test]
+    async fn nothing_works_after_a_commit() {
+        let view = view_of(&["a"]).await;
+        let mut transaction = begin(&view).await;
+        transaction.commit().await.unwrap();
+        assert_eq!(transaction.get("a").await, Err(ended()));
+        assert_eq!(transaction.put("a", &entry("x")), Err(ended()));
+        assert_eq!(transaction.delete("a"), Err(ended()));
+        assert_eq!(transaction.list("", None, 0).await, Err(ended()));
+        assert_eq!(transaction.commit().await, Err(ended()));
+    }
+}

@@ -1,0 +1,324 @@
+//! What a mount sees of the storage: the keys below its own prefix, and nothing else.
+//!
+//! Every key that a plugin names is checked, and then put behind the prefix. Since no checked key holds a `..` segment, and no
+//! storage gives `..` a meaning anyway, there is no way up.
+
+use std::sync::Arc;
+
+use super::envelope::{self, Entry};
+use super::{Batch, Storage, StorageError, Transaction, TransactionMode};
+use crate::limits::Limits;
+
+/// A prefix of the keys. Cloning it is cheap.
+#[derive(Clone)]
+pub(crate) struct StorageView {
+    shared: Arc<Shared>,
+    access: Access,
+}
+
+struct Shared {
+    storage: Arc<dyn Storage>,
+    prefix: String,
+    limits: ViewLimits,
+}
+
+/// Whether a view's holder may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Yes.
+    ReadWrite,
+    /// No: writes answer [`ViewError::ReadOnly`].
+    ReadOnly,
+}
+
+/// What a view allows at most: see the fields of the same names in [`Limits`].
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ViewLimits {
+    /// Largest value, in bytes.
+    pub(crate) value_bytes_max: usize,
+    /// Longest key below the prefix, in bytes.
+    pub(crate) key_bytes_max: usize,
+    /// Children in one answer.
+    pub(crate) list_max: usize,
+    /// Keys that one transaction reads and writes.
+    pub(crate) transaction_keys_max: usize,
+}
+
+impl From<&Limits> for ViewLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            value_bytes_max: limits.storage_value_bytes_max,
+            key_bytes_max: limits.storage_key_bytes_max,
+            list_max: limits.storage_list_max,
+            transaction_keys_max: limits.transaction_keys_max,
+        }
+    }
+}
+
+/// Why a plugin's storage did not do what was asked, in words that a plugin may see.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ViewError {
+    /// Nothing may be written here.
+    #[error("the storage is read-only here")]
+    ReadOnly,
+    /// More than this many bytes.
+    #[error("the value is larger than {0} bytes")]
+    TooLarge(u64),
+    /// The key is malformed.
+    #[error("invalid key: {0}")]
+    InvalidKey(String),
+    /// What was read has changed since.
+    #[error("the stored data has changed since it was read")]
+    Conflict,
+    /// The storage does not answer.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+// ---------------------------------------------------------------------------------------------------------------- StorageView
+
+impl StorageView {
+    /// Returns a view of what lies below a prefix, which ends in `/`.
+    pub(crate) fn new(storage: Arc<dyn Storage>, prefix: impl Into<String>, limits: ViewLimits) -> Self {
+        let shared = Shared { storage, prefix: prefix.into(), limits };
+        Self { shared: Arc::new(shared), access: Access::ReadWrite }
+    }
+
+    /// Returns a view of the same keys that refuses to write.
+    pub(crate) fn read_only(&self) -> Self {
+        Self { shared: Arc::clone(&self.shared), access: Access::ReadOnly }
+    }
+
+    /// Returns the entry under a key.
+    pub(crate) async fn get(&self, key: &str) -> Result<Option<Entry>, ViewError> {
+        let key = self.full_key(key)?;
+        let Some(sealed) = self.shared.storage.get(&key).await? else { return Ok(None) };
+        Ok(Some(envelope::open(&key, &sealed)?))
+    }
+
+    /// Stores an entry. It is durable when this returns.
+    pub(crate) async fn put(&self, key: &str, entry: &Entry) -> Result<(), ViewError> {
+        self.check_writable()?;
+        let key = self.full_key(key)?;
+        self.check_size(entry)?;
+        let sealed = envelope::seal(&key, entry);
+        Ok(self.shared.storage.commit(Batch::default().put(key, sealed)).await?)
+    }
+
+    /// Removes a key, if it is there. That is durable when this returns.
+    pub(crate) async fn delete(&self, key: &str) -> Result<(), ViewError> {
+        self.check_writable()?;
+        let key = self.full_key(key)?;
+        Ok(self.shared.storage.commit(Batch::default().delete(key)).await?)
+    }
+
+    /// Returns the direct children of a prefix in byte order, from behind `after`, at most `limit` and at most as many as the
+    /// view allows. A limit of 0 leaves it to the view.
+    pub(crate) async fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, ViewError> {
+        let prefix = self.full_prefix(prefix)?;
+        self.check_after(after)?;
+        Ok(self.shared.storage.list(&prefix, after, self.list_limit(limit)).await?)
+    }
+
+    /// Begins a transaction. On a read-only view its writes are refused, whatever the mode.
+    pub(crate) async fn begin(&self, mode: TransactionMode) -> Result<Transaction, ViewError> {
+        let snapshot = self.shared.storage.snapshot().await?;
+        Ok(Transaction::new(self.clone(), mode, snapshot))
+    }
+
+    /// Deletes everything below the prefix, so many keys at a time. Doing it again after a failure does the rest.
+    pub(crate) async fn wipe(&self, keys_per_batch: usize) -> Result<(), ViewError> {
+        self.check_writable()?;
+        loop {
+            let keys = self.shared.storage.keys(&self.shared.prefix, keys_per_batch.max(1)).await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            self.shared.storage.commit(keys.into_iter().fold(Batch::default(), Batch::delete)).await?;
+        }
+    }
+}
+
+// ------------------------------------------------------------------------------------------------- for transactions as well
+
+impl StorageView {
+    pub(super) fn limits(&self) -> ViewLimits {
+        self.shared.limits
+    }
+
+    pub(super) async fn commit(&self, batch: Batch) -> Result<(), ViewError> {
+        Ok(self.shared.storage.commit(batch).await?)
+    }
+
+    pub(super) fn check_writable(&self) -> Result<(), ViewError> {
+        match self.access {
+            Access::ReadWrite => Ok(()),
+            Access::ReadOnly => Err(ViewError::ReadOnly),
+        }
+    }
+
+    pub(super) fn check_size(&self, entry: &Entry) -> Result<(), ViewError> {
+        let max = self.shared.limits.value_bytes_max;
+        if entry.value.len() > max { Err(ViewError::TooLarge(max as u64)) } else { Ok(()) }
+    }
+
+    /// Returns the storage's key for a plugin's key.
+    pub(super) fn full_key(&self, key: &str) -> Result<String, ViewError> {
+        self.check_segments(key, key)?;
+        Ok([&self.shared.prefix, key].concat())
+    }
+
+    /// Returns the storage's prefix for a plugin's prefix.
+    pub(super) fn full_prefix(&self, prefix: &str) -> Result<String, ViewError> {
+        match prefix.strip_suffix('/') {
+            Some(folder) => self.check_segments(prefix, folder)?,
+            None if prefix.is_empty() => {}
+            None => return Err(ViewError::InvalidKey(format!("the prefix {prefix:?} does not end in '/'"))),
+        }
+        Ok([&self.shared.prefix, prefix].concat())
+    }
+
+    /// Refuses a place to start behind that is longer than any child.
+    pub(super) fn check_after(&self, after: Option<&str>) -> Result<(), ViewError> {
+        after.map_or(Ok(()), |after| self.check_length(after))
+    }
+
+    pub(super) fn list_limit(&self, asked: u32) -> usize {
+        let max = self.shared.limits.list_max;
+        if asked == 0 { max } else { max.min(usize::try_from(asked).unwrap_or(usize::MAX)) }
+    }
+
+    fn check_length(&self, key: &str) -> Result<(), ViewError> {
+        let max = self.shared.limits.key_bytes_max;
+        if key.len() > max { Err(ViewError::InvalidKey(format!("it is longer than {max} bytes"))) } else { Ok(()) }
+    }
+
+    fn check_segments(&self, shown: &str, key: &str) -> Result<(), ViewError> {
+        self.check_length(shown)?;
+        if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
+            return Err(ViewError::InvalidKey(format!("{shown:?} holds an empty, '.' or '..' segment")));
+        }
+        if key.chars().any(char::is_control) {
+            return Err(ViewError::InvalidKey(format!("{shown:?} holds a control character")));
+        }
+        Ok(())
+    }
+}
+
+/// The cause is for the operator: it is logged here, and the plugin gets a plain sentence.
+impl From<StorageError> for ViewError {
+    fn from(error: StorageError) -> Self {
+        let sentence = match &error {
+            StorageError::Conflict => return ViewError::Conflict,
+            StorageError::Damaged { .. } => "the stored value is damaged",
+            StorageError::Unusable(_) | StorageError::Failed { .. } => "the storage failed",
+        };
+        tracing::error!(error = &error as &dyn std::error::Error, "{sentence}");
+        ViewError::Unavailable(sentence.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    fn entry(value: &'static str) -> Entry {
+        Bytes::from_static(value.as_bytes()).into()
+    }
+
+    fn views() -> (Arc<MemoryStorage>, StorageView, StorageView) {
+        let storage = Arc::new(MemoryStorage::new());
+        let limits = ViewLimits { value_bytes_max: 8, key_bytes_max: 16, list_max: 3, transaction_keys_max: 10 };
+        let one = StorageView::new(storage.clone(), "logical/1/", limits);
+        let two = StorageView::new(storage.clone(), "logical/2/", limits);
+        (storage, one, two)
+    }
+
+    #[tokio::test]
+    async fn a_view_sees_only_what_is_below_its_prefix() {
+        let (storage, one, two) = views();
+        one.put("a/b", &entry("1")).await.unwrap();
+        two.put("a/b", &Entry { seal_wrap: true, ..entry("2") }).await.unwrap();
+        assert_eq!(one.get("a/b").await.unwrap(), Some(entry("1")));
+        assert!(two.get("a/b").await.unwrap().unwrap().seal_wrap);
+        assert_eq!(one.list("", None, 0).await.unwrap(), ["a/"]);
+
+        two.delete("a/b").await.unwrap();
+        two.delete("never/there").await.unwrap();
+        assert_eq!(two.get("a/b").await.unwrap(), None);
+        assert_eq!(storage.keys("", 10).await.unwrap(), ["logical/1/a/b"]);
+    }
+
+    #[tokio::test]
+    async fn malformed_keys_are_refused() {
+        let (storage, view, _) = views();
+        for key in ["", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "../2/a", "a\nb", "a\0", "12345678901234567"] {
+            let answers = [
+                view.get(key).await.map(drop),
+                view.put(key, &entry("x")).await,
+                view.delete(key).await,
+                view.begin(TransactionMode::ReadWrite).await.unwrap().get(key).await.map(drop),
+            ];
+            for answer in answers {
+                assert!(matches!(answer, Err(ViewError::InvalidKey(_))), "{key:?}: {answer:?}");
+            }
+        }
+        for prefix in ["a", "/", "a//", "../", "a/..", "..", "\u{7f}/"] {
+            let answer = view.list(prefix, None, 0).await;
+            assert!(matches!(answer, Err(ViewError::InvalidKey(_))), "{prefix:?}: {answer:?}");
+        }
+        for key in ["a", "a/b", ".a", "...", "a b", "ä", "1234567890123456"] {
+            view.put(key, &entry("x")).await.unwrap();
+        }
+        assert!(storage.keys("", 100).await.unwrap().iter().all(|key| key.starts_with("logical/1/")));
+    }
+
+    #[tokio::test]
+    async fn limits_hold() {
+        let (_, view, _) = views();
+        assert_eq!(view.put("a", &entry("123456789")).await, Err(ViewError::TooLarge(8)));
+        for key in ["a", "b", "c/1", "c/2", "d"] {
+            view.put(key, &entry("12345678")).await.unwrap();
+        }
+        assert_eq!(view.list("", None, 0).await.unwrap(), ["a", "b", "c/"]);
+        assert_eq!(view.list("", Some("c/"), 9).await.unwrap(), ["d"]);
+        assert_eq!(view.list("", Some("a"), 1).await.unwrap(), ["b"]);
+    }
+
+    #[tokio::test]
+    async fn a_read_only_view_refuses_every_write() {
+        let (storage, view, _) = views();
+        view.put("a", &entry("1")).await.unwrap();
+        let view = view.read_only();
+        assert_eq!(view.put("a", &entry("2")).await, Err(ViewError::ReadOnly));
+        assert_eq!(view.delete("a").await, Err(ViewError::ReadOnly));
+        assert_eq!(view.wipe(10).await, Err(ViewError::ReadOnly));
+        let mut transaction = view.begin(TransactionMode::ReadWrite).await.unwrap();
+        assert_eq!(transaction.put("a", &entry("2")), Err(ViewError::ReadOnly));
+        assert_eq!(view.get("a").await.unwrap(), Some(entry("1")));
+        assert_eq!(storage.keys("", 10).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn damage_is_told_without_its_details() {
+        let (storage, view, _) = views();
+        storage.commit(Batch::default().put("logical/1/a", "raw bytes")).await.unwrap();
+        assert_eq!(view.get("a").await, Err(ViewError::Unavailable("the stored value is damaged".to_owned())));
+    }
+
+    #[tokio::test]
+    async fn wiping_leaves_the_neighbours() {
+        let (storage, one, two) = views();
+        for key in ["a", "b/c", "b/d/e", "f", "g"] {
+            one.put(key, &entry("1")).await.unwrap();
+            two.put(key, &entry("2")).await.unwrap();
+        }
+        one.wipe(2).await.unwrap();
+        one.wipe(0).await.unwrap();
+        assert_eq!(storage.keys("logical/1/", 10).await.unwrap().len(), 0);
+        assert_eq!(storage.keys("logical/2/", 10).await.unwrap().len(), 5);
+    }
+}

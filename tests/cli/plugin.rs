@@ -1,0 +1,169 @@
+//! `plugin …`
+
+use crate::{Case, check};
+
+const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+#[test]
+fn register_sends_what_was_given_and_tells_what_is_asked_for() {
+    check(Case {
+        typed: &["plugin", "register", "-sha256", SHA256, "-command=hello.wasm", "secret", "hello"],
+        answers: &[(
+            200,
+            r#"{"data":{"name":"hello","runtime":"wasm","capabilities":["http","clock"],"imports":[]},"warnings":["old"]}"#,
+        )],
+        requests: &[&format!(
+            r#"PUT /v1/sys/plugins/catalog/secret/hello {{"command":"hello.wasm","sha256":"{SHA256}","type":"secret"}}"#
+        )],
+        headers: &[("x-vault-token", "hush"), ("content-type", "application/json")],
+        stdout: "Success! Registered plugin: hello\n",
+        stderr: "WARNING! The following warnings were returned from Vault:\n\n  * old\n\n\
+                 Runtime: wasm\nAsks for: http, clock\nImports: nothing\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &[
+            "plugin",
+            "register",
+            "-sha256=ab",
+            "-version=v1.0.0",
+            "-env",
+            "REGION=eu",
+            "-env=A=-b",
+            "-args=--x",
+            "-args",
+            "-y",
+            "-instances=pooled",
+            "hello",
+        ],
+        answers: &[(204, "")],
+        requests: &[concat!(
+            r#"PUT /v1/sys/plugins/catalog/hello {"args":["--x","-y"],"command":"hello","#,
+            r#""env":["REGION=eu","A=-b"],"instances":"pooled","sha256":"ab","version":"v1.0.0"}"#
+        )],
+        stdout: "Success! Registered plugin: hello\n",
+        ..Case::default()
+    });
+}
+
+#[test]
+fn register_reports_refusals_as_vault_does() {
+    check(Case {
+        typed: &["plugin", "register", "-sha256=ab", "auth", "hello"],
+        answers: &[(400, r#"{"errors":["missing command value"]}"#)],
+        requests: &[r#"PUT /v1/sys/plugins/catalog/auth/hello {"command":"hello","sha256":"ab","type":"auth"}"#],
+        stderr: "Error registering plugin hello: Error making API request.\n\n\
+                 URL: PUT ADDRESS/v1/sys/plugins/catalog/auth/hello\nCode: 400. Errors:\n\n* missing command value\n",
+        exit: 2,
+        ..Case::default()
+    });
+    for (typed, stderr, exit) in [
+        (&["-sha256=ab"][..], "Not enough arguments (expected 1 or 2, got 0)\n", 1),
+        (&["a", "b", "c"], "Too many arguments (expected 1 or 2, got 3)\n", 1),
+        (&["auth", "x"], "SHA256 is required for all plugins, please provide -sha256\n", 1),
+        (&["-sha256=ab", "zip", "x"], "\"zip\" is not a supported plugin type\n", 2),
+    ] {
+        check(Case { typed: &[&["plugin", "register"], typed].concat(), stderr, exit, ..Case::default() });
+    }
+}
+
+#[test]
+fn deregister_names_the_version_in_the_query() {
+    check(Case {
+        typed: &["plugin", "deregister", "-version=1.0.0", "auth", "hello"],
+        answers: &[(204, "")],
+        requests: &["DELETE /v1/sys/plugins/catalog/auth/hello?version=1.0.0"],
+        stdout: "Success! Deregistered plugin (if it was registered): hello\n",
+        ..Case::default()
+    });
+}
+
+#[test]
+fn list_shows_a_table_or_structure() {
+    let answer = r#"{"data":{"auth":["hello"],"secret":["kv"],"detailed":[
+        {"type":"auth","name":"hello","version":"v1.0.0","builtin":false},
+        {"type":"secret","name":"kv","version":"","builtin":true,"deprecation_status":"supported"}]}}"#;
+    for (typed, stdout) in [
+        (
+            &[][..],
+            "Name     Type      Version\n----     ----      -------\nhello    auth      v1.0.0\nkv       secret    n/a\n",
+        ),
+        (&["auth"], "Name     Version\n----     -------\nhello    v1.0.0\n"),
+        (
+            &["-detailed"],
+            "Name     Type      Version    Deprecation Status\n----     ----      -------    ------------------\n\
+             hello    auth      v1.0.0     n/a\nkv       secret    n/a        supported\n",
+        ),
+        (
+            &["-format=json", "secret"],
+            "{\n  \"secret\": [\n    \"kv\"\n  ],\n  \"details\": [\n    {\n      \"type\": \"secret\",\n      \
+             \"name\": \"kv\",\n      \"builtin\": true,\n      \"deprecation_status\": \"supported\"\n    }\n  ]\n}\n",
+        ),
+    ] {
+        let typed = &[&["plugin", "list"], typed].concat();
+        let (answers, requests) = (&[(200, answer)], &["GET /v1/sys/plugins/catalog"]);
+        check(Case { typed, answers, requests, stdout, ..Case::default() });
+    }
+}
+
+#[test]
+fn info_shows_every_row() {
+    let answer = r#"{"data":{"name":"hello","args":null,"command":"hello.wasm","sha256":"ab","version":"v1.0.0"}}"#;
+    check(Case {
+        typed: &["plugin", "info", "-version", "v1.0.0", "secret", "hello"],
+        answers: &[(200, answer)],
+        requests: &["GET /v1/sys/plugins/catalog/secret/hello?version=v1.0.0"],
+        stdout: "Key                   Value\n---                   -----\nargs                  []\n\
+                 builtin               false\ncommand               hello.wasm\ndeprecation_status    n/a\n\
+                 name                  hello\nsha256                ab\nversion               v1.0.0\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["plugin", "info", "-field=command", "secret", "hello"],
+        answers: &[(200, answer)],
+        requests: &["GET /v1/sys/plugins/catalog/secret/hello"],
+        stdout: "hello.wasm",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["plugin", "info", "secret", "nope"],
+        answers: &[(404, r#"{"errors":[]}"#)],
+        requests: &["GET /v1/sys/plugins/catalog/secret/nope"],
+        stderr: "Error reading plugin named nope: Error making API request.\n\n\
+                 URL: GET ADDRESS/v1/sys/plugins/catalog/secret/nope\nCode: 404. Errors:\n\n\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn reload_names_what_it_reloads() {
+    for (typed, request, stdout) in [
+        (
+            &["-plugin=hello"][..],
+            r#"PUT /v1/sys/plugins/reload/backend {"plugin":"hello"}"#,
+            "Success! Reloaded plugin: hello\n",
+        ),
+        (
+            &["-mounts=a", "-mounts", "b", "-scope=global"],
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["a","b"],"scope":"global"}"#,
+            "Success! Reloading mounts: [a b], reload_id: r1\n",
+        ),
+        (
+            &["-type=auth", "-plugin=hello"],
+            r#"PUT /v1/sys/plugins/reload/auth/hello {"scope":""}"#,
+            "Success! Reloaded plugin: hello\n",
+        ),
+    ] {
+        let typed = &[&["plugin", "reload"], typed].concat();
+        let answers = &[(200, r#"{"data":{"reload_id":"r1"}}"#)];
+        check(Case { typed, answers, requests: &[request], stdout, ..Case::default() });
+    }
+    for (typed, stderr) in [
+        (&[][..], "Not enough arguments (expected 1, got 0)\n"),
+        (&["-plugin=a", "-mounts=b"], "Too many arguments (expected 1, got 2)\n"),
+        (&["-plugin=a", "-scope=here"], "Invalid reload scope: here\n"),
+    ] {
+        check(Case { typed: &[&["plugin", "reload"], typed].concat(), stderr, exit: 1, ..Case::default() });
+    }
+}

@@ -1,0 +1,152 @@
+//! `secrets …`
+
+use crate::{Case, check};
+
+#[test]
+fn enable_sends_the_whole_mount() {
+    check(Case {
+        typed: &["secrets", "enable", "hello"],
+        answers: &[(204, "")],
+        requests: &[concat!(
+            r#"POST /v1/sys/mounts/hello {"config":{"default_lease_ttl":"0s","force_no_cache":false,"max_lease_ttl":"0s","#,
+            r#""options":null},"description":"","external_entropy_access":false,"local":false,"options":null,"#,
+            r#""seal_wrap":false,"type":"hello"}"#
+        )],
+        stdout: "Success! Enabled the hello secrets engine at: hello/\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &[
+            "secrets",
+            "enable",
+            "-path=my/kv",
+            "-plugin-version=v1.0.0",
+            "-max-lease-ttl",
+            "1h30m",
+            "-local",
+            "-options=a=b",
+            "-version=2",
+            "-passthrough-request-headers=X-A",
+            "-plugin-name=kv",
+            "plugin",
+        ],
+        answers: &[(204, "")],
+        requests: &[concat!(
+            r#"POST /v1/sys/mounts/my/kv {"config":{"default_lease_ttl":"0s","force_no_cache":false,"#,
+            r#""max_lease_ttl":"1h30m0s","options":null,"passthrough_request_headers":["X-A"],"#,
+            r#""plugin_version":"v1.0.0"},"description":"","external_entropy_access":false,"local":true,"#,
+            r#""options":{"a":"b","version":"2"},"seal_wrap":false,"type":"kv"}"#
+        )],
+        stdout: "Success! Enabled the kv secrets engine version v1.0.0 at: my/kv/\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["secrets", "enable"],
+        stderr: "Not enough arguments (expected 1, got 0)\n",
+        exit: 1,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn tune_sends_only_what_changes() {
+    check(Case {
+        typed: &["secrets", "tune", "-default-lease-ttl=-1", "-description=", "/hello/"],
+        answers: &[(204, "")],
+        requests: &[concat!(
+            r#"POST /v1/sys/mounts/hello/tune {"default_lease_ttl":"system","description":"","#,
+            r#""force_no_cache":false,"max_lease_ttl":"","options":null}"#
+        )],
+        stdout: "Success! Tuned the secrets engine at: hello/\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["secrets", "tune", "-plugin-version=v2.0.0", "hello"],
+        answers: &[(400, r#"{"errors":["no such version"]}"#)],
+        requests: &[concat!(
+            r#"POST /v1/sys/mounts/hello/tune {"default_lease_ttl":"","force_no_cache":false,"#,
+            r#""max_lease_ttl":"","options":null,"plugin_version":"v2.0.0"}"#
+        )],
+        stderr: "Error tuning secrets engine hello/: Error making API request.\n\n\
+                 URL: POST ADDRESS/v1/sys/mounts/hello/tune\nCode: 400. Errors:\n\n* no such version\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn list_shows_mounts_by_path() {
+    let answer = r#"{"data":{
+        "sys/":{"type":"system","accessor":"system_1","description":"system","config":{"default_lease_ttl":0}},
+        "hello/":{"type":"hello","accessor":"hello_2","description":"","uuid":"u","options":{"version":"2"},
+            "local":true,"config":{"default_lease_ttl":0,"max_lease_ttl":60,"force_no_cache":false},
+            "plugin_version":"v1.0.0","running_plugin_version":"v1.0.0","running_sha256":"ab"}}}"#;
+    let (answers, requests) = (&[(200, answer)], &["GET /v1/sys/mounts"]);
+    check(Case {
+        typed: &["secrets", "list"],
+        answers,
+        requests,
+        stdout: "Path      Type      Accessor    Description\n----      ----      --------    -----------\n\
+                 hello/    hello     hello_2     n/a\nsys/      system    system_1    system\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["secrets", "list", "-detailed"],
+        answers,
+        requests,
+        stdout: concat!(
+            "Path      Plugin    Accessor    Default TTL    Max TTL    Force No Cache    Replication    Seal Wrap    ",
+            "External Entropy Access    Options           Description    UUID    Version    Running Version    ",
+            "Running SHA256    Deprecation Status\n",
+            "----      ------    --------    -----------    -------    --------------    -----------    ---------    ",
+            "-----------------------    -------           -----------    ----    -------    ---------------    ",
+            "--------------    ------------------\n",
+            "hello/    hello     hello_2     system         60         false             local          false        ",
+            "false                      map[version:2]    n/a            u       v1.0.0     v1.0.0             ",
+            "ab                n/a\n",
+            "sys/      system    system_1    n/a            n/a        false             replicated     false        ",
+            "false                      map[]             system         n/a     n/a        n/a                ",
+            "n/a               n/a\n",
+        ),
+        ..Case::default()
+    });
+}
+
+#[test]
+fn move_follows_the_migration() {
+    let started = (200, r#"{"data":{"migration_id":"m1"}}"#);
+    let running = (200, r#"{"data":{"migration_info":{"status":"in-progress"}}}"#);
+    let done = (200, r#"{"data":{"migration_info":{"status":"success"}}}"#);
+    let failed = (200, r#"{"data":{"migration_info":{"status":"failure"}}}"#);
+    let post = r#"POST /v1/sys/remount {"from":"a/","to":"b/"}"#;
+    let get = "GET /v1/sys/remount/status/m1";
+    check(Case {
+        typed: &["secrets", "move", "a", "b/"],
+        answers: &[started, running, done],
+        requests: &[post, get, get],
+        stdout: "Started moving secrets engine a/ to b/, with migration ID m1\n\
+                 Waiting for terminal status in migration of secrets engine a/ to b/, with migration ID m1\n\
+                 Success! Finished moving secrets engine a/ to b/, with migration ID m1\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["secrets", "move", "a/", "b/"],
+        answers: &[started, failed],
+        requests: &[post, get],
+        stdout: "Started moving secrets engine a/ to b/, with migration ID m1\n",
+        stderr: "Failure! Error encountered moving secrets engine a/ to b/, with migration ID m1\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn disable_is_idempotent() {
+    check(Case {
+        typed: &["secrets", "disable", "hello"],
+        answers: &[(204, "")],
+        requests: &["DELETE /v1/sys/mounts/hello"],
+        stdout: "Success! Disabled the secrets engine (if it existed) at: hello/\n",
+        ..Case::default()
+    });
+}

@@ -1,0 +1,8 @@
+//! What storage promises: the contract on every implementation, and what is left after a kill, damage or a full disk.
+
+mod contract;
+mod crash;
+mod damage;
+#[cfg(target_os = "linux")]
+mod full_disk;
+mod role;
