@@ -45,7 +45,6 @@ impl Passthrough {
 impl Plugin for Passthrough {
     fn describe() -> Description {
         Description::secret("Stores arbitrary data at any path, and gives it back.")
-            .version(env!("CARGO_PKG_VERSION"))
             // Nothing is kept in memory and each request touches one key, so any instance may answer.
             .spread(Spread::Many)
     }
