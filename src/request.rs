@@ -118,6 +118,19 @@ pub struct Identity {
     pub remote_address: String,
 }
 
+impl Identity {
+    /// Returns a caller of whom nothing but a name is known: for servers that embed a host and decide themselves who may call.
+    pub fn named(display_name: impl Into<String>) -> Self {
+        Self {
+            display_name: display_name.into(),
+            entity_id: String::new(),
+            token_accessor: String::new(),
+            policies: Vec::new(),
+            remote_address: String::new(),
+        }
+    }
+}
+
 /// What a plugin answers.
 #[derive(Debug, Clone, Default)]
 pub struct Response {
