@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::duration::format_go_duration;
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
@@ -120,7 +121,7 @@ impl Mount {
     }
 
     /// Answers a request whose path is the part below the mount.
-    pub(crate) async fn handle(&self, request: Request, deadline: Duration) -> Result<Response, MountError> {
+    pub(crate) async fn handle(&self, request: Request, limit: Duration) -> Result<Response, MountError> {
         let _in_flight = self.in_flight.token();
         // Looked at only after this request counts as in flight: whoever closes the mount either sees the request or is seen.
         if self.closing.load(Ordering::SeqCst) {
@@ -128,19 +129,20 @@ impl Mount {
         }
         tokio::select! {
             biased;
-            answer = self.answer(request, Instant::now() + deadline, deadline) => answer,
+            answer = self.answer(request, limit) => answer,
             () = self.abort.cancelled() => Err(MountError::Closing),
         }
     }
 
-    async fn answer(&self, request: Request, until: Instant, deadline: Duration) -> Result<Response, MountError> {
+    async fn answer(&self, request: Request, limit: Duration) -> Result<Response, MountError> {
+        let deadline = Instant::now() + limit;
         let scope = self.scope.load_full();
         let generation = self.generation.load_full();
         let started = match generation.outcome() {
             Some(outcome) => outcome,
-            None => tokio::time::timeout_at(until, generation.start(&scope))
+            None => tokio::time::timeout_at(deadline, generation.start(&scope))
                 .await
-                .map_err(|_| Failure::Busy(format!("it was still starting after {} s", deadline.as_secs())))?,
+                .map_err(|_| Failure::Busy(format!("it was still starting after {}", format_go_duration(limit))))?,
         };
         let running = started.as_ref().map_err(|reason| MountError::NotStarted(reason.clone()))?;
         if matches!(request.caller, Caller::Anonymous) && !running.unauthenticated.matches(request.path.as_str()) {
@@ -151,7 +153,8 @@ impl Mount {
             scope,
             caller: request.caller.clone(),
             headers: Arc::clone(&request.headers),
-            deadline: until,
+            deadline,
+            limit,
         };
         let lease = running.pool.lease(&call).await?;
         let request = decide_create(lease.instance(), &call, request).await?;

@@ -93,6 +93,8 @@ pub(crate) struct Call {
     pub(crate) headers: Arc<[(String, String)]>,
     /// When the call is given up.
     pub(crate) deadline: Instant,
+    /// How long it was given in all, for messages.
+    pub(crate) limit: Duration,
 }
 
 impl Call {
@@ -104,6 +106,7 @@ impl Call {
             caller: Caller::Anonymous,
             headers: Arc::new([]),
             deadline: Instant::now() + limit,
+            limit,
         }
     }
 
