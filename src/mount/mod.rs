@@ -11,23 +11,22 @@
 //! An intent that a crash left behind is carried out at the next start: storage of a mount that was never enabled, or is none any
 //! more.
 
+mod gate;
 mod generation;
 mod record;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::time::Instant;
 
 use crate::duration::format_go_duration;
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
+use gate::Gate;
 pub(crate) use generation::{Generation, GenerationSettings, Launched, Launcher};
 pub use record::MountConfig;
 pub(crate) use record::MountRecord;
@@ -66,10 +65,7 @@ pub(crate) struct Mount {
     record: ArcSwap<MountRecord>,
     scope: ArcSwap<MountScope>,
     generation: ArcSwap<Generation>,
-    closing: AtomicBool,
-    in_flight: TaskTracker,
-    /// Ends the requests that outlast the drain deadline.
-    abort: CancellationToken,
+    gate: ArcSwap<Gate>,
 }
 
 impl Mount {
@@ -78,9 +74,7 @@ impl Mount {
             record: ArcSwap::from_pointee(record),
             scope: ArcSwap::from_pointee(scope),
             generation: ArcSwap::new(generation),
-            closing: AtomicBool::new(false),
-            in_flight: TaskTracker::new(),
-            abort: CancellationToken::new(),
+            gate: ArcSwap::default(),
         })
     }
 
@@ -122,15 +116,12 @@ impl Mount {
 
     /// Answers a request whose path is the part below the mount.
     pub(crate) async fn handle(&self, request: Request, limit: Duration) -> Result<Response, MountError> {
-        let _in_flight = self.in_flight.token();
-        // Looked at only after this request counts as in flight: whoever closes the mount either sees the request or is seen.
-        if self.closing.load(Ordering::SeqCst) {
-            return Err(MountError::Closing);
-        }
+        let gate = self.gate.load_full();
+        let _inside = gate.enter().ok_or(MountError::Closing)?;
         tokio::select! {
             biased;
             answer = self.answer(request, limit) => answer,
-            () = self.abort.cancelled() => Err(MountError::Closing),
+            () = gate.aborted() => Err(MountError::Closing),
         }
     }
 
@@ -163,12 +154,7 @@ impl Mount {
 
     /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the plugin.
     pub(crate) async fn close(&self, drain: Duration, cleanup: Duration) {
-        self.closing.store(true, Ordering::SeqCst);
-        self.in_flight.close();
-        if timeout(drain, self.in_flight.wait()).await.is_err() {
-            self.abort.cancel();
-            self.in_flight.wait().await;
-        }
+        self.gate.load_full().close(drain).await;
         if let Some(Ok(running)) = self.generation.load_full().outcome() {
             running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup)).await;
         }
@@ -176,8 +162,7 @@ impl Mount {
 
     /// Takes requests again after a close whose reason fell away.
     pub(crate) fn reopen(&self) {
-        self.in_flight.reopen();
-        self.closing.store(false, Ordering::SeqCst);
+        self.gate.store(Arc::default());
     }
 }
 
