@@ -1,7 +1,7 @@
 //! The `cofferdam` program: Vault's commands over Vault's HTTP API. The only module that prints.
 //!
-//! A command is a struct of what was typed; its `run` makes [`client::Call`]s, and prints what they answer. Each ends with an
-//! [`Exit`], or early with [`Ended`].
+//! A command is a struct of what was typed; its `run` makes client calls, and prints what they answer. Each ends with an
+//! exit code, or early with the reason.
 
 mod arguments;
 mod argv;

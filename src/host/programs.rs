@@ -17,7 +17,7 @@ use crate::runtime::{Launch, LoadError, Program};
 const PROGRAMS_UNUSED_MAX: usize = 8;
 
 /// What tells programs apart: mounts of the same identity share one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct Identity {
     kind: PluginKind,
     name: PluginName,

@@ -27,8 +27,8 @@ use crate::storage::StorageView;
 pub(crate) use description::{Description, PathRules, Spread};
 pub(crate) use scope::{LogBudget, MountScope};
 
-/// What a registration says about starting a plugin.
-#[derive(Debug, Clone)]
+/// What a registration says about starting a plugin. Not `Debug`: the environment may hold secrets.
+#[derive(Clone)]
 pub(crate) struct Launch {
     /// For log lines: the plugin's name and version.
     pub(crate) label: Arc<str>,
