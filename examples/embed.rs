@@ -47,7 +47,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         entity_id: String::new(),
         token_accessor: String::new(),
         policies: Vec::new(),
-        remote_address: String::new(),
     }));
     let answer = host.handle(Request::new(Operation::Read, "greetings/greet/ada".parse()?).by(caller)).await?;
     if let Body::Data(json) = answer.body {

@@ -24,6 +24,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::duration::format_go_duration;
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
@@ -128,19 +129,23 @@ impl Mount {
         }
         tokio::select! {
             biased;
-            answer = self.answer(request, Instant::now() + deadline, deadline) => answer,
+            answer = self.answer(request, Instant::now() + deadline, deadline) => answer.map_err(|error| match error {
+                // An instance only knows what was left of the deadline when its turn came.
+                MountError::Failed(Failure::Deadline(_)) => MountError::Failed(Failure::Deadline(deadline)),
+                error => error,
+            }),
             () = self.abort.cancelled() => Err(MountError::Closing),
         }
     }
 
-    async fn answer(&self, request: Request, until: Instant, deadline: Duration) -> Result<Response, MountError> {
+    async fn answer(&self, mut request: Request, until: Instant, deadline: Duration) -> Result<Response, MountError> {
         let scope = self.scope.load_full();
         let generation = self.generation.load_full();
         let started = match generation.outcome() {
             Some(outcome) => outcome,
             None => tokio::time::timeout_at(until, generation.start(&scope))
                 .await
-                .map_err(|_| Failure::Busy(format!("it was still starting after {} s", deadline.as_secs())))?,
+                .map_err(|_| Failure::Busy(format!("it was still starting after {}", format_go_duration(deadline))))?,
         };
         let running = started.as_ref().map_err(|reason| MountError::NotStarted(reason.clone()))?;
         if matches!(request.caller, Caller::Anonymous) && !running.unauthenticated.matches(request.path.as_str()) {
@@ -150,7 +155,8 @@ impl Mount {
             storage: scope.storage.clone(),
             scope,
             caller: request.caller.clone(),
-            headers: Arc::clone(&request.headers),
+            remote_address: request.remote_address,
+            headers: request.headers.take(),
             deadline: until,
         };
         let lease = running.pool.lease(&call).await?;
