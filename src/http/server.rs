@@ -110,3 +110,53 @@ fn configured<A>(
         .first_request_timeout(FIRST_REQUEST_DEADLINE.min(limits.header_deadline))
         .accept_error_handler(|_, error| tracing::warn!(%error, "failed to accept a connection"))
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn listener(limits: ListenerLimits) -> (SocketAddr, Listener) {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        (tcp.local_addr().unwrap(), Listener { tcp, tls: None, limits })
+    }
+
+    /// Sends some bytes and returns all that comes until the server closes the connection.
+    async fn exchange(address: SocketAddr, sent: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut received = String::new();
+        stream.read_to_string(&mut received).await.unwrap();
+        received
+    }
+
+    #[tokio::test]
+    async fn every_listener_has_limits_of_its_own() {
+        let limits = ListenerLimits::default();
+        let (wide_address, wide) = listener(limits);
+        let (narrow_address, narrow) = listener(ListenerLimits { request_body_bytes_max: 8, ..limits });
+        let (hasty_address, hasty) = listener(ListenerLimits { header_deadline: Duration::from_millis(20), ..limits });
+        let host = Host::builder().root_token("root").build().await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { stopped.await.unwrap() };
+        let serving = tokio::spawn(serve(host, vec![wide, narrow, hasty], ServerInfo::default(), shutdown));
+
+        let post = "POST /v1/sys/mounts/a HTTP/1.1\r\nhost: h\r\nx-vault-token: root\r\nconnection: close\r\n\
+                    content-length: 9\r\n\r\n{\"a\":\"b\"}";
+        let refused = exchange(wide_address, post).await;
+        assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("type must be specified"), "{refused}");
+        let refused = exchange(narrow_address, post).await;
+        assert!(refused.starts_with("HTTP/1.1 413 ") && refused.contains("8 bytes at most"), "{refused}");
+
+        let answered = exchange(hasty_address, "GET /v1/sys/health HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
+        for unfinished in ["", "GET /v1/sys/health HTTP/1.1\r\nhost: "] {
+            assert_eq!(exchange(hasty_address, unfinished).await, "", "{unfinished:?}");
+        }
+        stop.send(()).unwrap();
+        serving.await.unwrap().unwrap();
+    }
+}

@@ -69,7 +69,7 @@ pub(super) struct RegisterCommand {
     #[arg(long)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     env: Vec<String>,
-    /// How instances are shared: per-request, per-mount or pooled
+    /// How instances are kept: per-mount (the default), or per-request for a fresh one each time
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     instances: Option<String>,
