@@ -1,7 +1,9 @@
 //! What is asked of a plugin and what it may answer, in the same words for every runtime.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -47,10 +49,14 @@ pub struct Request {
     pub path: RequestPath,
     /// A JSON object in UTF-8, unparsed; empty when there is none.
     pub data: Bytes,
-    /// HTTP headers by lower-case name. A mount passes on those that it names.
-    pub headers: Arc<[(String, String)]>,
+    /// The headers that came with it, if any did. A mount passes on those that it names.
+    pub headers: Option<Arc<dyn Headers>>,
     /// Who asks.
     pub caller: Caller,
+    /// From where, if it came over a network.
+    pub remote_address: Option<SocketAddr>,
+    /// How long it may take, where that is less than the host grants every request.
+    pub deadline: Option<Duration>,
     /// For renew and revoke, what the plugin stored with the lease.
     pub lease: Option<Bytes>,
 }
@@ -63,8 +69,10 @@ impl Request {
             operation,
             path,
             data: Bytes::new(),
-            headers: Arc::new([]),
+            headers: None,
             caller: Caller::Anonymous,
+            remote_address: None,
+            deadline: None,
             lease: None,
         }
     }
@@ -79,6 +87,23 @@ impl Request {
     pub fn with_data(mut self, data: impl Into<Bytes>) -> Self {
         self.data = data.into();
         self
+    }
+}
+
+/// The headers that came with a request, looked up only when a plugin asks for one that its mount passes on.
+///
+/// Whoever makes the request leaves out what no plugin may see: tokens that were checked at the door, and what belongs to the
+/// connection.
+pub trait Headers: Send + Sync {
+    /// Returns the values of a header, in order. The name is in lower case.
+    fn get(&self, name: &str) -> Vec<String>;
+}
+
+/// Names and values; names are the same whatever their case.
+impl Headers for Vec<(String, String)> {
+    fn get(&self, name: &str) -> Vec<String> {
+        let named = self.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.clone()).collect()
     }
 }
 
@@ -114,8 +139,6 @@ pub struct Identity {
     pub token_accessor: String,
     /// The policies that the token carries.
     pub policies: Vec<String>,
-    /// IP address and port, or empty.
-    pub remote_address: String,
 }
 
 impl Identity {
@@ -126,7 +149,6 @@ impl Identity {
             entity_id: String::new(),
             token_accessor: String::new(),
             policies: Vec::new(),
-            remote_address: String::new(),
         }
     }
 }

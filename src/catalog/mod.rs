@@ -81,9 +81,13 @@ impl Catalog {
             return Some(unversioned);
         }
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        let of_name = records.range((kind, name.clone(), None)..);
-        let of_name = of_name.take_while(|((other_kind, other_name, _), _)| *other_kind == kind && other_name == name);
-        of_name.last().map(|(_, record)| Arc::clone(record))
+        named(&records, kind, name).last().map(Arc::clone)
+    }
+
+    /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of them.
+    pub(crate) fn versions(&self, kind: PluginKind, name: &PluginName) -> Vec<PluginVersion> {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        named(&records, kind, name).filter_map(|record| record.version.clone()).collect()
     }
 
     /// Returns all records, sorted by kind, name and version.
@@ -91,6 +95,16 @@ impl Catalog {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
         records.values().cloned().collect()
     }
+}
+
+/// Returns all records of a name, the unversioned one first and the newest last.
+fn named<'a>(
+    records: &'a BTreeMap<Key, Arc<PluginRecord>>,
+    kind: PluginKind,
+    name: &PluginName,
+) -> impl Iterator<Item = &'a Arc<PluginRecord>> {
+    let from = records.range((kind, name.clone(), None)..);
+    from.map(|(_, record)| record).take_while(move |record| record.kind == kind && record.name == *name)
 }
 
 fn key_of(record: &PluginRecord) -> Key {

@@ -1,7 +1,11 @@
-//! Durations as Go writes them, which is how Vault's flags, bodies and tables show them: `768h0m0s`, in tables `768h`.
+//! Durations as Vault's flags take them and its tables show them: those of the server, perhaps negative, and in tables short:
+//! `768h`, not `768h0m0s`.
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
+
+use crate::duration::{DurationError, format_go_duration, parse_go_duration};
 
 const NANOSECONDS_PER_SECOND: i64 = 1_000_000_000;
 
@@ -33,80 +37,36 @@ impl GoDuration {
     }
 
     /// Returns the duration for the standard library, unless it is negative.
-    pub(super) fn to_std(self) -> Option<std::time::Duration> {
-        u64::try_from(self.0).ok().map(std::time::Duration::from_nanos)
+    pub(super) fn to_std(self) -> Option<Duration> {
+        u64::try_from(self.0).ok().map(Duration::from_nanos)
     }
 }
-
-/// Why a text is no duration.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("invalid duration {0:?} (such as 30s, 90m or 1h30m)")]
-pub(super) struct DurationError(String);
 
 impl FromStr for GoDuration {
     type Err = DurationError;
 
-    /// Parses Go's syntax. A number without a unit counts seconds, as in Vault's flags.
+    /// Parses what the server parses too, and negative durations, which are the flags' way to say "the server's own".
     fn from_str(typed: &str) -> Result<Self, DurationError> {
-        let refused = || DurationError(typed.to_owned());
-        let (sign, mut rest) = match typed.strip_prefix('-') {
-            Some(rest) => (-1.0, rest),
-            None => (1.0, typed.strip_prefix('+').unwrap_or(typed)),
+        let Some(unsigned) = typed.strip_prefix('-') else {
+            return Ok(Self(nanoseconds(parse_go_duration(typed)?)));
         };
-        if rest.is_empty() {
-            return Err(refused());
+        if unsigned.starts_with(['-', '+']) {
+            return Err(DurationError::Syntax(typed.to_owned()));
         }
-        let mut nanoseconds = 0.0;
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-            let number: f64 = rest[..digits].parse().map_err(|_| refused())?;
-            rest = &rest[digits..];
-            let letters = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-            nanoseconds += number * unit_nanoseconds(&rest[..letters]).ok_or_else(refused)?;
-            rest = &rest[letters..];
-        }
-        // From 2^63 on, a conversion would silently give the largest value instead.
-        if nanoseconds >= i64::MAX as f64 {
-            return Err(refused());
-        }
-        Ok(Self((sign * nanoseconds).round() as i64))
+        Ok(Self(-nanoseconds(parse_go_duration(unsigned)?)))
     }
-}
-
-fn unit_nanoseconds(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "ns" => 1.0,
-        "us" | "µs" | "μs" => 1e3,
-        "ms" => 1e6,
-        "s" | "" => 1e9,
-        "m" => 60e9,
-        "h" => 3600e9,
-        _ => return None,
-    })
 }
 
 impl fmt::Display for GoDuration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let nanoseconds = self.0.unsigned_abs();
-        if self.0 < 0 {
-            f.write_str("-")?;
-        }
-        match nanoseconds {
-            0 => f.write_str("0s"),
-            1..1_000 => write!(f, "{nanoseconds}ns"),
-            1_000..1_000_000 => write!(f, "{}µs", nanoseconds as f64 / 1e3),
-            1_000_000..1_000_000_000 => write!(f, "{}ms", nanoseconds as f64 / 1e6),
-            _ => {
-                let minutes = nanoseconds / 60_000_000_000;
-                let seconds = (nanoseconds % 60_000_000_000) as f64 / 1e9;
-                match minutes {
-                    0 => write!(f, "{seconds}s"),
-                    1..60 => write!(f, "{minutes}m{seconds}s"),
-                    _ => write!(f, "{}h{}m{seconds}s", minutes / 60, minutes % 60),
-                }
-            }
-        }
+        let sign = if self.0 < 0 { "-" } else { "" };
+        write!(f, "{sign}{}", format_go_duration(Duration::from_nanos(self.0.unsigned_abs())))
     }
+}
+
+/// What was parsed is never longer than Go's nanoseconds can count.
+fn nanoseconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -126,6 +86,8 @@ mod tests {
             ("1.5s", "1.5s", "1.5s"),
             ("500ms", "500ms", "500ms"),
             ("-1", "-1s", "-1s"),
+            ("-1h30m", "-1h30m0s", "-1h30m"),
+            ("2d", "48h0m0s", "48h"),
         ] {
             let duration: GoDuration = typed.parse().unwrap();
             assert_eq!(
@@ -138,7 +100,7 @@ mod tests {
 
     #[test]
     fn texts_that_are_no_duration_are_refused() {
-        for typed in ["", "-", "h", "1x", "1..2s", "1h 2m", "system", "1e9", "99999999999h"] {
+        for typed in ["", "-", "--1", "-+1", "h", "1x", "1..2s", "1h 2m", "system", "1e9", "99999999999h"] {
             assert!(typed.parse::<GoDuration>().is_err(), "{typed:?}");
         }
     }

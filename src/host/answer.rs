@@ -13,7 +13,9 @@ impl Inner {
             return Err(Error::new(ErrorKind::NotFound, text));
         };
         request.path = request.path.below(route.prefix_length);
-        let answer = route.mount.handle(request, self.limits.request_deadline).await;
+        let granted = self.limits.request_deadline;
+        let deadline = request.deadline.map_or(granted, |deadline| deadline.min(granted));
+        let answer = route.mount.handle(request, deadline).await;
         let record = route.mount.record();
         answer.and_then(|response| Ok(checked(response, &record)?)).map_err(|error| meaning(error, &record))
     }

@@ -93,7 +93,6 @@ impl Host {
                 entity_id: String::new(),
                 token_accessor: String::new(),
                 policies: vec!["root".to_owned()],
-                remote_address: String::new(),
             })
         })
     }

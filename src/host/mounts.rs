@@ -134,7 +134,7 @@ impl Inner {
             self.select(record.kind, &record.plugin, Some(version))?;
         }
         apply(tune, &mut record);
-        self.check_ttls(&record.config)?;
+        self.check_tuned_ttls(&record.config)?;
         self.mounts.store_changed(&record).await?;
         let scope = self.scope(&record, Some(&mount));
         mount.update(record, scope);
@@ -290,6 +290,19 @@ impl Inner {
         }
     }
 
+    /// Refuses the same as [`Self::check_ttls`], with the words that Vault has where the two may not come from one request.
+    fn check_tuned_ttls(&self, config: &MountConfig) -> Result<(), Error> {
+        match (config.default_lease_ttl, config.max_lease_ttl) {
+            (Some(default), Some(max)) if default > max => {
+                let (default, max) = (default.as_secs(), max.as_secs());
+                let text =
+                    format!("backend max lease TTL of {max} would be less than backend default lease TTL of {default}");
+                Err(Error::new(ErrorKind::InvalidRequest, text))
+            }
+            _ => self.check_ttls(config),
+        }
+    }
+
     fn system_info(&self) -> MountInfo {
         MountInfo {
             path: "sys".parse().expect("the path is well formed"),
@@ -376,5 +389,152 @@ fn info(mount: &Mount) -> MountInfo {
         seal_wrap: record.seal_wrap,
         config: record.config.clone(),
         state: mount.state(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::catalog::{InstancePolicy, RuntimeKind};
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn config(default_hours: Option<u32>, max_hours: Option<u32>) -> MountConfig {
+        let hours = |hours: u32| HOUR * hours;
+        MountConfig {
+            default_lease_ttl: default_hours.map(hours),
+            max_lease_ttl: max_hours.map(hours),
+            ..MountConfig::default()
+        }
+    }
+
+    /// Returns a host with one mount, `kv/`, whose plugin is not in the catalog.
+    async fn host_with_mount(config: MountConfig) -> Host {
+        let host = Host::builder().build().await.unwrap();
+        let plugin: PluginName = "kv".parse().unwrap();
+        let record = MountRecord {
+            uuid: MountUuid::random(),
+            accessor: Accessor::random(PluginKind::Secret, &plugin),
+            path: "kv".parse().unwrap(),
+            kind: PluginKind::Secret,
+            plugin,
+            version: None,
+            description: "before".to_owned(),
+            options: BTreeMap::new(),
+            local: false,
+            seal_wrap: false,
+            config,
+        };
+        host.inner.mounts.publish(host.inner.mount_of_record(record, Attempt::Shared));
+        host
+    }
+
+    fn kv(host: &Host) -> MountInfo {
+        host.mount(&"kv".parse().unwrap()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn tuned_ttls_are_checked_against_those_that_stay() {
+        let to = |hours: u32| Some(TtlChange::To(HOUR * hours));
+        let system = Some(TtlChange::System);
+        let less = |max: u32, default: u32| {
+            let (max, default) = (max * 3600, default * 3600);
+            format!("backend max lease TTL of {max} would be less than backend default lease TTL of {default}")
+        };
+        let beyond = || "given default lease TTL greater than system max lease TTL of 2764800".to_owned();
+        for (before, default_lease_ttl, max_lease_ttl, refused) in [
+            (config(Some(2), None), None, to(1), Some(less(1, 2))),
+            (config(None, Some(1)), to(2), None, Some(less(1, 2))),
+            (config(Some(1), Some(2)), to(4), to(3), Some(less(3, 4))),
+            (config(Some(1), Some(2)), to(3), to(4), None),
+            (config(Some(2), Some(3)), None, system, None),
+            (config(Some(2), Some(3)), system, to(1), None),
+            (config(None, None), to(769), None, Some(beyond())),
+            (config(Some(769), Some(1_000)), None, system, Some(beyond())),
+            (config(None, None), None, None, None),
+        ] {
+            let host = host_with_mount(before.clone()).await;
+            let description = Some("after".to_owned());
+            let tune = Tune { description, default_lease_ttl, max_lease_ttl, ..Tune::default() };
+            let tuned = host.tune(&"kv".parse().unwrap(), tune).await;
+            let row = format!("{before:?} {default_lease_ttl:?} {max_lease_ttl:?}");
+            assert_eq!(tuned.err().map(|error| error.message().to_owned()), refused, "{row}");
+            let mount = kv(&host);
+            match refused {
+                Some(_) => assert_eq!((mount.description.as_str(), mount.config), ("before", before), "{row}"),
+                None => assert_eq!(mount.description, "after", "{row}"),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn contradictory_ttls_are_refused_before_the_plugin_is_looked_for() {
+        let host = Host::builder().build().await.unwrap();
+        for (config, message) in [
+            (config(Some(2), Some(1)), "given default lease TTL greater than given max lease TTL"),
+            (config(Some(769), None), "given default lease TTL greater than system max lease TTL of 2764800"),
+            (config(Some(1), Some(2)), "plugin not found in the catalog: kv"),
+        ] {
+            let request = MountRequest {
+                path: "kv".parse().unwrap(),
+                kind: PluginKind::Secret,
+                plugin: "kv".parse().unwrap(),
+                version: None,
+                description: String::new(),
+                options: BTreeMap::new(),
+                local: false,
+                seal_wrap: false,
+                config,
+            };
+            let refused = host.enable(request).await.unwrap_err();
+            assert_eq!((refused.kind(), refused.message()), (ErrorKind::InvalidRequest, message));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_tuned_version_is_in_the_catalog_and_waits_for_the_next_start() {
+        let host = host_with_mount(MountConfig::default()).await;
+        let tune = || Tune { plugin_version: Some("1.0.0".parse().unwrap()), ..Tune::default() };
+        let path: MountPath = "kv".parse().unwrap();
+        let refused = host.tune(&path, tune()).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidRequest);
+        assert_eq!(refused.message(), "plugin not found in the catalog: kv, version=v1.0.0");
+        assert_eq!(kv(&host).version, None);
+
+        let record = PluginRecord {
+            kind: PluginKind::Secret,
+            name: "kv".parse().unwrap(),
+            version: Some("1.0.0".parse().unwrap()),
+            command: "kv".parse().unwrap(),
+            args: Vec::new(),
+            env: Vec::new(),
+            sha256: "00".repeat(32).parse().unwrap(),
+            runtime: RuntimeKind::Native,
+            instances: InstancePolicy::default(),
+            capabilities: Vec::new(),
+            imports: Vec::new(),
+        };
+        host.inner.catalog.put(record).await.unwrap();
+        host.tune(&path, tune()).await.unwrap();
+        let mount = kv(&host);
+        assert_eq!(
+            (mount.version.map(|version| version.to_string()), mount.running_version),
+            (Some("v1.0.0".to_owned()), None)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_mount_whose_plugin_is_missing_says_so_when_asked() {
+        let host = host_with_mount(MountConfig::default()).await;
+        let request = crate::request::Request::new(crate::request::Operation::Read, "kv/a".parse().unwrap());
+        let mount = host.inner.mounts.get(&"kv".parse().unwrap()).unwrap();
+        host.inner.router.publish(&[RouteChange::Add("kv".parse().unwrap(), mount)]);
+        let refused = host.handle(request).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        let MountState::Disabled(reason) = kv(&host).state else { panic!("{:?}", kv(&host).state) };
+        assert!(refused.message().contains(&reason), "{}", refused.message());
     }
 }

@@ -30,6 +30,11 @@ impl Host {
         self.inner.catalog.get(kind, name, version).map(|record| info(&record))
     }
 
+    /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of them.
+    pub fn plugin_versions(&self, kind: PluginKind, name: &PluginName) -> Vec<PluginVersion> {
+        self.inner.catalog.versions(kind, name)
+    }
+
     /// Takes an entry out of the catalog. Not an error when there is none. Mounts that run go on until they are started again.
     ///
     /// # Errors

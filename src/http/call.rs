@@ -4,22 +4,22 @@
 //! two readers of one path can disagree.
 
 use std::borrow::Cow;
-use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, Method, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use serde_json::value::RawValue;
 
 use super::fields::as_flag;
+use super::limits::ListenerLimits;
 use super::refusal::Refusal;
 use super::text::{Pairs, Plus, decode};
+use crate::duration::format_go_duration;
 use crate::host::Host;
 use crate::ident::RequestPath;
-use crate::limits::Limits;
 use crate::request::{Caller, Operation};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -28,6 +28,9 @@ const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
 const FORM: &str = "application/x-www-form-urlencoded";
+
+/// Arrays and objects inside one another in a body: Vault's limit. Nothing here recurses, but whoever parses the body next may.
+const JSON_DEPTH_MAX: usize = 500;
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -42,7 +45,7 @@ pub(super) struct Call {
 
 impl Call {
     /// Reads a request whole. No more of a body is held than the limit allows.
-    pub(super) async fn read(parts: &Parts, body: Body, limits: &Limits) -> Result<Self, Refusal> {
+    pub(super) async fn read(parts: &Parts, body: Body, limits: &ListenerLimits) -> Result<Self, Refusal> {
         refuse_unsupported_headers(&parts.headers)?;
         let mut query = Pairs::parse(parts.uri.query().unwrap_or_default())?;
         let mut path = path_below_v1(parts.uri.path())?;
@@ -71,14 +74,18 @@ pub(super) fn caller(host: &Host, headers: &HeaderMap) -> Result<Caller, Refusal
 }
 
 /// Returns the token that comes with a request.
-pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
+fn token(headers: &HeaderMap) -> Option<&str> {
     let token = headers.get(TOKEN).and_then(|token| token.to_str().ok()).filter(|token| !token.is_empty());
     token.or_else(|| bearer(headers))
 }
 
-/// Returns what `Authorization: Bearer` holds.
-pub(super) fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION).and_then(bearer_token)
+}
+
+/// Returns the token in the value of an `Authorization` header, if it is of the scheme `Bearer`.
+pub(super) fn bearer_token(authorization: &HeaderValue) -> Option<&str> {
+    let (scheme, token) = authorization.to_str().ok()?.split_once(' ')?;
     (scheme.eq_ignore_ascii_case("bearer") && !token.trim().is_empty()).then(|| token.trim())
 }
 
@@ -154,15 +161,15 @@ fn content_type(headers: &HeaderMap) -> &str {
     typed.split(';').next().unwrap_or_default().trim()
 }
 
-async fn read_body(body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
+async fn read_body(body: Body, limits: &ListenerLimits) -> Result<Bytes, Refusal> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
-    let deadline: Duration = limits.request_deadline;
+    let deadline = limits.request_deadline;
     match tokio::time::timeout(deadline, collect(body, limits.request_body_bytes_max)).await {
         Ok(body) => body,
         Err(_) => {
-            let message = format!("the request body did not arrive within {} s", deadline.as_secs());
+            let message = format!("the request body did not arrive within {}", format_go_duration(deadline));
             Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
         }
     }
@@ -212,8 +219,40 @@ fn data_of(body: Bytes, content_type: &str) -> Result<Bytes, Refusal> {
         return Ok(Pairs::parse(form)?.into_data());
     }
     match json_object(&body) {
+        Ok(object) if depth(object) > JSON_DEPTH_MAX => {
+            Err(Refusal::invalid(format!("error parsing JSON: it is nested more than {JSON_DEPTH_MAX} deep")))
+        }
         Ok(object) => Ok(body.slice_ref(object.as_bytes())),
         Err(why) => Err(Refusal::invalid(format!("error parsing JSON: {why}"))),
+    }
+}
+
+/// Returns how deep arrays and objects stand inside one another in well-formed JSON.
+fn depth(json: &str) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    let mut bytes = json.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' => {
+                depth += 1;
+                deepest = deepest.max(depth);
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => skip_text(&mut bytes),
+            _ => {}
+        }
+    }
+    deepest
+}
+
+/// Skips the rest of a text, its closing quotation mark included.
+fn skip_text(bytes: &mut std::str::Bytes<'_>) {
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => return,
+            b'\\' => drop(bytes.next()),
+            _ => {}
+        }
     }
 }
 
@@ -231,7 +270,7 @@ mod tests {
 
     async fn call(request: axum::http::request::Builder, body: impl Into<Body>) -> Result<Call, Refusal> {
         let (parts, body) = request.body(body.into()).unwrap().into_parts();
-        let limits = Limits { request_body_bytes_max: 64, ..Limits::default() };
+        let limits = ListenerLimits { request_body_bytes_max: 64, ..ListenerLimits::default() };
         Call::read(&parts, body, &limits).await
     }
 
@@ -323,6 +362,21 @@ mod tests {
         }
         let patch = to("PATCH", "/v1/a").header(CONTENT_TYPE, MERGE_PATCH);
         assert_eq!(call(patch, "{\"a\":null}").await.unwrap().operation, Operation::Patch);
+    }
+
+    #[test]
+    fn deep_bodies_are_refused_and_none_overflows_the_stack() {
+        let nested = |deep: usize| format!("{{\"a\":{}{}}}", "[".repeat(deep), "]".repeat(deep));
+        for (body, status) in [
+            (nested(JSON_DEPTH_MAX - 1), None),
+            (nested(JSON_DEPTH_MAX), Some(400)),
+            (nested(1 << 20), Some(400)),
+            ("{\"a\":".repeat(1 << 20), Some(400)),
+            (format!("{{\"a\":\"{}\\\"[\"}}", "[{".repeat(1 << 10)), None),
+        ] {
+            let refused = data_of(body.into(), "application/json").map_err(|refusal| refusal.status().as_u16()).err();
+            assert_eq!(refused, status);
+        }
     }
 
     #[tokio::test]

@@ -16,6 +16,7 @@
 mod answer;
 mod call;
 mod fields;
+mod limits;
 mod plugin;
 mod refusal;
 mod server;
@@ -24,17 +25,22 @@ mod text;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
+use crate::duration::format_go_duration;
 use crate::host::Host;
 use call::Call;
 use refusal::Refusal;
 use system::Migrations;
 
+pub use limits::ListenerLimits;
 pub use server::{Listener, ServeError, serve};
 pub use tls::{TlsError, TlsSettings, TlsVersion};
 
@@ -51,10 +57,13 @@ pub struct ServerInfo {
     pub api_addr: String,
 }
 
-/// Returns Vault's API over a host.
+/// Returns Vault's API over a host, granting its clients what the host grants.
+///
+/// Served with [`Router::into_make_service_with_connect_info`] for [`SocketAddr`](std::net::SocketAddr), it tells plugins where
+/// a request comes from.
 pub fn router(host: Host, info: ServerInfo) -> Router {
-    let api = Arc::new(Api { host, info, migrations: Migrations::default() });
-    Router::new().fallback(respond).with_state(api)
+    let limits = ListenerLimits::from(host.limits());
+    Api::new(host, info).router(limits)
 }
 
 /// What every request is answered from.
@@ -64,20 +73,64 @@ struct Api {
     migrations: Migrations,
 }
 
-async fn respond(State(api): State<Arc<Api>>, request: Request) -> Response {
-    answer_to(&api, request).await.unwrap_or_else(Refusal::into_response)
+/// One listener's way to the API.
+#[derive(Clone)]
+struct Door {
+    api: Arc<Api>,
+    limits: ListenerLimits,
 }
 
-async fn answer_to(api: &Arc<Api>, request: Request) -> Result<Response, Refusal> {
+impl Api {
+    fn new(host: Host, info: ServerInfo) -> Arc<Self> {
+        Arc::new(Self { host, info, migrations: Migrations::default() })
+    }
+
+    fn router(self: Arc<Self>, limits: ListenerLimits) -> Router {
+        Router::new().fallback(respond).with_state(Door { api: self, limits })
+    }
+}
+
+async fn respond(State(door): State<Door>, request: Request) -> Response {
+    answer_to(&door, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn answer_to(Door { api, limits }: &Door, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let caller = call::caller(&api.host, &parts.headers)?;
-    let call = Call::read(&parts, body, api.host.limits()).await?;
+    let call = Call::read(&parts, body, limits).await?;
     if !call::is_system(call.path.as_str()) {
-        return plugin::answer(&api.host, call, caller, &parts.headers).await;
+        return plugin::answer(&api.host, call, caller, parts, limits.request_deadline).await;
     }
-    // In a task of its own: a client that hangs up must not leave a mount half made.
-    let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
-    answer.unwrap_or_else(|_| {
-        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
-    })
+    // In a task of its own: a client that hangs up, or a deadline, must not leave a mount half made.
+    let operation = tokio::spawn(system::answer(Arc::clone(api), call, caller));
+    outcome(operation, limits.request_deadline).await
+}
+
+/// Returns how an operation ended, if it does so in time. It goes on if it does not.
+async fn outcome(operation: JoinHandle<Result<Response, Refusal>>, deadline: Duration) -> Result<Response, Refusal> {
+    match timeout(deadline, operation).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request")),
+        Err(_) => {
+            let deadline = format_go_duration(deadline);
+            let message =
+                format!("the operation did not end within {deadline}; it goes on, and listings show its outcome");
+            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, message))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_operation_that_outlasts_the_deadline_is_not_waited_for() {
+        let refusal = outcome(tokio::spawn(std::future::pending()), Duration::from_secs(90)).await.unwrap_err();
+        assert_eq!(refusal.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert!(refusal.message().contains("did not end within 1m30s"), "{}", refusal.message());
+
+        let refusal = outcome(tokio::spawn(async { Err(Refusal::nothing_there()) }), Duration::from_secs(90)).await;
+        assert_eq!(refusal.unwrap_err(), Refusal::nothing_there());
+    }
 }

@@ -1,12 +1,16 @@
 //! The data path: one request to a mount and its answer, with nothing parsed that need not be.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::extract::ConnectInfo;
 use axum::http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderName,
     HeaderValue, LOCATION, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::response::Response as HttpResponse;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -16,7 +20,7 @@ use super::call::{self, Call};
 use super::refusal::Refusal;
 use crate::host::Host;
 use crate::ident::RequestPath;
-use crate::request::{Body, Caller, Lease, Operation, Request, Response};
+use crate::request::{Body, Caller, Headers, Lease, Operation, Request, Response};
 
 /// Headers that no plugin sees, whatever its mount names: they belong to the connection, or every client sends them.
 const WITHHELD: [HeaderName; 14] = [
@@ -44,11 +48,14 @@ pub(super) async fn answer(
     host: &Host,
     call: Call,
     caller: Caller,
-    headers: &HeaderMap,
+    parts: Parts,
+    deadline: Duration,
 ) -> Result<HttpResponse, Refusal> {
     let Call { operation, path, data } = call;
     let mut request = Request::new(operation, path.clone()).by(caller).with_data(data);
-    request.headers = passed_on(host, headers);
+    request.remote_address = remote_address(&parts.extensions);
+    request.headers = Some(Arc::new(ClientHeaders::of(parts.headers, host)));
+    request.deadline = Some(deadline);
     let asked = Asked { host, id: request.id.clone(), operation, path };
     let response = host.handle(request).await?;
     asked.answer(response)
@@ -153,24 +160,34 @@ impl Asked<'_> {
     }
 }
 
-/// Returns the headers that a mount may name: never a token of ours, nor what is meant for this server alone.
-fn passed_on(host: &Host, headers: &HeaderMap) -> Arc<[(String, String)]> {
-    let is_token = || match call::bearer(headers) {
-        Some(bearer) => call::token(headers) == Some(bearer) || host.authenticate(bearer).is_some(),
-        None => false,
-    };
-    let may_pass = |name: &HeaderName| {
-        !WITHHELD.contains(name) && !name.as_str().starts_with("x-vault-") && (name != AUTHORIZATION || !is_token())
-    };
-    let mut passed = Vec::new();
-    for (name, value) in headers {
-        if may_pass(name)
-            && let Ok(value) = value.to_str()
-        {
-            passed.push((name.as_str().to_owned(), value.to_owned()));
+/// Returns where a connection comes from, if its server says. An IPv4 client of an IPv6 socket shows by its own address.
+fn remote_address(extensions: &Extensions) -> Option<SocketAddr> {
+    let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
+    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+}
+
+/// The headers that a mount may name: never a token of ours, nor what is meant for this server alone. They are as they came, and
+/// only what a plugin asks for is copied.
+struct ClientHeaders(HeaderMap);
+
+impl ClientHeaders {
+    fn of(mut headers: HeaderMap, host: &Host) -> Self {
+        let is_token = |value| call::bearer_token(value).is_some_and(|token| host.authenticate(token).is_some());
+        if headers.get_all(AUTHORIZATION).iter().any(is_token) {
+            headers.remove(AUTHORIZATION);
         }
+        Self(headers)
     }
-    passed.into()
+}
+
+impl Headers for ClientHeaders {
+    fn get(&self, name: &str) -> Vec<String> {
+        if name.starts_with("x-vault-") || WITHHELD.iter().any(|withheld| withheld == name) {
+            return Vec::new();
+        }
+        let values = self.0.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.map(str::to_owned).collect()
+    }
 }
 
 /// Sets the headers that a plugin answers with and its mount lets through, in place of those that every answer has. Those that
@@ -222,6 +239,47 @@ mod tests {
         ] {
             assert_eq!(lists_nothing(object), nothing, "{object}");
         }
+    }
+
+    #[tokio::test]
+    async fn plugins_see_no_token_and_nothing_of_the_connection() {
+        let host = Host::builder().root_token("ours").build().await.unwrap();
+        for (name, value, seen) in [
+            ("x-a", "1", vec!["1"]),
+            ("x-b", "\u{e9}", vec![]),
+            ("x-vault-token", "ours", vec![]),
+            ("x-vault-request", "true", vec![]),
+            ("cookie", "a=b", vec![]),
+            ("host", "h", vec![]),
+            ("content-length", "1", vec![]),
+            ("authorization", "Bearer ours", vec![]),
+            ("authorization", "bearer  ours", vec![]),
+            ("authorization", "Bearer theirs", vec!["Bearer theirs"]),
+            ("authorization", "Basic eDp5", vec!["Basic eDp5"]),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            assert_eq!(ClientHeaders::of(headers, &host).get(name), seen, "{name}: {value}");
+        }
+        let mut headers = HeaderMap::new();
+        for value in ["Bearer theirs", "Bearer ours"] {
+            headers.append(AUTHORIZATION, HeaderValue::from_static(value));
+        }
+        assert!(ClientHeaders::of(headers, &host).get("authorization").is_empty());
+    }
+
+    #[test]
+    fn ipv4_clients_of_ipv6_sockets_are_known_by_their_own_address() {
+        for (connected, seen) in [
+            ("[::ffff:192.0.2.1]:7", "192.0.2.1:7"),
+            ("[2001:db8::1]:7", "[2001:db8::1]:7"),
+            ("192.0.2.1:7", "192.0.2.1:7"),
+        ] {
+            let mut extensions = Extensions::new();
+            extensions.insert(ConnectInfo::<SocketAddr>(connected.parse().unwrap()));
+            assert_eq!(remote_address(&extensions).unwrap().to_string(), seen);
+        }
+        assert_eq!(remote_address(&Extensions::new()), None);
     }
 
     #[test]

@@ -11,15 +11,10 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use tokio::task::JoinSet;
 
-use super::ServerInfo;
+use super::{Api, ListenerLimits, ServerInfo};
 use crate::host::Host;
 
-/// How long a client may take over the head of a request, and how long a connection may lie idle between two: the same timer
-/// measures both. Long enough for clients that keep connections for reuse, short enough that holding sockets open by sending a
-/// byte now and then does not pay.
-const HEADER_READ_DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long a new connection may take to send anything: until then nothing else watches it.
+/// How long a new connection may take to its first request, unless its listener grants less: until then nothing else watches it.
 const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Requests at a time in one HTTP/2 connection. Each holds its body in memory.
@@ -31,6 +26,8 @@ pub struct Listener {
     pub tcp: TcpListener,
     /// How to speak TLS; `None` for plain HTTP. [`TlsSettings::load`](super::TlsSettings::load) makes one.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What its clients are granted at most.
+    pub limits: ListenerLimits,
 }
 
 /// Why serving ended before it was told to.
@@ -51,8 +48,8 @@ pub enum ServeError {
 /// Serves the API on all listeners until `shutdown` is ready, then stops accepting and waits for requests in flight, at most as
 /// long as [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline).
 ///
-/// If one listener fails, the others are shut down in the same way; without listeners there is nothing to wait for. The host keeps running: shutting it down is the next step of
-/// whoever made it.
+/// If one listener fails, the others are shut down in the same way; without listeners there is nothing to wait for. The host
+/// keeps running: shutting it down is the next step of whoever made it.
 pub async fn serve(
     host: Host,
     listeners: Vec<Listener>,
@@ -60,11 +57,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let drain_deadline = host.limits().drain_deadline;
-    let router = super::router(host, info);
+    let api = Api::new(host, info);
     let handle = Handle::new();
     let mut servers = JoinSet::new();
     for listener in listeners {
-        servers.spawn(run(listener, router.clone(), handle.clone()));
+        let router = Arc::clone(&api).router(listener.limits);
+        servers.spawn(run(listener, router, handle.clone()));
     }
     let failed_early = tokio::select! {
         () = shutdown => Ok(()),
@@ -86,24 +84,79 @@ async fn first_failure(servers: &mut JoinSet<Result<(), ServeError>>) -> Result<
 
 async fn run(listener: Listener, router: Router, handle: Handle<SocketAddr>) -> Result<(), ServeError> {
     let address = listener.tcp.local_addr().map_or_else(|_| "a listener".to_owned(), |address| address.to_string());
-    let service = router.into_make_service();
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let limits = listener.limits;
     let served = match (axum_server::from_tcp(listener.tcp), listener.tls) {
-        (Ok(server), None) => configured(server.acceptor(NoDelayAcceptor::new()), handle).serve(service).await,
+        (Ok(server), None) => configured(server.acceptor(NoDelayAcceptor::new()), limits, handle).serve(service).await,
         (Ok(server), Some(tls)) => {
             let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(NoDelayAcceptor::new());
-            configured(server.acceptor(tls), handle).serve(service).await
+            configured(server.acceptor(tls), limits, handle).serve(service).await
         }
         (Err(error), _) => Err(error),
     };
     served.map_err(|source| ServeError::Listener { address, source })
 }
 
-fn configured<A>(mut server: Server<SocketAddr, A>, handle: Handle<SocketAddr>) -> Server<SocketAddr, A> {
+fn configured<A>(
+    mut server: Server<SocketAddr, A>,
+    limits: ListenerLimits,
+    handle: Handle<SocketAddr>,
+) -> Server<SocketAddr, A> {
     let http = server.http_builder();
-    http.http1().keep_alive(true).header_read_timeout(Some(HEADER_READ_DEADLINE));
+    http.http1().keep_alive(true).header_read_timeout(Some(limits.header_deadline));
     http.http2().max_concurrent_streams(Some(HTTP2_STREAMS_MAX));
     server
         .handle(handle)
-        .first_request_timeout(FIRST_REQUEST_DEADLINE)
+        .first_request_timeout(FIRST_REQUEST_DEADLINE.min(limits.header_deadline))
         .accept_error_handler(|_, error| tracing::warn!(%error, "failed to accept a connection"))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    fn listener(limits: ListenerLimits) -> (SocketAddr, Listener) {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        (tcp.local_addr().unwrap(), Listener { tcp, tls: None, limits })
+    }
+
+    /// Sends some bytes and returns all that comes until the server closes the connection.
+    async fn exchange(address: SocketAddr, sent: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        let mut received = String::new();
+        stream.read_to_string(&mut received).await.unwrap();
+        received
+    }
+
+    #[tokio::test]
+    async fn every_listener_has_limits_of_its_own() {
+        let limits = ListenerLimits::default();
+        let (wide_address, wide) = listener(limits);
+        let (narrow_address, narrow) = listener(ListenerLimits { request_body_bytes_max: 8, ..limits });
+        let (hasty_address, hasty) = listener(ListenerLimits { header_deadline: Duration::from_millis(20), ..limits });
+        let host = Host::builder().root_token("root").build().await.unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let shutdown = async { stopped.await.unwrap() };
+        let serving = tokio::spawn(serve(host, vec![wide, narrow, hasty], ServerInfo::default(), shutdown));
+
+        let post = "POST /v1/sys/mounts/a HTTP/1.1\r\nhost: h\r\nx-vault-token: root\r\nconnection: close\r\n\
+                    content-length: 9\r\n\r\n{\"a\":\"b\"}";
+        let refused = exchange(wide_address, post).await;
+        assert!(refused.starts_with("HTTP/1.1 400 ") && refused.contains("type must be specified"), "{refused}");
+        let refused = exchange(narrow_address, post).await;
+        assert!(refused.starts_with("HTTP/1.1 413 ") && refused.contains("8 bytes at most"), "{refused}");
+
+        let answered = exchange(hasty_address, "GET /v1/sys/health HTTP/1.1\r\nhost: h\r\n\r\n").await;
+        assert!(answered.starts_with("HTTP/1.1 200 "), "{answered}");
+        for unfinished in ["", "GET /v1/sys/health HTTP/1.1\r\nhost: "] {
+            assert_eq!(exchange(hasty_address, unfinished).await, "", "{unfinished:?}");
+        }
+        stop.send(()).unwrap();
+        serving.await.unwrap().unwrap();
+    }
 }

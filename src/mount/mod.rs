@@ -125,7 +125,7 @@ impl Mount {
         }
     }
 
-    async fn answer(&self, request: Request, limit: Duration) -> Result<Response, MountError> {
+    async fn answer(&self, mut request: Request, limit: Duration) -> Result<Response, MountError> {
         let deadline = Instant::now() + limit;
         let scope = self.scope.load_full();
         let generation = self.generation.load_full();
@@ -143,7 +143,8 @@ impl Mount {
             storage: scope.storage.clone(),
             scope,
             caller: request.caller.clone(),
-            headers: Arc::clone(&request.headers),
+            remote_address: request.remote_address,
+            headers: request.headers.take(),
             deadline,
             limit,
         };

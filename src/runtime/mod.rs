@@ -14,6 +14,7 @@ mod scope;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
 
+use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::request::{BackendError, Caller, Request, Response};
+use crate::request::{BackendError, Caller, Headers, Request, Response};
 use crate::storage::StorageView;
 
 pub(crate) use description::{Description, PathRules, Spread};
@@ -89,8 +90,9 @@ pub(crate) struct Call {
     /// That mount's storage, in the mode that this call allows.
     pub(crate) storage: StorageView,
     pub(crate) caller: Caller,
-    /// Request headers by lower-case name, all of them; the scope says which may be seen.
-    pub(crate) headers: Arc<[(String, String)]>,
+    pub(crate) remote_address: Option<SocketAddr>,
+    /// All request headers; the scope says which may be seen.
+    pub(crate) headers: Option<Arc<dyn Headers>>,
     /// When the call is given up.
     pub(crate) deadline: Instant,
     /// How long it was given in all, for messages.
@@ -104,7 +106,8 @@ impl Call {
             scope: Arc::clone(scope),
             storage: scope.storage.clone(),
             caller: Caller::Anonymous,
-            headers: Arc::new([]),
+            remote_address: None,
+            headers: None,
             deadline: Instant::now() + limit,
             limit,
         }

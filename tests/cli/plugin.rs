@@ -79,6 +79,31 @@ fn deregister_names_the_version_in_the_query() {
 }
 
 #[test]
+fn deregister_is_no_success_when_the_version_is_missing() {
+    check(Case {
+        typed: &["plugin", "deregister", "secret", "hello"],
+        answers: &[(200, r#"{"data":null,"warnings":["no version was specified; deregister with -version=v0.1.0"]}"#)],
+        requests: &["DELETE /v1/sys/plugins/catalog/secret/hello?version="],
+        stderr: "WARNING! The following warnings were returned from Vault:\n\n  \
+                 * no version was specified; deregister with -version=v0.1.0\n\n",
+        ..Case::default()
+    });
+}
+
+#[test]
+fn info_of_programs_still_warns_people() {
+    check(Case {
+        typed: &["plugin", "info", "-format=json", "secret", "hello"],
+        answers: &[(200, r#"{"data":{"name":"hello","args":["a"],"version":"v1.0.0"},"warnings":["old"]}"#)],
+        requests: &["GET /v1/sys/plugins/catalog/secret/hello"],
+        stdout: "{\n  \"args\": [\n    \"a\"\n  ],\n  \"builtin\": false,\n  \"command\": \"\",\n  \
+                 \"deprecation_status\": \"\",\n  \"name\": \"hello\",\n  \"sha256\": \"\",\n  \"version\": \"v1.0.0\"\n}\n",
+        stderr: "WARNING! The following warnings were returned from Vault:\n\n  * old\n\n",
+        ..Case::default()
+    });
+}
+
+#[test]
 fn list_shows_a_table_or_structure() {
     let answer = r#"{"data":{"auth":["hello"],"secret":["kv"],"detailed":[
         {"type":"auth","name":"hello","version":"v1.0.0","builtin":false},

@@ -49,7 +49,9 @@ pub(super) struct View {
 impl View {
     /// Prints an answer.
     pub(super) fn secret(&self, console: &mut Console, secret: &Secret) -> Result<(), Ended> {
-        self.warnings(console, secret);
+        if self.format == Format::Table {
+            warn(console, secret);
+        }
         if let Some(field) = &self.field {
             return self.one_field(console, field, secret.field(field), "secret");
         }
@@ -62,10 +64,10 @@ impl View {
 
     /// Prints an answer's keys.
     pub(super) fn keys(&self, console: &mut Console, secret: &Secret, keys: &[Value]) -> Result<(), Ended> {
-        self.warnings(console, secret);
         if self.format != Format::Table {
             return print_structured(console, self.format, keys);
         }
+        warn(console, secret);
         let mut names: Vec<String> = keys.iter().map(go_text).collect();
         names.sort();
         let mut table = Table::new(&["Keys"]);
@@ -99,18 +101,6 @@ impl View {
         }
     }
 
-    /// Prints an answer's warnings to standard error. Programs find them inside the answer.
-    pub(super) fn warnings(&self, console: &mut Console, secret: &Secret) {
-        let warnings = secret.warnings.as_deref().unwrap_or_default();
-        if self.format != Format::Table || warnings.is_empty() {
-            return;
-        }
-        console.note("WARNING! The following warnings were returned from Vault:\n");
-        for warning in warnings {
-            console.note(format!("  * {warning}\n"));
-        }
-    }
-
     /// Prints one field, or says in what it is missing.
     pub(super) fn one_field(
         &self,
@@ -127,6 +117,18 @@ impl View {
             format => structured(format, &value)?,
         });
         Ok(())
+    }
+}
+
+/// Prints an answer's warnings to standard error. An answer that is printed whole has them in it already.
+pub(super) fn warn(console: &mut Console, secret: &Secret) {
+    let warnings = secret.warnings.as_deref().unwrap_or_default();
+    if warnings.is_empty() {
+        return;
+    }
+    console.note("WARNING! The following warnings were returned from Vault:\n");
+    for warning in warnings {
+        console.note(format!("  * {warning}\n"));
     }
 }
 

@@ -9,6 +9,7 @@ use crate::cli::Session;
 use crate::cli::arguments::Positionals;
 use crate::cli::client::{Call, during};
 use crate::cli::console::{Ended, Exit};
+use crate::cli::output::warn;
 use crate::cli::table::Table;
 
 /// `plugin list [TYPE]`
@@ -46,7 +47,7 @@ impl ListCommand {
         let answer = session.client.send(&Call::get("sys/plugins/catalog")).and_then(|answer| answer.secret());
         let what = "listing available plugins";
         let secret = answer.map_err(during(what))?.unwrap_or_default();
-        session.view.warnings(session.console, &secret);
+        warn(session.console, &secret);
         let mut catalog = secret.data.ok_or_else(|| Ended::remote("No response from server when listing plugins"))?;
         let details = catalog.remove("detailed").filter(|details| !details.is_null()).unwrap_or_else(|| json!([]));
         let mut details: Vec<Details> =

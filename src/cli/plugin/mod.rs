@@ -11,7 +11,7 @@ use super::Session;
 use super::arguments::Positionals;
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
-use super::output::{Secret, go_text};
+use super::output::{Secret, go_text, warn};
 use crate::ident::{PluginKind, PluginVersion};
 use list::ListCommand;
 
@@ -69,7 +69,7 @@ pub(super) struct RegisterCommand {
     #[arg(long)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     env: Vec<String>,
-    /// How instances are shared: per-request, per-mount or pooled
+    /// How instances are kept: per-mount (the default), or per-request for a fresh one each time
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     instances: Option<String>,
@@ -91,7 +91,7 @@ impl RegisterCommand {
         let answer = answer.map_err(during(format!("registering plugin {name}")))?;
         session.console.line(format!("Success! Registered plugin: {name}"));
         if let Some(secret) = answer {
-            session.view.warnings(session.console, &secret);
+            warn(session.console, &secret);
             show_demands(session, &secret);
         }
         Ok(Exit::Success)
@@ -136,9 +136,13 @@ impl DeregisterCommand {
         }
         let call = Call::new(Method::DELETE, catalog_path(kind, &name)).with_query("version", version);
         let answer = session.client.send(&call).and_then(|answer| answer.secret());
-        let answer = answer.map_err(during(format!("deregistering plugin named {name}")))?;
-        answer.iter().for_each(|secret| session.view.warnings(session.console, secret));
-        session.console.line(format!("Success! Deregistered plugin (if it was registered): {name}"));
+        let secret = answer.map_err(during(format!("deregistering plugin named {name}")))?.unwrap_or_default();
+        warn(session.console, &secret);
+        // Nothing has gone then, and Vault's newest client ends without a success as well.
+        let warnings = secret.warnings.unwrap_or_default();
+        if !warnings.iter().any(|warning| warning.contains("no version was specified")) {
+            session.console.line(format!("Success! Deregistered plugin (if it was registered): {name}"));
+        }
         Ok(Exit::Success)
     }
 }
@@ -164,7 +168,7 @@ impl InfoCommand {
         }
         let answer = session.client.send(&call).and_then(|answer| answer.secret());
         let secret = answer.map_err(during(format!("reading plugin named {name}")))?.unwrap_or_default();
-        session.view.warnings(session.console, &secret);
+        warn(session.console, &secret);
         let data = secret.data.ok_or_else(|| Ended::remote(format!("No value found for plugin {name:?}")))?;
         session.view.map(session.console, &with_every_row(data))?;
         Ok(Exit::Success)
@@ -234,7 +238,7 @@ impl ReloadCommand {
         };
         let answer = session.client.send(&call).and_then(|answer| answer.secret());
         let secret = answer.map_err(during("reloading plugin/mounts"))?.unwrap_or_default();
-        session.view.warnings(session.console, &secret);
+        warn(session.console, &secret);
         match secret.datum("reload_id").filter(|_| is_global) {
             Some(id) => session.console.line(format!("Success! Reloading {subject}, reload_id: {}", go_text(id))),
             None => session.console.line(format!("Success! Reloaded {subject}")),

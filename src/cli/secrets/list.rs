@@ -10,7 +10,7 @@ use crate::cli::Session;
 use crate::cli::arguments::Positionals;
 use crate::cli::client::{Call, during};
 use crate::cli::console::{Ended, Exit};
-use crate::cli::output::go_text;
+use crate::cli::output::{go_text, warn};
 use crate::cli::table::Table;
 
 /// `secrets list`
@@ -42,7 +42,7 @@ struct Mount {
     running_plugin_version: String,
     running_sha256: String,
     deprecation_status: String,
-    /// What newer servers add.
+    /// What newer servers add, and ours: whether the mount answers.
     #[serde(flatten)]
     rest: Map<String, Value>,
 }
@@ -63,7 +63,7 @@ impl ListCommand {
         let what = "listing secrets engines";
         let answer = session.client.send(&Call::get("sys/mounts")).and_then(|answer| answer.secret());
         let secret = answer.map_err(during(what))?.unwrap_or_default();
-        session.view.warnings(session.console, &secret);
+        warn(session.console, &secret);
         let data =
             secret.data.ok_or_else(|| Ended::remote(format!("Error {what}: data from server response is empty")))?;
         let mounts: BTreeMap<String, Mount> = serde_json::from_value(Value::Object(data))
@@ -71,6 +71,18 @@ impl ListCommand {
         let table = if self.detailed { detailed(&mounts) } else { simple(&mounts) };
         session.view.table(session.console, table, &mounts)?;
         Ok(Exit::Success)
+    }
+}
+
+impl Mount {
+    /// Returns why a mount does not answer; nothing if it does, or if the server does not say.
+    fn trouble(&self) -> Option<String> {
+        let member = |name| self.rest.get(name).and_then(Value::as_str);
+        let state = member("state").filter(|state| *state != "running")?;
+        Some(match member("state_reason") {
+            Some(reason) => format!("{state}: {}", reason.replace('\n', " ")),
+            None => state.to_owned(),
+        })
     }
 }
 
@@ -82,8 +94,9 @@ fn simple(mounts: &BTreeMap<String, Mount>) -> Table {
     table
 }
 
+/// Vault's columns; and when a mount does not answer, one more that says why.
 fn detailed(mounts: &BTreeMap<String, Mount>) -> Table {
-    let mut table = Table::new(&[
+    let mut titles = vec![
         "Path",
         "Plugin",
         "Accessor",
@@ -100,14 +113,17 @@ fn detailed(mounts: &BTreeMap<String, Mount>) -> Table {
         "Running Version",
         "Running SHA256",
         "Deprecation Status",
-    ]);
+    ];
+    let has_trouble = mounts.values().any(|mount| mount.trouble().is_some());
+    titles.extend(has_trouble.then_some("State"));
+    let mut table = Table::new(&titles);
     for (path, mount) in mounts {
         let ttl = |seconds: i64| match (mount.kind.as_str(), seconds) {
             ("system" | "cubbyhole", _) => String::new(),
             (_, 0) => "system".to_owned(),
             (_, seconds) => seconds.to_string(),
         };
-        table.row([
+        let mut cells = vec![
             path.clone(),
             mount.kind.clone(),
             mount.accessor.clone(),
@@ -124,7 +140,9 @@ fn detailed(mounts: &BTreeMap<String, Mount>) -> Table {
             mount.running_plugin_version.clone(),
             mount.running_sha256.clone(),
             mount.deprecation_status.clone(),
-        ]);
+        ];
+        cells.extend(has_trouble.then(|| mount.trouble().unwrap_or_else(|| "running".to_owned())));
+        table.row(cells);
     }
     table
 }

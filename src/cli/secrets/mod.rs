@@ -13,6 +13,7 @@ use super::Session;
 use super::arguments::{Positionals, bare_path, mount_path};
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
+use super::output::warn;
 use configure::{EnableCommand, TuneCommand};
 use list::ListCommand;
 
@@ -63,8 +64,8 @@ impl MoveCommand {
         let move_call = Call::new(Method::POST, "sys/remount").with_body(json!({"from": source, "to": destination}));
         let answer = session.client.send(&move_call).and_then(|answer| answer.secret());
         let failed = format!("moving secrets engine {source} to {destination}");
-        let secret = answer.map_err(during(&failed))?.unwrap_or_default();
-        let Some(id) = secret.datum("migration_id").and_then(Value::as_str) else {
+        let started = answer.map_err(during(&failed))?.unwrap_or_default();
+        let Some(id) = started.datum("migration_id").and_then(Value::as_str) else {
             return Err(Ended::remote(format!("Error {failed}: the answer holds no migration ID")));
         };
         let subject = format!("secrets engine {source} to {destination}, with migration ID {id}");
@@ -80,6 +81,8 @@ impl MoveCommand {
                     return Ok(Exit::Success);
                 }
                 Some("failure") => {
+                    // Where the server says why: a status has no room for it.
+                    warn(session.console, &started);
                     return Err(Ended::remote(format!("Failure! Error encountered moving {subject}")));
                 }
                 _ => session.console.line(format!("Waiting for terminal status in migration of {subject}")),
@@ -111,6 +114,6 @@ impl DisableCommand {
 /// Sends a call whose answer holds warnings at most.
 fn send_change(session: &mut Session<'_>, call: &Call, what: String) -> Result<(), Ended> {
     let answer = session.client.send(call).and_then(|answer| answer.secret()).map_err(during(what))?;
-    answer.iter().for_each(|secret| session.view.warnings(session.console, secret));
+    answer.iter().for_each(|secret| warn(session.console, secret));
     Ok(())
 }

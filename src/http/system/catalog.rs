@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::Reply;
 use crate::host::{Host, PluginInfo, Registration};
-use crate::http::answer::Placement;
 use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
@@ -84,17 +83,43 @@ pub(super) fn list_kind(host: &Host, rest: &str) -> Result<Reply, Refusal> {
 pub(super) fn read(host: &Host, rest: &str, mut fields: Fields) -> Result<Reply, Refusal> {
     match Entry::of(rest) {
         Entry::Kind(_) => Err(Refusal::unsupported_operation()),
-        Entry::Untyped(name) => {
-            let warning = format!("Deprecated API endpoint, cannot read plugin information from catalog for {name:?}");
-            Ok(Reply::Data { data: None, placement: Placement::Data, warnings: vec![warning] })
-        }
+        Entry::Untyped(name) => Ok(Reply::warning(format!(
+            "Deprecated API endpoint, cannot read plugin information from catalog for {name:?}"
+        ))),
         Entry::Typed(kind, name) => {
-            let version = version(&mut fields)?;
-            let name: PluginName = name.parse()?;
-            let plugin = host.plugin(kind.parse()?, &name, version.as_ref()).ok_or_else(Refusal::nothing_there)?;
-            Ok(Reply::data(&Shown::of(&plugin)))
+            let (kind, name, version) = (kind.parse()?, name.parse()?, version(&mut fields)?);
+            if let Some(plugin) = host.plugin(kind, &name, version.as_ref()) {
+                return Ok(Reply::data(&Shown::of(&plugin)));
+            }
+            match version {
+                Some(_) => Err(Refusal::nothing_there()),
+                None => read_only_version(host, kind, &name),
+            }
         }
     }
+}
+
+/// Shows the version that there is, though none was asked for, if there is no choice. As newest Vault does.
+fn read_only_version(host: &Host, kind: PluginKind, name: &PluginName) -> Result<Reply, Refusal> {
+    let versions = host.plugin_versions(kind, name);
+    let [only] = versions.as_slice() else {
+        return Err(if versions.is_empty() { Refusal::nothing_there() } else { ambiguous(name, &versions) });
+    };
+    let plugin = host.plugin(kind, name, Some(only)).ok_or_else(Refusal::nothing_there)?;
+    let warning =
+        format!("no version was specified: this is the only one of plugin {:?}, -version={only}", name.as_str());
+    Ok(Reply::data(&Shown::of(&plugin)).with_warning(warning))
+}
+
+fn ambiguous(name: &PluginName, versions: &[PluginVersion]) -> Refusal {
+    let (name, choice) = (name.as_str(), choice_of(versions));
+    Refusal::invalid(format!("no version was specified, and plugin {name:?} has several; choose one with {choice}"))
+}
+
+/// Returns the flags that each choose one of the versions.
+fn choice_of(versions: &[PluginVersion]) -> String {
+    let flags: Vec<String> = versions.iter().map(|version| format!("-version={version}")).collect();
+    flags.join(" or ")
 }
 
 /// Puts a plugin into the catalog, and shows what was found in it: more than Vault says, whose clients ignore it.
@@ -123,13 +148,24 @@ pub(super) async fn register(host: &Host, rest: &str, fields: Fields) -> Result<
     }))
 }
 
-/// Takes a plugin out of the catalog. One that is not there is out already.
+/// Takes a plugin out of the catalog. One that is not there is out already; who leaves the version out of what has one only is
+/// told so.
 pub(super) async fn deregister(host: &Host, rest: &str, mut fields: Fields) -> Result<Reply, Refusal> {
     let Entry::Typed(kind, name) = Entry::of(rest) else {
         return Err(Refusal::invalid("missing plugin type: DELETE sys/plugins/catalog/TYPE/NAME"));
     };
-    let version = version(&mut fields)?;
-    host.deregister_plugin(kind.parse()?, &name.parse()?, version.as_ref()).await?;
+    let (kind, name, version) = (kind.parse()?, name.parse::<PluginName>()?, version(&mut fields)?);
+    if version.is_none() && host.plugin(kind, &name, None).is_none() {
+        let versions = host.plugin_versions(kind, &name);
+        if !versions.is_empty() {
+            let (name, choice) = (name.as_str(), choice_of(&versions));
+            return Ok(Reply::warning(format!(
+                "no version was specified, and plugin {name:?} has no unversioned entry: nothing was deregistered; \
+                 deregister with {choice}"
+            )));
+        }
+    }
+    host.deregister_plugin(kind, &name, version.as_ref()).await?;
     Ok(Reply::Done)
 }
 
@@ -272,6 +308,66 @@ mod tests {
         ] {
             assert_eq!(Entry::of(rest), entry, "{rest}");
         }
+    }
+
+    /// Returns a host whose catalog holds `secret/kv` in these versions, and what its plugin directory lies in. An empty version
+    /// is none.
+    async fn host_with(versions: &[&str]) -> (tempfile::TempDir, Host) {
+        const SCRIPT: &[u8] = b"#!/bin/sh\n";
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("kv"), SCRIPT).unwrap();
+        let plugins = crate::artifact::PluginDirectory::open(directory.path()).unwrap();
+        let host = Host::builder().plugin_directory(plugins).build().await.unwrap();
+        for version in versions {
+            let body = format!(r#"{{"sha256":"{}","command":"kv","version":"{version}"}}"#, Digest::of(SCRIPT));
+            register(&host, "secret/kv", Fields::parse(body.as_bytes()).unwrap()).await.map(drop).unwrap();
+        }
+        (directory, host)
+    }
+
+    /// Returns the answer's version and warning, or the status and message of the refusal.
+    fn told(reply: Result<Reply, Refusal>) -> Result<(String, String), (u16, String)> {
+        match reply.map_err(|refusal| (refusal.status().as_u16(), refusal.message().to_owned()))? {
+            Reply::Data { data, warnings, .. } => {
+                let data: serde_json::Value = serde_json::from_slice(data.as_deref().unwrap_or(b"null")).unwrap();
+                Ok((data["version"].as_str().unwrap_or("no data").to_owned(), warnings.concat()))
+            }
+            _ => Ok(("done".to_owned(), String::new())),
+        }
+    }
+
+    #[tokio::test]
+    async fn who_names_no_version_gets_the_unversioned_plugin_or_is_told() {
+        let done = || Ok(("done".to_owned(), String::new()));
+        let kept = "no version was specified, and plugin \"kv\" has no unversioned entry: nothing was deregistered; ";
+        let kept = |rest: &str| Ok(("no data".to_owned(), format!("{kept}deregister with {rest}")));
+        let only = "no version was specified: this is the only one of plugin \"kv\", -version=v0.1.0";
+        let several = "no version was specified, and plugin \"kv\" has several; choose one with -version=v0.2.0 or -version=v0.10.0";
+        for (versions, shown, removed, left) in [
+            (&[][..], Err((404, String::new())), done(), 0),
+            (&[""], Ok((String::new(), String::new())), done(), 0),
+            (&["", "0.1.0"], Ok((String::new(), String::new())), done(), 1),
+            (&["0.1.0"], Ok(("v0.1.0".to_owned(), only.to_owned())), kept("-version=v0.1.0"), 1),
+            (&["0.10.0", "0.2.0"], Err((400, several.to_owned())), kept("-version=v0.2.0 or -version=v0.10.0"), 2),
+        ] {
+            let (_directory, host) = host_with(versions).await;
+            let nothing = || Fields::parse(b"").unwrap();
+            assert_eq!(told(super::read(&host, "secret/kv", nothing())), shown, "{versions:?}");
+            assert_eq!(told(super::read(&host, "auth/kv", nothing())), Err((404, String::new())), "{versions:?}");
+            assert_eq!(told(deregister(&host, "secret/kv", nothing()).await), removed, "{versions:?}");
+            assert_eq!(host.plugins().len(), left, "{versions:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_version_that_is_not_there_is_not_replaced_by_another() {
+        let (_directory, host) = host_with(&["0.1.0"]).await;
+        let version = |version: &str| Fields::parse(format!(r#"{{"version":"{version}"}}"#).as_bytes()).unwrap();
+        assert_eq!(told(super::read(&host, "secret/kv", version("0.2.0"))), Err((404, String::new())));
+        assert!(told(deregister(&host, "secret/kv", version("0.2.0")).await).is_ok());
+        assert_eq!(host.plugins().len(), 1);
+        assert!(told(deregister(&host, "secret/kv", version("v0.1.0")).await).is_ok());
+        assert_eq!(host.plugins().len(), 0);
     }
 
     #[test]

@@ -143,6 +143,11 @@ impl Reply {
         Self::placed(Placement::DataAndTop, data)
     }
 
+    /// Returns an envelope that holds a warning and nothing else.
+    fn warning(warning: impl Into<String>) -> Self {
+        Reply::Data { data: None, placement: Placement::Data, warnings: vec![warning.into()] }
+    }
+
     /// Returns the reply with one more warning. Only data carries any.
     fn with_warning(mut self, warning: impl Into<String>) -> Self {
         if let Reply::Data { warnings, .. } = &mut self {

@@ -6,10 +6,9 @@ use crate::host::{MountConfig, MountRequest, TtlChange, Tune};
 use crate::http::fields::{Fields, TypedTtl};
 use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind};
-use crate::limits::Limits;
 
 /// Reads the body that enables a secrets engine.
-pub(super) fn mount_request(path: &str, mut fields: Fields, limits: &Limits) -> Result<MountRequest, Refusal> {
+pub(super) fn mount_request(path: &str, mut fields: Fields) -> Result<MountRequest, Refusal> {
     let path: MountPath = path.parse()?;
     let mut config = fields.section("config", "config.")?;
     let plugin = plugin_name(&mut fields, &mut config)?;
@@ -23,7 +22,7 @@ pub(super) fn mount_request(path: &str, mut fields: Fields, limits: &Limits) -> 
         options: fields.map("options")?.unwrap_or_default(),
         local: fields.flag("local")?.unwrap_or_default(),
         seal_wrap: fields.flag("seal_wrap")?.unwrap_or_default(),
-        config: mount_config(config, limits)?,
+        config: mount_config(config)?,
     })
 }
 
@@ -65,13 +64,10 @@ fn plugin_name(fields: &mut Fields, config: &mut Fields) -> Result<String, Refus
     name.ok_or_else(|| Refusal::invalid("plugin_name must be provided for plugin backend"))
 }
 
-fn mount_config(mut config: Fields, limits: &Limits) -> Result<MountConfig, Refusal> {
-    let default_lease_ttl = ttl(config.ttl("default_lease_ttl", "default TTL")?);
-    let max_lease_ttl = ttl(config.ttl("max_lease_ttl", "max TTL")?);
-    refuse_inverted(default_lease_ttl, max_lease_ttl, limits.max_lease_ttl)?;
+fn mount_config(mut config: Fields) -> Result<MountConfig, Refusal> {
     Ok(MountConfig {
-        default_lease_ttl,
-        max_lease_ttl,
+        default_lease_ttl: ttl(config.ttl("default_lease_ttl", "default TTL")?),
+        max_lease_ttl: ttl(config.ttl("max_lease_ttl", "max TTL")?),
         force_no_cache: config.flag("force_no_cache")?.unwrap_or_default(),
         listing_visibility: listing_visibility(&mut config)?.unwrap_or_default(),
         audit_non_hmac_request_keys: config.comma_list("audit_non_hmac_request_keys")?.unwrap_or_default(),
@@ -79,19 +75,6 @@ fn mount_config(mut config: Fields, limits: &Limits) -> Result<MountConfig, Refu
         passthrough_request_headers: config.comma_list("passthrough_request_headers")?.unwrap_or_default(),
         allowed_response_headers: config.comma_list("allowed_response_headers")?.unwrap_or_default(),
     })
-}
-
-fn refuse_inverted(default: Option<Duration>, max: Option<Duration>, system_max: Duration) -> Result<(), Refusal> {
-    match (default, max) {
-        (Some(default), Some(max)) if default > max => {
-            Err(Refusal::invalid("given default lease TTL greater than given max lease TTL"))
-        }
-        (Some(default), None) if default > system_max => {
-            let seconds = system_max.as_secs();
-            Err(Refusal::invalid(format!("given default lease TTL greater than system max lease TTL of {seconds}")))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn listing_visibility(fields: &mut Fields) -> Result<Option<String>, Refusal> {
@@ -125,7 +108,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn enable(path: &str, body: &str) -> Result<MountRequest, Refusal> {
-        mount_request(path, Fields::parse(body.as_bytes())?, &Limits::default())
+        mount_request(path, Fields::parse(body.as_bytes())?)
     }
 
     fn tune(body: &str) -> Result<Tune, Refusal> {
@@ -170,16 +153,6 @@ mod tests {
             ("kv", r#"{"type":"kv","config":{"default_lease_ttl":"x"}}"#, "unable to parse default TTL of x: "),
             ("kv", r#"{"type":"kv","config":{"max_lease_ttl":"x"}}"#, "unable to parse max TTL of x: "),
             ("kv", r#"{"type":"kv","config":{"max_lease_ttl":[]}}"#, "\"config.max_lease_ttl\" must be"),
-            (
-                "kv",
-                r#"{"type":"kv","config":{"default_lease_ttl":"2h","max_lease_ttl":"1h"}}"#,
-                "given default lease TTL greater than given max lease TTL",
-            ),
-            (
-                "kv",
-                r#"{"type":"kv","config":{"default_lease_ttl":"769h"}}"#,
-                "given default lease TTL greater than system max lease TTL of 2764800",
-            ),
             ("kv", r#"{"type":"kv","config":{"listing_visibility":"x"}}"#, "invalid listing_visibility x"),
             ("kv", r#"{"type":"kv","config":7}"#, "\"config\" must be an object"),
             ("kv", r#"{"type":"kv","local":"maybe"}"#, "\"local\" must be true or false"),

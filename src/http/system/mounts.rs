@@ -31,7 +31,7 @@ pub(super) fn read(host: &Host, path: &str) -> Result<Reply, Refusal> {
 
 /// Enables a secrets engine.
 pub(super) async fn enable(host: &Host, path: &str, fields: Fields) -> Result<Reply, Refusal> {
-    host.enable(mount_request(path, fields, host.limits())?).await?;
+    host.enable(mount_request(path, fields)?).await?;
     Ok(Reply::Done)
 }
 

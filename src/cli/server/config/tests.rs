@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::http::ListenerLimits;
 
 /// A directory of files to load.
 struct Files(tempfile::TempDir);
@@ -118,13 +119,18 @@ fn hcl_and_json_say_the_same() {
         storage: StorageConfig::File("./data".into()),
         listeners: vec![
             ListenerConfig {
-                request_body_bytes_max: 1 << 20,
-                request_deadline: Duration::from_secs(30),
-                ..ListenerConfig::plain("0.0.0.0:8200".parse().unwrap(), &limits)
+                address: "0.0.0.0:8200".parse().unwrap(),
+                tls: None,
+                limits: ListenerLimits {
+                    request_body_bytes_max: 1 << 20,
+                    request_deadline: Duration::from_secs(30),
+                    ..ListenerLimits::from(&limits)
+                },
             },
             ListenerConfig {
-                header_deadline: Duration::from_secs(5),
-                ..ListenerConfig::plain("[::]:8300".parse().unwrap(), &limits)
+                address: "[::]:8300".parse().unwrap(),
+                tls: None,
+                limits: ListenerLimits { header_deadline: Duration::from_secs(5), ..ListenerLimits::from(&limits) },
             },
         ],
         api_addr: Some("https://vault.example.com:8200".into()),

@@ -34,12 +34,13 @@ impl HostContext for State {
     }
 
     fn caller(&mut self, context: Context) -> wasmtime::Result<Caller> {
-        Ok(match &self.call(&context)?.caller {
+        let call = self.call(&context)?;
+        Ok(match &call.caller {
             RequestCaller::Known(identity) => Caller {
                 display_name: identity.display_name.clone(),
                 entity_id: identity.entity_id.clone(),
                 token_accessor: identity.token_accessor.clone(),
-                remote_address: identity.remote_address.clone(),
+                remote_address: call.remote_address.map(|address| address.to_string()).unwrap_or_default(),
                 policies: identity.policies.clone(),
             },
             RequestCaller::Anonymous => Caller {
@@ -58,8 +59,7 @@ impl HostContext for State {
         if !call.scope.passthrough_headers.contains(&name) {
             return Ok(Vec::new());
         }
-        let named = call.headers.iter().filter(|(header, _)| *header == name);
-        Ok(named.map(|(_, value)| value.clone()).collect())
+        Ok(call.headers.as_ref().map(|headers| headers.get(&name)).unwrap_or_default())
     }
 
     fn log(

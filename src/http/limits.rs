@@ -1,0 +1,40 @@
+//! What a listener grants its clients at most.
+
+use std::time::Duration;
+
+use crate::limits::Limits;
+
+/// How long a client may take over the head of a request, and how long a connection may lie idle between two: the same timer
+/// measures both. Long enough for clients that keep connections for reuse, short enough that holding sockets open by sending a
+/// byte now and then does not pay.
+const HEADER_DEADLINE: Duration = Duration::from_secs(60);
+
+/// What one listener grants its clients at most. By default, what the host grants: change single fields of
+/// `ListenerLimits::from(host.limits())`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ListenerLimits {
+    /// Largest request body, in bytes. A larger one is refused with 413, unread.
+    pub request_body_bytes_max: usize,
+    /// How long a body may take to arrive (then 408), and how long its answer may take after that (then 504). The host's own
+    /// deadline holds where it is shorter.
+    pub request_deadline: Duration,
+    /// How long a client may take over the head of a request, and how long a connection may lie idle between two requests:
+    /// then it is closed.
+    pub header_deadline: Duration,
+}
+
+impl From<&Limits> for ListenerLimits {
+    fn from(limits: &Limits) -> Self {
+        Self {
+            request_body_bytes_max: limits.request_body_bytes_max,
+            request_deadline: limits.request_deadline,
+            header_deadline: HEADER_DEADLINE,
+        }
+    }
+}
+
+impl Default for ListenerLimits {
+    fn default() -> Self {
+        Self::from(&Limits::default())
+    }
+}
