@@ -42,12 +42,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     .await?;
 
     // Who calls is for the embedding server to say.
-    let caller = Caller::Known(std::sync::Arc::new(Identity {
-        display_name: "ada".to_owned(),
-        entity_id: String::new(),
-        token_accessor: String::new(),
-        policies: Vec::new(),
-    }));
+    let caller = Caller::Known(std::sync::Arc::new(Identity::named("ada")));
     let answer = host.handle(Request::new(Operation::Read, "greetings/greet/ada".parse()?).by(caller)).await?;
     if let Body::Data(json) = answer.body {
         println!("{}", String::from_utf8_lossy(&json));

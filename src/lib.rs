@@ -1,4 +1,4 @@
-//! Cofferdam.
+#![doc = include_str!("README.md")]
 
 mod artifact;
 mod catalog;

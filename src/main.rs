@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use cofferdam::cli::{self, Environment};
 
 fn main() -> ExitCode {
-    cli::run(std::env::args_os(), &Environment::read())
+    ExitCode::from(cli::run(std::env::args_os(), &Environment::read()))
 }

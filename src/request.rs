@@ -141,6 +141,18 @@ pub struct Identity {
     pub policies: Vec<String>,
 }
 
+impl Identity {
+    /// Returns a caller of whom nothing but a name is known: for servers that embed a host and decide themselves who may call.
+    pub fn named(display_name: impl Into<String>) -> Self {
+        Self {
+            display_name: display_name.into(),
+            entity_id: String::new(),
+            token_accessor: String::new(),
+            policies: Vec::new(),
+        }
+    }
+}
+
 /// What a plugin answers.
 #[derive(Debug, Clone, Default)]
 pub struct Response {

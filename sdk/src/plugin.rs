@@ -45,7 +45,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         let _ = (ctx, key);
     }
 
-    /// Ends the service of this mount in this instance. Nothing follows it, and it is not called after a panic.
+    /// Ends the service of this mount in this instance: the mount is disabled, its plugin is reloaded, or the host shuts down.
+    /// Nothing follows it. Not called after a panic, nor when the host lets an idle instance go to make room for another.
     fn cleanup(&self, ctx: &Context) {
         let _ = ctx;
     }

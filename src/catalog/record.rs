@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 
-/// A catalog entry as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A catalog entry as it is stored. Not `Debug`: its environment may hold secrets.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct PluginRecord {
     pub(crate) kind: PluginKind,
     pub(crate) name: PluginName,

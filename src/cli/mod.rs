@@ -1,7 +1,7 @@
 //! The `cofferdam` program: Vault's commands over Vault's HTTP API. The only module that prints.
 //!
-//! A command is a struct of what was typed; its `run` makes [`client::Call`]s, and prints what they answer. Each ends with an
-//! [`Exit`], or early with [`Ended`].
+//! A command is a struct of what was typed; its `run` makes client calls, and prints what they answer. Each ends with an
+//! exit code, or early with the reason.
 
 mod arguments;
 mod argv;
@@ -19,7 +19,6 @@ mod status;
 mod table;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory as _, Parser as _};
@@ -30,8 +29,9 @@ use console::{Console, Ended, Exit};
 pub use environment::Environment;
 use output::{Format, View};
 
-/// Runs the command that these arguments name, the program's own name first.
-pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+/// Runs the command that these arguments name, the program's own name first, and returns the code to exit with: 0, 1 for a
+/// failure on this side, 2 for one on the server's, 127 for no command.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> u8 {
     let mut console = Console::default();
     let exit = match parse(arguments).and_then(|arguments| dispatch(arguments, environment, &mut console)) {
         Ok(exit) => exit,
@@ -44,7 +44,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
             exit
         }
     };
-    ExitCode::from(console.finish(exit) as u8)
+    console.finish(exit) as u8
 }
 
 /// What a command works with.

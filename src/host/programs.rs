@@ -17,7 +17,7 @@ use crate::runtime::{Launch, LoadError, Program};
 const PROGRAMS_UNUSED_MAX: usize = 8;
 
 /// What tells programs apart: mounts of the same identity share one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq, Hash)]
 struct Identity {
     kind: PluginKind,
     name: PluginName,
@@ -42,6 +42,13 @@ pub(super) struct Programs {
 #[derive(Default)]
 struct Slot {
     loaded: tokio::sync::Mutex<Option<Result<Weak<dyn Program>, ProgramError>>>,
+}
+
+impl Slot {
+    fn is_loaded(&self) -> bool {
+        let loaded = self.loaded.try_lock();
+        loaded.is_ok_and(|loaded| matches!(&*loaded, Some(Ok(program)) if program.strong_count() > 0))
+    }
 }
 
 /// Whether a failure to load that another mount ran into counts for this one too.
@@ -169,7 +176,12 @@ impl Programs {
             env: record.env.clone(),
             sha256: record.sha256,
         };
-        Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(identity).or_default())
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if !slots.contains_key(&identity) {
+            // Room for a new one: what nobody runs or waits for can be loaded again.
+            slots.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.is_loaded());
+        }
+        Arc::clone(slots.entry(identity).or_default())
     }
 
     fn linger(&self, program: Arc<dyn Program>) {

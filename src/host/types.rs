@@ -1,6 +1,7 @@
 //! What goes into a host's operations and what comes out, as an embedder or an edge writes it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
@@ -11,7 +12,7 @@ pub use crate::mount::{MountConfig, MountState};
 // ------------------------------------------------------------------------------------------------------------------ plugins
 
 /// What to put in the catalog.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Registration {
     /// Auth method or secrets engine; `None` takes what the plugin says of itself.
     pub kind: Option<PluginKind>,
@@ -29,6 +30,19 @@ pub struct Registration {
     pub sha256: Digest,
     /// How instances are kept.
     pub instances: InstancePolicy,
+}
+
+/// Leaves the environment and the arguments out, which may hold secrets.
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration")
+            .field("kind", &self.kind)
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .field("command", &self.command)
+            .field("sha256", &self.sha256)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A catalog entry.

@@ -11,23 +11,22 @@
 //! An intent that a crash left behind is carried out at the next start: storage of a mount that was never enabled, or is none any
 //! more.
 
+mod gate;
 mod generation;
 mod record;
 mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::time::{Instant, timeout};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio::time::Instant;
 
 use crate::duration::format_go_duration;
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
+use gate::Gate;
 pub(crate) use generation::{Generation, GenerationSettings, Launched, Launcher};
 pub use record::MountConfig;
 pub(crate) use record::MountRecord;
@@ -66,10 +65,7 @@ pub(crate) struct Mount {
     record: ArcSwap<MountRecord>,
     scope: ArcSwap<MountScope>,
     generation: ArcSwap<Generation>,
-    closing: AtomicBool,
-    in_flight: TaskTracker,
-    /// Ends the requests that outlast the drain deadline.
-    abort: CancellationToken,
+    gate: ArcSwap<Gate>,
 }
 
 impl Mount {
@@ -78,9 +74,7 @@ impl Mount {
             record: ArcSwap::from_pointee(record),
             scope: ArcSwap::from_pointee(scope),
             generation: ArcSwap::new(generation),
-            closing: AtomicBool::new(false),
-            in_flight: TaskTracker::new(),
-            abort: CancellationToken::new(),
+            gate: ArcSwap::default(),
         })
     }
 
@@ -121,31 +115,25 @@ impl Mount {
     }
 
     /// Answers a request whose path is the part below the mount.
-    pub(crate) async fn handle(&self, request: Request, deadline: Duration) -> Result<Response, MountError> {
-        let _in_flight = self.in_flight.token();
-        // Looked at only after this request counts as in flight: whoever closes the mount either sees the request or is seen.
-        if self.closing.load(Ordering::SeqCst) {
-            return Err(MountError::Closing);
-        }
+    pub(crate) async fn handle(&self, request: Request, limit: Duration) -> Result<Response, MountError> {
+        let gate = self.gate.load_full();
+        let _inside = gate.enter().ok_or(MountError::Closing)?;
         tokio::select! {
             biased;
-            answer = self.answer(request, Instant::now() + deadline, deadline) => answer.map_err(|error| match error {
-                // An instance only knows what was left of the deadline when its turn came.
-                MountError::Failed(Failure::Deadline(_)) => MountError::Failed(Failure::Deadline(deadline)),
-                error => error,
-            }),
-            () = self.abort.cancelled() => Err(MountError::Closing),
+            answer = self.answer(request, limit) => answer,
+            () = gate.aborted() => Err(MountError::Closing),
         }
     }
 
-    async fn answer(&self, mut request: Request, until: Instant, deadline: Duration) -> Result<Response, MountError> {
+    async fn answer(&self, mut request: Request, limit: Duration) -> Result<Response, MountError> {
+        let deadline = Instant::now() + limit;
         let scope = self.scope.load_full();
         let generation = self.generation.load_full();
         let started = match generation.outcome() {
             Some(outcome) => outcome,
-            None => tokio::time::timeout_at(until, generation.start(&scope))
+            None => tokio::time::timeout_at(deadline, generation.start(&scope))
                 .await
-                .map_err(|_| Failure::Busy(format!("it was still starting after {}", format_go_duration(deadline))))?,
+                .map_err(|_| Failure::Busy(format!("it was still starting after {}", format_go_duration(limit))))?,
         };
         let running = started.as_ref().map_err(|reason| MountError::NotStarted(reason.clone()))?;
         if matches!(request.caller, Caller::Anonymous) && !running.unauthenticated.matches(request.path.as_str()) {
@@ -157,7 +145,8 @@ impl Mount {
             caller: request.caller.clone(),
             remote_address: request.remote_address,
             headers: request.headers.take(),
-            deadline: until,
+            deadline,
+            limit,
         };
         let lease = running.pool.lease(&call).await?;
         let request = decide_create(lease.instance(), &call, request).await?;
@@ -166,12 +155,7 @@ impl Mount {
 
     /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the plugin.
     pub(crate) async fn close(&self, drain: Duration, cleanup: Duration) {
-        self.closing.store(true, Ordering::SeqCst);
-        self.in_flight.close();
-        if timeout(drain, self.in_flight.wait()).await.is_err() {
-            self.abort.cancel();
-            self.in_flight.wait().await;
-        }
+        self.gate.load_full().close(drain).await;
         if let Some(Ok(running)) = self.generation.load_full().outcome() {
             running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup)).await;
         }
@@ -179,8 +163,7 @@ impl Mount {
 
     /// Takes requests again after a close whose reason fell away.
     pub(crate) fn reopen(&self) {
-        self.in_flight.reopen();
-        self.closing.store(false, Ordering::SeqCst);
+        self.gate.store(Arc::default());
     }
 }
 

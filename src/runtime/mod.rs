@@ -28,8 +28,8 @@ use crate::storage::StorageView;
 pub(crate) use description::{Description, PathRules, Spread};
 pub(crate) use scope::{LogBudget, MountScope};
 
-/// What a registration says about starting a plugin.
-#[derive(Debug, Clone)]
+/// What a registration says about starting a plugin. Not `Debug`: the environment may hold secrets.
+#[derive(Clone)]
 pub(crate) struct Launch {
     /// For log lines: the plugin's name and version.
     pub(crate) label: Arc<str>,
@@ -95,6 +95,8 @@ pub(crate) struct Call {
     pub(crate) headers: Option<Arc<dyn Headers>>,
     /// When the call is given up.
     pub(crate) deadline: Instant,
+    /// How long it was given in all, for messages.
+    pub(crate) limit: Duration,
 }
 
 impl Call {
@@ -107,6 +109,7 @@ impl Call {
             remote_address: None,
             headers: None,
             deadline: Instant::now() + limit,
+            limit,
         }
     }
 

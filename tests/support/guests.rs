@@ -11,7 +11,7 @@ const TARGET: &str = "wasm32-wasip2";
 
 /// Builds every plugin of a workspace in this repository, such as `guest-examples`, and returns the folder that holds the
 /// components. Cargo makes it quick when nothing has changed, and lets several processes do it at once.
-pub fn build(workspace: &str) -> Result<PathBuf, String> {
+pub(crate) fn build(workspace: &str) -> Result<PathBuf, String> {
     ensure_target()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let manifest = root.join(workspace).join("Cargo.toml");

@@ -119,9 +119,8 @@ impl View for MemoryView<'_> {
     }
 
     fn begin(&self, access: Access) -> Result<Box<dyn TransactionView + '_>, StorageError> {
-        if self.access == Access::ReadOnly && access == Access::ReadWrite {
-            return Err(StorageError::ReadOnly);
-        }
+        // As with the host, a transaction can be begun where nothing may be written; its writes are refused.
+        let access = if self.access == Access::ReadOnly { Access::ReadOnly } else { access };
         let memory = &self.world.memory;
         let begun = memory.entries.borrow().clone();
         Ok(Box::new(MemoryTransaction {
@@ -129,7 +128,7 @@ impl View for MemoryView<'_> {
             access,
             now: RefCell::new(begun.clone()),
             begun,
-            touched: RefCell::default(),
+            read: RefCell::default(),
             listed: RefCell::default(),
             written: RefCell::default(),
         }))
@@ -143,7 +142,7 @@ struct MemoryTransaction<'a> {
     access: Access,
     begun: Entries,
     now: RefCell<Entries>,
-    touched: RefCell<BTreeSet<String>>,
+    read: RefCell<BTreeSet<String>>,
     listed: RefCell<BTreeSet<String>>,
     written: RefCell<BTreeSet<String>>,
 }
@@ -151,7 +150,6 @@ struct MemoryTransaction<'a> {
 impl MemoryTransaction<'_> {
     fn write(&self, key: &str, value: Option<&[u8]>) -> Result<(), StorageError> {
         check_write(self.access, key, value.unwrap_or_default())?;
-        self.touched.borrow_mut().insert(key.into());
         self.written.borrow_mut().insert(key.into());
         let mut now = self.now.borrow_mut();
         match value {
@@ -165,7 +163,7 @@ impl MemoryTransaction<'_> {
         let entries = self.memory.entries.borrow();
         let stamp = |entries: &Entries, key: &String| entries.get(key).map(|entry| entry.revision);
         let all = |prefix| Page { prefix, after: None, limit: 0 };
-        self.touched.borrow().iter().all(|key| stamp(&entries, key) == stamp(&self.begun, key))
+        self.read.borrow().iter().all(|key| stamp(&entries, key) == stamp(&self.begun, key))
             && self
                 .listed
                 .borrow()
@@ -177,7 +175,7 @@ impl MemoryTransaction<'_> {
 impl TransactionView for MemoryTransaction<'_> {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         check_key(key)?;
-        self.touched.borrow_mut().insert(key.into());
+        self.read.borrow_mut().insert(key.into());
         Ok(self.now.borrow().get(key).map(|entry| entry.value.clone()))
     }
 

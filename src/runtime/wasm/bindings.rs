@@ -3,8 +3,6 @@
 //! Imports that touch storage are `async` on the host, so that a guest that waits for a disk gives its thread back; the quick
 //! ones are plain.
 
-#![expect(clippy::all, reason = "generated code")]
-
 wasmtime::component::bindgen!({
     world: "plugin",
     path: "wit",

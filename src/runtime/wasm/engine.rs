@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wasmtime::component::Linker;
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Strategy};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store, Strategy,
+};
 
 use super::bindings;
-use super::state::State;
+use super::state::{Grants, State};
 use crate::limits::Limits;
 use crate::runtime::LoadError;
 
@@ -67,6 +69,17 @@ impl WasmEngine {
             .map_err(|cause| LoadError::Host(format!("cannot set up the sandbox's imports: {cause:#}")))?;
         start_clock(&engine)?;
         Ok(Self { engine, linker, limits })
+    }
+
+    /// Returns a store for a new sandbox, with every limit set and its clock running.
+    pub(super) fn store(&self, grants: &Grants<'_>) -> Store<State> {
+        let mut store = Store::new(&self.engine, State::new(&self.limits, grants));
+        store.limiter(|state| &mut state.memory);
+        store.set_hostcall_fuel(self.limits.hostcall_bytes_max);
+        store.set_max_component_handles(self.limits.instance_handles_max);
+        store.epoch_deadline_async_yield_and_update(YIELD_TICKS);
+        store.set_epoch_deadline(YIELD_TICKS);
+        store
     }
 }
 

@@ -5,6 +5,7 @@
 //! memory, and a half-run guest can never serve anybody else.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
@@ -34,8 +35,8 @@ struct Sandbox {
 struct Busy {
     sandbox: Box<Sandbox>,
     context: Resource<ContextHandle>,
-    begun: Instant,
     deadline: Instant,
+    limit: Duration,
 }
 
 /// What a guest's function returns: its own result, within what can go wrong with running it, within the deadline.
@@ -49,15 +50,15 @@ impl WasmInstance {
     fn begin(&self, call: Call) -> Result<Busy, Failure> {
         let taken = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut sandbox = taken.ok_or_else(|| Failure::Host("the instance is gone".to_owned()))?;
-        let deadline = call.deadline;
+        let (deadline, limit) = (call.deadline, call.limit);
         let context = sandbox.store.data_mut().begin(call);
         sandbox.store.set_epoch_deadline(YIELD_TICKS);
-        Ok(Busy { sandbox, context, begun: Instant::now(), deadline })
+        Ok(Busy { sandbox, context, deadline, limit })
     }
 
     fn end<T>(&self, mut busy: Busy, returned: Returned<T>) -> Result<T, Failure> {
         match returned {
-            Err(_) => Err(Failure::Deadline(busy.deadline - busy.begun)),
+            Err(_) => Err(Failure::Deadline(busy.limit)),
             Ok(Err(cause)) => Err(Failure::Trap(trap_report(&cause, &busy.sandbox.store))),
             Ok(Ok(answer)) => {
                 busy.sandbox.store.data_mut().end();

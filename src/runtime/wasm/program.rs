@@ -62,7 +62,7 @@ impl WasmProgram {
     /// Asks a component what it is, in a sandbox that is granted nothing.
     pub(super) async fn describe(engine: Arc<WasmEngine>, linked: Linked, launch: Launch) -> Result<Self, LoadError> {
         let limit = engine.limits.lifecycle_deadline;
-        let mut store = State::store(&engine, Grants::Nothing);
+        let mut store = engine.store(&Grants::Nothing);
         let ask = async {
             let plugin = linked.pre.instantiate_async(&mut store).await?;
             plugin.cofferdam_plugin_backend().call_describe(&mut store).await
@@ -104,7 +104,7 @@ impl Program for WasmProgram {
     async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
         let limit = self.engine.limits.lifecycle_deadline;
         let deadline = Instant::now() + limit;
-        let mut store = State::store(&self.engine, Grants::Launch(&self.launch));
+        let mut store = self.engine.store(&Grants::Launch(&self.launch));
         match tokio::time::timeout_at(deadline, self.linked.pre.instantiate_async(&mut store)).await {
             Ok(Ok(plugin)) => Ok(Arc::new(WasmInstance::new(store, plugin))),
             Ok(Err(cause)) => Err(Failure::Trap(trap_report(&cause, &store))),

@@ -1,13 +1,11 @@
 //! What a sandbox's store holds: the limits it runs under, its closed WASI doors, and the call that it is in.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
+use wasmtime::ResourceLimiter;
 use wasmtime::component::{Resource, ResourceTable};
-use wasmtime::{ResourceLimiter, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::engine::{WasmEngine, YIELD_TICKS};
 use super::imports::output::{GuestOutput, OutputScope, StreamName};
 use crate::limits::Limits;
 use crate::runtime::{Call, Launch};
@@ -45,9 +43,8 @@ pub(super) enum Grants<'a> {
 }
 
 impl State {
-    /// Returns a store for a new sandbox, with every limit set and its clock running.
-    pub(super) fn store(engine: &WasmEngine, grants: Grants<'_>) -> Store<State> {
-        let limits = &engine.limits;
+    /// Returns the state of a new sandbox.
+    pub(super) fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
         let output = OutputScope::new(limits.log_line_bytes_max);
         let mut wasi = WasiCtx::builder();
         wasi.stdout(GuestOutput::new(StreamName::Stdout, &output));
@@ -63,7 +60,7 @@ impl State {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.instance_handles_max);
-        let state = State {
+        State {
             wasi: wasi.build(),
             table,
             memory: MemoryLimiter::new(limits),
@@ -72,14 +69,7 @@ impl State {
             call: None,
             transactions: HashMap::new(),
             transactions_begun: 0,
-        };
-        let mut store = Store::new(&engine.engine, state);
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(limits.hostcall_bytes_max);
-        store.set_max_component_handles(limits.instance_handles_max);
-        store.epoch_deadline_async_yield_and_update(YIELD_TICKS);
-        store.set_epoch_deadline(YIELD_TICKS);
-        store
+        }
     }
 
     /// Begins a call and returns the context to lend for it.
@@ -143,7 +133,7 @@ pub(super) struct MemoryLimiter {
 }
 
 impl MemoryLimiter {
-    fn new(limits: &Arc<Limits>) -> Self {
+    fn new(limits: &Limits) -> Self {
         Self {
             bytes_max: limits.instance_memory_bytes_max,
             table_elements_max: limits.instance_table_elements_max,

@@ -1,0 +1,34 @@
+# The recipes that CI calls, and a few more. `just` is a convenience: each line works without it.
+
+# What CI checks.
+default: format lint doc test
+
+# The README's first command: a server with plugins, and how to talk to it.
+quickstart:
+    cargo run --example quickstart
+
+# The README's second command.
+test:
+    cargo test --workspace
+
+format:
+    cargo fmt --check
+    cd guest-examples && cargo fmt -p hello-plugin -p passthrough-plugin -p counter-plugin --check
+
+lint:
+    cargo clippy --workspace --all-targets -- -D warnings
+
+doc:
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+# The table of README.md, measured here and now.
+bench:
+    cargo bench
+
+# The example plugins, as components in guest-examples/target/wasm32-wasip2/release.
+guests:
+    cd guest-examples && cargo build --release --target wasm32-wasip2
+
+# The example plugins' own tests, natively.
+guests-test:
+    cd guest-examples && cargo test

@@ -1,0 +1,206 @@
+//! The repository's own rules, as tests: which way modules may look, how long files may be, who may print, what may be named where.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The ranks of `src/`, lowest first. A module names only modules of lower ranks, and itself.
+const RANKS: [&[&str]; 9] = [
+    &["ident", "limits", "duration"],
+    &["request", "storage", "artifact"],
+    &["catalog", "runtime"],
+    &["pool"],
+    &["mount"],
+    &["router"],
+    &["host"],
+    &["http"],
+    &["cli"],
+];
+
+/// Lines a source file may have before its tests.
+const FILE_LINES_MAX: usize = 600;
+
+/// What may be named only in certain places, and why.
+const NAMED_ONLY_IN: [(&str, &[&str], &str); 6] = [
+    ("wasmtime", &["src/runtime/wasm/"], "the engine is one runtime's affair"),
+    ("axum", &["src/http/"], "the HTTP library is one edge's affair"),
+    ("redb", &["src/storage/durable"], "the database is one storage's affair"),
+    ("println!(", &["src/cli/console.rs"], "only the command line prints"),
+    ("eprintln!(", &["src/cli/console.rs"], "only the command line prints"),
+    ("std::env::", &["src/cli/environment.rs", "src/main.rs"], "the environment is read once, at the edge"),
+];
+
+/// What no source may hold.
+const NOWHERE: [&str; 5] = ["todo!(", "unimplemented!(", "dbg!(", "#[ignore", "FIXME"];
+
+struct Source {
+    path: String,
+    text: String,
+}
+
+impl Source {
+    /// The lines before the file's own tests, comments included.
+    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        let is_test_file = self.path.ends_with("/tests.rs") || self.path.ends_with("tests.rs");
+        let end = if is_test_file { Some(0) } else { self.text.lines().position(|line| line == "#[cfg(test)]") };
+        self.text.lines().take(end.unwrap_or(usize::MAX)).enumerate().map(|(at, line)| (at + 1, line))
+    }
+
+    /// The module of `src/` that the file belongs to; `None` for the crate's root.
+    fn module(&self) -> Option<&str> {
+        let below = self.path.strip_prefix("src/")?;
+        let module = below.split('/').next().unwrap_or(below).trim_end_matches(".rs");
+        (!matches!(module, "lib" | "main")).then_some(module)
+    }
+}
+
+fn sources(folders: &[&str]) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    for folder in folders {
+        collect(&root.join(folder), root, &mut found);
+    }
+    assert!(!found.is_empty(), "no sources in {folders:?}");
+    found
+}
+
+fn collect(folder: &Path, root: &Path, found: &mut Vec<Source>) {
+    let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("the folder is readable")
+        .map(|entry| entry.expect("so is its entry").path())
+        .collect();
+    entries.sort();
+    for path in entries {
+        if path.is_dir() {
+            if path.file_name().is_some_and(|name| name != "target") {
+                collect(&path, root, found);
+            }
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).expect("sources are UTF-8");
+            let path = path.strip_prefix(root).expect("below the root").display().to_string();
+            found.push(Source { path, text });
+        }
+    }
+}
+
+#[track_caller]
+fn nothing_wrong(problems: Vec<String>) {
+    assert!(problems.is_empty(), "\n{}\n", problems.join("\n"));
+}
+
+/// Returns the modules of this crate that a line names.
+fn named_modules(line: &str) -> Vec<&str> {
+    let line = line.split("//").next().unwrap_or(line);
+    let mut named = Vec::new();
+    for (at, _) in line.match_indices("crate::") {
+        let rest = &line[at + "crate::".len()..];
+        let name = rest.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next().unwrap_or(rest);
+        named.push(name);
+    }
+    named
+}
+
+#[test]
+fn modules_name_only_lower_ranks() {
+    let ranks: BTreeMap<&str, usize> = RANKS
+        .iter()
+        .enumerate()
+        .flat_map(|(rank, modules)| modules.iter().map(move |module| (*module, rank)))
+        .collect();
+    let mut problems = Vec::new();
+    for source in sources(&["src"]) {
+        let Some(module) = source.module() else { continue };
+        let Some(own) = ranks.get(module) else {
+            problems.push(format!("{}: the module {module} has no rank; give it one in tests/tidy.rs", source.path));
+            continue;
+        };
+        for (line, text) in source.code() {
+            for named in named_modules(text) {
+                match ranks.get(named) {
+                    Some(other) if named != module && other >= own => problems
+                        .push(format!("{}:{line}: {module} (rank {own}) names {named} (rank {other})", source.path)),
+                    Some(_) => {}
+                    None => problems.push(format!("{}:{line}: names crate::{named}, which has no rank", source.path)),
+                }
+            }
+        }
+    }
+    nothing_wrong(problems);
+}
+
+#[test]
+fn files_are_short_and_say_what_they_are() {
+    let mut problems = Vec::new();
+    for source in sources(&["src", "sdk/src", "tests", "benches", "examples", "guest-examples"]) {
+        let lines = source.code().count();
+        if lines > FILE_LINES_MAX {
+            problems.push(format!("{}: {lines} lines before its tests, at most {FILE_LINES_MAX}", source.path));
+        }
+        // The crate's page is src/README.md.
+        if !source.text.starts_with("//!") && source.path != "src/lib.rs" {
+            problems.push(format!("{}: does not open with `//!` and what it is", source.path));
+        }
+    }
+    nothing_wrong(problems);
+}
+
+#[test]
+fn things_are_named_only_where_they_belong() {
+    let mut problems = Vec::new();
+    for source in sources(&["src"]) {
+        for (line, text) in source.code() {
+            let text = text.split("//").next().unwrap_or(text);
+            for (name, places, why) in NAMED_ONLY_IN {
+                if text.contains(name) && !places.iter().any(|place| source.path.starts_with(place)) {
+                    problems.push(format!("{}:{line}: names {name:?}: {why}", source.path));
+                }
+            }
+        }
+    }
+    nothing_wrong(problems);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    let mut problems = Vec::new();
+    for source in sources(&["src", "sdk/src", "tests", "benches", "examples", "guest-examples"]) {
+        if source.path == "tests/tidy.rs" {
+            continue;
+        }
+        for (at, text) in source.text.lines().enumerate() {
+            for word in NOWHERE {
+                if text.contains(word) {
+                    problems.push(format!("{}:{}: {word}", source.path, at + 1));
+                }
+            }
+        }
+    }
+    nothing_wrong(problems);
+}
+
+#[test]
+fn tests_do_not_wait_for_the_clock() {
+    let mut problems = Vec::new();
+    for source in sources(&["tests"]) {
+        // A guest that sleeps is what some tests are about; and this file names the word.
+        if source.path.starts_with("tests/guests/") || source.path == "tests/tidy.rs" {
+            continue;
+        }
+        for (at, text) in source.text.lines().enumerate() {
+            if text.contains("thread::sleep") || text.contains("time::sleep(") {
+                problems.push(format!("{}:{}: sleeps", source.path, at + 1));
+            }
+        }
+    }
+    nothing_wrong(problems);
+}
+
+#[test]
+fn no_binaries_are_kept() {
+    let listed =
+        std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let Ok(listed) = listed else { return };
+    let files = String::from_utf8_lossy(&listed.stdout).into_owned();
+    let is_binary = |file: &&str| [".wasm", ".cwasm", ".so", ".bin"].iter().any(|ending| file.ends_with(ending));
+    nothing_wrong(files.split('\0').filter(is_binary).map(|file| format!("{file}: is built, not kept")).collect());
+}
