@@ -161,7 +161,7 @@ mod tests {
         async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
             if request.path.as_str() != "echo" {
                 sleep_until(call.deadline).await;
-                return Err(Failure::Deadline(Duration::ZERO));
+                return Err(Failure::Deadline(call.limit));
             }
             let mut warnings: Vec<String> = call.remote_address.iter().map(ToString::to_string).collect();
             warnings.extend(call.headers.iter().flat_map(|headers| headers.get("x-a")));
