@@ -91,3 +91,159 @@ fn declined(error: BackendError) -> Error {
     };
     Error::new(kind, error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+    use tokio::time::{Instant, sleep_until};
+
+    use super::*;
+    use crate::catalog::InstancePolicy;
+    use crate::host::Host;
+    use crate::ident::{Accessor, Digest, MountUuid, PluginName};
+    use crate::mount::{Generation, Launched, Launcher, Mount, MountConfig};
+    use crate::request::{Headers, Operation};
+    use crate::router::RouteChange;
+    use crate::runtime::{Call, Description, Instance, LogBudget, MountScope, PathRules, Program, Spread};
+
+    /// A plugin that answers `echo` with what it was lent, in warnings, and anything else never.
+    struct Echo(Description);
+
+    #[async_trait]
+    impl Launcher for Echo {
+        async fn launch(&self) -> Result<Launched, String> {
+            let program = Arc::new(Echo(self.0.clone()));
+            Ok(Launched { program, policy: InstancePolicy::PerMount, version: None, sha256: Digest::of(b"") })
+        }
+    }
+
+    #[async_trait]
+    impl Program for Echo {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+
+        fn capabilities(&self) -> &[String] {
+            &[]
+        }
+
+        fn imports(&self) -> &[String] {
+            &[]
+        }
+
+        fn concurrency(&self) -> NonZeroU32 {
+            NonZeroU32::MIN
+        }
+
+        async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+            Ok(Arc::new(Echo(self.0.clone())))
+        }
+    }
+
+    #[async_trait]
+    impl Instance for Echo {
+        fn is_alive(&self) -> bool {
+            true
+        }
+
+        async fn setup(&self, _: Call) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn initialize(&self, _: Call) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
+            if request.path.as_str() != "echo" {
+                sleep_until(call.deadline).await;
+                return Err(Failure::Deadline(call.limit));
+            }
+            let mut warnings: Vec<String> = call.remote_address.iter().map(ToString::to_string).collect();
+            warnings.extend(call.headers.iter().flat_map(|headers| headers.get("x-a")));
+            Ok(Response { warnings, ..Response::default() })
+        }
+
+        async fn exists(&self, _: Call, _: &Request) -> Result<Option<bool>, Failure> {
+            Ok(None)
+        }
+
+        async fn cleanup(&self, _: Call) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    /// Returns a host with [`Echo`] mounted at `t/`, open to everyone.
+    async fn host() -> Host {
+        let host = Host::builder().build().await.unwrap();
+        let plugin: PluginName = "echo".parse().unwrap();
+        let record = MountRecord {
+            uuid: MountUuid::random(),
+            accessor: Accessor::random(PluginKind::Secret, &plugin),
+            path: "t".parse().unwrap(),
+            kind: PluginKind::Secret,
+            plugin,
+            version: None,
+            description: String::new(),
+            options: Default::default(),
+            local: false,
+            seal_wrap: false,
+            config: MountConfig::default(),
+        };
+        let scope = MountScope {
+            id: record.uuid.to_string().into(),
+            path: record.path.clone(),
+            plugin: "echo".into(),
+            options: Default::default(),
+            default_ttl: Duration::ZERO,
+            max_ttl: Duration::ZERO,
+            passthrough_headers: Vec::new(),
+            storage: host.inner.view(record.uuid),
+            log: Arc::new(LogBudget::new(1)),
+        };
+        let unauthenticated = PathRules::parse(&["*".to_owned()]).unwrap();
+        let description = Description { kind: PluginKind::Secret, spread: Spread::One, version: None, unauthenticated };
+        let generation = Generation::new(Arc::new(Echo(description)), host.inner.generations.clone());
+        let path = record.path.clone();
+        host.inner.router.publish(&[RouteChange::Add(path, Mount::new(record, scope, generation))]);
+        host
+    }
+
+    fn read(path: &str) -> Request {
+        Request::new(Operation::Read, path.parse().unwrap())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_is_kept_to_and_named_and_never_longer_than_the_hosts() {
+        let host = host().await;
+        for (asked, kept, named) in [
+            (Some(Duration::from_secs(2)), Duration::from_secs(2), "did not answer within 2s"),
+            (Some(Duration::from_secs(1_000)), Duration::from_secs(90), "did not answer within 1m30s"),
+            (None, Duration::from_secs(90), "did not answer within 1m30s"),
+        ] {
+            let begun = Instant::now();
+            let request = Request { deadline: asked, ..read("t/hang") };
+            let error = host.handle(request).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+            assert!(error.message().contains(named), "{error}");
+            assert_eq!(begun.elapsed().as_secs(), kept.as_secs());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plugin_is_lent_the_address_and_the_headers_of_a_request() {
+        let host = host().await;
+        let headers: Arc<dyn Headers> = Arc::new(vec![
+            ("X-A".to_owned(), "1".to_owned()),
+            ("x-b".to_owned(), "2".to_owned()),
+            ("x-a".to_owned(), "3".to_owned()),
+        ]);
+        let request = Request { headers: Some(headers), remote_address: "192.0.2.1:7".parse().ok(), ..read("t/echo") };
+        assert_eq!(host.handle(request).await.unwrap().warnings, ["192.0.2.1:7", "1", "3"]);
+        assert!(host.handle(read("t/echo")).await.unwrap().warnings.is_empty());
+    }
+}
