@@ -1,0 +1,86 @@
+//! Settings that are wrong: named with file and line before anything is opened.
+
+use crate::program::{Server, World};
+
+/// Starts a server with a configuration, which it must refuse with this and nothing else, and without having opened anything.
+#[track_caller]
+fn refused(hcl: &str, message: &str) {
+    let world = World::new();
+    std::fs::remove_dir(world.path("store")).unwrap();
+    let hcl = hcl.replace("STORE", &world.text("store")).replace("PLUGINS", &world.text("plugins"));
+    let path = world.write("server.hcl", &hcl);
+    let (exit, log) = Server::refused(world.server_command(&path));
+    let directory = path.strip_suffix("server.hcl").unwrap();
+    assert_eq!((exit, log.replace(directory, "").as_str()), (1, message), "{hcl}");
+    assert!(!world.path("store").exists(), "the store was opened: {hcl}");
+}
+
+const GOOD: &str = r#"plugin_directory = "PLUGINS"
+storage "file" { path = "STORE" }
+listener "tcp" {
+  address = "127.0.0.1:0"
+  tls_disable = true
+}
+"#;
+
+#[test]
+fn wrong_settings_are_named_with_their_lines() {
+    for (typed, instead, message) in [
+        ("plugin_directory = \"PLUGINS\"", "# none", ""),
+        ("path = \"STORE\"", "paths = \"STORE\"", ""),
+        ("tls_disable = true", "tls_disable = \"perhaps\"", ""),
+        ("tls_disable = true", "", ""),
+        ("127.0.0.1:0", "nowhere", ""),
+        ("\"file\"", "\"raft\"", ""),
+        ("}\n", "", ""),
+    ] {
+        refused(&GOOD.replacen(typed, instead, 1), message);
+    }
+}
+
+#[test]
+fn a_server_says_what_it_needs() {
+    let world = World::new();
+    for (flags, message) in [
+        (&[][..], "Must specify at least one config path using -config, or -dev\n"),
+        (&["-dev-root-token-id=root"], "-dev-root-token-id needs -dev\n"),
+        (&["-dev", "-dev-plugin-dir=/does/not/exist"], "-dev-plugin-dir /does/not/exist is not a directory\n"),
+        (&["-dev", "-log-level=loud"], "unknown log level \"loud\": use trace, debug, info, warn or error\n"),
+        (&["-dev", "-dev-listen-address=nowhere"], "\"nowhere\" is not an address to listen on, such as 127.0.0.1:8200\n"),
+    ] {
+        let mut command = world.program();
+        command.arg("server").args(flags);
+        assert_eq!(Server::refused(command), (1, message.to_owned()), "{flags:?}");
+    }
+    let missing = Server::refused(world.server_command("/does/not/exist.hcl"));
+    assert_eq!(missing.0, 1);
+    assert!(missing.1.contains("/does/not/exist.hcl"), "{}", missing.1);
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let world = World::new();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let path = world.configuration("");
+    let hcl = std::fs::read_to_string(&path).unwrap().replace("127.0.0.1:0", &address);
+    let (exit, log) = Server::refused(world.server_command(&world.write("taken.hcl", &hcl)));
+    assert_eq!(exit, 1);
+    assert!(log.contains(&format!("failed to listen on {address}")), "{log}");
+    assert!(!world.path("store/cofferdam.redb").exists(), "the store was opened");
+}
+
+#[test]
+fn what_a_listener_grants_holds_for_it_alone() {
+    let world = World::new();
+    let path = world.configuration("");
+    let hcl = std::fs::read_to_string(&path).unwrap();
+    let hcl = hcl.replace("tls_disable = true", "tls_disable = true\n  max_request_size = 1000");
+    let server = Server::start(world.server_command(&world.write("small.hcl", &hcl)));
+    let token = server.line("Initial Root Token: ").rsplit(' ').next().unwrap().to_owned();
+    let server = server.with_token(&token);
+    world.mount_passthrough(&server, &["kv"]);
+    let body = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes));
+    assert_eq!(server.ask("PUT", "kv/a", &body(900)).status, 204);
+    assert_eq!(server.ask("PUT", "kv/a", &body(1000)).status, 413);
+}
