@@ -84,13 +84,14 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
         dev.apply(&mut config)?;
     }
     let runtime = Runtime::new().map_err(|cause| Ended::local(format!("Error starting the server: {cause}")))?;
+    // Before anything opens: what a host finds in its storage is for the log.
+    log::start(&log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let served = runtime.block_on(async {
         let opened = open(config, dev.as_ref()).await?;
         banner::before_start(&opened, &log, console);
-        log::start(&log);
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
         serve(opened, dev, environment, console).await
     });
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_DEADLINE);
