@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::cli::Session;
 use crate::cli::arguments::Positionals;
 use crate::cli::client::{Call, during};
-use crate::cli::console::{Ended, Exit};
-use crate::cli::output::go_text;
+use crate::cli::console::{Console, Ended, Exit};
+use crate::cli::output::{Format, go_text};
 use crate::cli::table::Table;
 
 /// `secrets list`
@@ -70,7 +70,20 @@ impl ListCommand {
             .map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))?;
         let table = if self.detailed { detailed(&mounts) } else { simple(&mounts) };
         session.view.table(session.console, table, &mounts)?;
+        if self.detailed && session.view.format == Format::Table {
+            tell_disabled(session.console, &mounts);
+        }
         Ok(Exit::Success)
+    }
+}
+
+/// Tells which mounts do not answer, and why. On standard error, since Vault's table has no such column.
+fn tell_disabled(console: &mut Console, mounts: &BTreeMap<String, Mount>) {
+    for (path, mount) in mounts {
+        let member = |name| mount.rest.get(name).and_then(Value::as_str).unwrap_or_default();
+        if member("state") == "disabled" {
+            console.note(format!("The mount {path} is disabled: {}", member("state_reason")));
+        }
     }
 }
 
