@@ -5,4 +5,9 @@ mod crash;
 mod damage;
 #[cfg(target_os = "linux")]
 mod full_disk;
+#[cfg(feature = "wasm")]
+#[path = "../support/guests.rs"]
+mod guests;
 mod role;
+#[cfg(all(feature = "wasm", unix))]
+mod steps;

@@ -30,7 +30,7 @@ fn a_token_is_asked_for_where_one_is_needed() {
         ("GET", "sys/internal/ui/mounts/kv", ""),
         ("GET", "sys/nonsense", ""),
     ] {
-        for token in ["", "wrong", "root "] {
+        for token in ["", "wrong", "roo", "root2"] {
             let answer = Request::new(method, path).token(token).body(body).send(&server.address);
             assert_eq!((answer.status, answer.errors().as_str()), (403, "permission denied"), "{method} {path} {token}");
         }

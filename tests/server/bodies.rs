@@ -96,7 +96,7 @@ fn no_mount_lies_below_another() {
     let body = r#"{"type":"passthrough-plugin"}"#;
     for (path, status, because) in [
         ("kv", 409, "path is already in use at kv/"),
-        ("kv/", 409, "path is already in use at kv/"),
+        ("kv/", 400, "cannot write to a path ending in '/'"),
         ("kv/below", 409, "existing mount at kv/"),
         ("team", 409, "existing mount at team/a/"),
         ("team/a/b/c", 409, "existing mount at team/a/"),

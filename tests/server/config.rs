@@ -26,14 +26,37 @@ listener "tcp" {
 #[test]
 fn wrong_settings_are_named_with_their_lines() {
     for (typed, instead, message) in [
-        ("plugin_directory = \"PLUGINS\"", "# none", ""),
-        ("path = \"STORE\"", "paths = \"STORE\"", ""),
-        ("tls_disable = true", "tls_disable = \"perhaps\"", ""),
-        ("tls_disable = true", "", ""),
-        ("127.0.0.1:0", "nowhere", ""),
-        ("\"file\"", "\"raft\"", ""),
-        ("}\n", "", ""),
+        ("plugin_directory = \"PLUGINS\"", "# none", "server.hcl: \"plugin_directory\" is missing\n"),
+        (
+            "path = \"STORE\"",
+            "paths = \"STORE\"",
+            "server.hcl:2: \"path\" is missing in storage \"file\"\n\
+             server.hcl:2: unknown setting \"paths\" in storage \"file\", did you mean \"path\"?\n",
+        ),
+        (
+            "tls_disable = true",
+            "tls_disable = \"perhaps\"",
+            "server.hcl:5: \"tls_disable\" is \"perhaps\", expected true or false\n",
+        ),
+        (
+            "tls_disable = true",
+            "",
+            "server.hcl:3: \"tls_cert_file\" is missing in listener \"tcp\"\n\
+             server.hcl:3: \"tls_key_file\" is missing in listener \"tcp\"\n",
+        ),
+        (
+            "127.0.0.1:0",
+            "nowhere",
+            "server.hcl:4: \"address\" is \"nowhere\", expected an IP address with a port, such as \"127.0.0.1:8200\"\n",
+        ),
+        (
+            "\"file\"",
+            "\"raft\"",
+            "server.hcl:2: storage \"raft\" is not supported: the types are \"file\" and \"inmem\"\n",
+        ),
+        ("true\n}", "true\n}\nseal \"x\" {}", "server.hcl:7: \"seal\" is not supported: this server has no seal\n"),
     ] {
+        assert!(GOOD.contains(typed));
         refused(&GOOD.replacen(typed, instead, 1), message);
     }
 }
