@@ -5,7 +5,9 @@ mod crash;
 mod damage;
 #[cfg(target_os = "linux")]
 mod full_disk;
-#[cfg(feature = "wasm")]
+#[cfg(all(feature = "wasm", unix))]
+mod fuse;
+#[cfg(all(feature = "wasm", unix))]
 #[path = "../support/guests.rs"]
 mod guests;
 mod role;

@@ -32,7 +32,11 @@ fn a_token_is_asked_for_where_one_is_needed() {
     ] {
         for token in ["", "wrong", "roo", "root2"] {
             let answer = Request::new(method, path).token(token).body(body).send(&server.address);
-            assert_eq!((answer.status, answer.errors().as_str()), (403, "permission denied"), "{method} {path} {token}");
+            assert_eq!(
+                (answer.status, answer.errors().as_str()),
+                (403, "permission denied"),
+                "{method} {path} {token}"
+            );
         }
     }
     assert_eq!(server.ask("GET", "kv/a", "").json()["data"], json!({"b": "c"}), "nothing was changed");
@@ -43,9 +47,12 @@ fn a_token_is_asked_for_where_one_is_needed() {
 #[test]
 fn the_servers_own_state_is_open() {
     let (_world, server) = server();
-    for (path, member) in
-        [("sys/health", "initialized"), ("sys/seal-status", "sealed"), ("sys/leader", "is_self"), ("sys/internal/ui/mounts", "data")]
-    {
+    for (path, member) in [
+        ("sys/health", "initialized"),
+        ("sys/seal-status", "sealed"),
+        ("sys/leader", "is_self"),
+        ("sys/internal/ui/mounts", "data"),
+    ] {
         let answer = Request::new("GET", path).send(&server.address);
         assert_eq!(answer.status, 200, "{path}");
         assert!(!answer.json()[member].is_null(), "{path}: {answer:?}");

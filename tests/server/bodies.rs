@@ -39,7 +39,6 @@ fn malformed_json_is_refused() {
     }
     refused(&server, "POST", "sys/mounts/x", r#"{"type":{}}"#, 400, "\"type\" must be a string");
     refused(&server, "POST", "sys/mounts/x", "{}", 400, "backend type must be specified as a string");
-
 }
 
 #[test]

@@ -69,7 +69,10 @@ fn a_server_says_what_it_needs() {
         (&["-dev-root-token-id=root"], "-dev-root-token-id needs -dev\n"),
         (&["-dev", "-dev-plugin-dir=/does/not/exist"], "-dev-plugin-dir /does/not/exist is not a directory\n"),
         (&["-dev", "-log-level=loud"], "unknown log level \"loud\": use trace, debug, info, warn or error\n"),
-        (&["-dev", "-dev-listen-address=nowhere"], "\"nowhere\" is not an address to listen on, such as 127.0.0.1:8200\n"),
+        (
+            &["-dev", "-dev-listen-address=nowhere"],
+            "\"nowhere\" is not an address to listen on, such as 127.0.0.1:8200\n",
+        ),
     ] {
         let mut command = world.program();
         command.arg("server").args(flags);

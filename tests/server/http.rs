@@ -63,10 +63,8 @@ impl Request {
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
         stream.set_write_timeout(Some(DEADLINE)).unwrap();
         let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head = format!(
-            "{} /v1/{} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n",
-            self.method, self.path
-        );
+        let head =
+            format!("{} /v1/{} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n", self.method, self.path);
         stream.write_all(head.as_bytes()).unwrap();
         stream
     }

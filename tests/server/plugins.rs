@@ -84,10 +84,18 @@ fn what_is_no_plugin_is_told_by_what_it_is() {
     let whole = passthrough();
     let noise: Vec<u8> = (0..4096_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     for (command, bytes, because) in [
-        ("core", b"\0asm\x01\0\0\0".to_vec(), &["a core WebAssembly module, and a plugin is a component", "wasm32-wasip2"][..]),
+        (
+            "core",
+            b"\0asm\x01\0\0\0".to_vec(),
+            &["a core WebAssembly module, and a plugin is a component", "wasm32-wasip2"][..],
+        ),
         ("noise", noise, &["neither a WebAssembly component nor a binary", "compare its digest"]),
         ("truncated", whole[..whole.len() / 2].to_vec(), &["not a valid WebAssembly component"]),
-        ("nothing", COMPONENT_PREAMBLE.to_vec(), &["it exports nothing", "cofferdam:plugin/backend@0.1.0", "cofferdam-sdk"]),
+        (
+            "nothing",
+            COMPONENT_PREAMBLE.to_vec(),
+            &["it exports nothing", "cofferdam:plugin/backend@0.1.0", "cofferdam-sdk"],
+        ),
         ("greedy", importing("evil:keys/steal@1.0.0"), &["evil:keys/steal@1.0.0"]),
         ("foreign", elf(foreign_machine()), &["is a Linux binary for", "build the plugin for this machine"]),
     ] {

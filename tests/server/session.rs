@@ -62,18 +62,21 @@ fn the_session_of_vaults_plugin_pages() {
     check("read my-secrets/a", "Key    Value\n---    -----\nb      c\n");
     check("list my-secrets", "Keys\n----\na\n");
     check("delete my-secrets/a", "Success! Data deleted (if it existed) at: my-secrets/a\n");
-    check(
-        "secrets tune -description=for-ada my-secrets",
-        "Success! Tuned the secrets engine at: my-secrets/\n",
-    );
+    check("secrets tune -description=for-ada my-secrets", "Success! Tuned the secrets engine at: my-secrets/\n");
     check(
         "secrets move my-secrets other",
         "Started moving secrets engine my-secrets/ to other/, with migration ID 00000000-0000-0000-0000-000000000000\n\
          Success! Finished moving secrets engine my-secrets/ to other/, with migration ID \
          00000000-0000-0000-0000-000000000000\n",
     );
-    check("plugin list", "Name                  Type      Version\n----                  ----      -------\npassthrough-plugin    secret    n/a\n");
-    check("plugin list secret", "Name                  Version\n----                  -------\npassthrough-plugin    n/a\n");
+    check(
+        "plugin list",
+        "Name                  Type      Version\n----                  ----      -------\npassthrough-plugin    secret    n/a\n",
+    );
+    check(
+        "plugin list secret",
+        "Name                  Version\n----                  -------\npassthrough-plugin    n/a\n",
+    );
     check("plugin list auth", "Name    Version\n----    -------\n");
     check("plugin list -detailed secret", PLUGINS_DETAILED);
     check("plugin info secret passthrough-plugin", PLUGIN_INFO);
@@ -223,7 +226,12 @@ fn data_comes_from_arguments_files_and_standard_input() {
         (&["-"], r#"{"x":{"y":null}}"#, r#"{"x":{"y":null}}"#),
     ] {
         let ran = world.run_typing(&server, &[&["write", "kv/a"], typed].concat(), stdin);
-        assert_eq!((ran.stdout.as_str(), ran.exit), ("Success! Data written to: kv/a\n", 0), "{typed:?}: {}", ran.stderr);
+        assert_eq!(
+            (ran.stdout.as_str(), ran.exit),
+            ("Success! Data written to: kv/a\n", 0),
+            "{typed:?}: {}",
+            ran.stderr
+        );
         assert_eq!(server.ask("GET", "kv/a", "").json()["data"].to_string(), stored, "{typed:?}");
     }
 }
@@ -246,11 +254,7 @@ fn exit_codes_tell_local_failures_from_remote_ones() {
                  Errors:\n\n* missing data fields\n"
             ),
         ),
-        (
-            "read nowhere/a",
-            2,
-            "No value found at nowhere/a\n".to_owned(),
-        ),
+        ("read nowhere/a", 2, "No value found at nowhere/a\n".to_owned()),
         (
             "secrets enable -path=kv/below passthrough-plugin",
             2,
