@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use cofferdam::cli::{self, Environment};
-use cofferdam::http::{Listener, ServerInfo, serve};
+use cofferdam::http::{Listener, ListenerLimits, ServerInfo, serve};
 use cofferdam::ident::Digest;
 use cofferdam::{Host, PluginDirectory};
 
@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ..ServerInfo::default()
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let listeners = vec![Listener { tcp, tls: None }];
+    let listeners = vec![Listener { tcp, tls: None, limits: ListenerLimits::of(host.limits()) }];
     let server = tokio::spawn(serve(host.clone(), listeners, info, async move { drop(stopped.await) }));
 
     let tour = {

@@ -15,11 +15,11 @@ use futures_util::StreamExt;
 use serde_json::value::RawValue;
 
 use super::fields::as_flag;
+use super::limits::ListenerLimits;
 use super::refusal::Refusal;
 use super::text::{Pairs, Plus, decode};
 use crate::host::Host;
 use crate::ident::RequestPath;
-use crate::limits::Limits;
 use crate::request::{Caller, Operation};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
@@ -42,7 +42,7 @@ pub(super) struct Call {
 
 impl Call {
     /// Reads a request whole. No more of a body is held than the limit allows.
-    pub(super) async fn read(parts: &Parts, body: Body, limits: &Limits) -> Result<Self, Refusal> {
+    pub(super) async fn read(parts: &Parts, body: Body, limits: &ListenerLimits) -> Result<Self, Refusal> {
         refuse_unsupported_headers(&parts.headers)?;
         let mut query = Pairs::parse(parts.uri.query().unwrap_or_default())?;
         let mut path = path_below_v1(parts.uri.path())?;
@@ -154,7 +154,7 @@ fn content_type(headers: &HeaderMap) -> &str {
     typed.split(';').next().unwrap_or_default().trim()
 }
 
-async fn read_body(body: Body, limits: &Limits) -> Result<Bytes, Refusal> {
+async fn read_body(body: Body, limits: &ListenerLimits) -> Result<Bytes, Refusal> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -227,11 +227,12 @@ pub(super) fn json_object(bytes: &[u8]) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
     use axum::http::Request;
 
     async fn call(request: axum::http::request::Builder, body: impl Into<Body>) -> Result<Call, Refusal> {
         let (parts, body) = request.body(body.into()).unwrap().into_parts();
-        let limits = Limits { request_body_bytes_max: 64, ..Limits::default() };
+        let limits = ListenerLimits { request_body_bytes_max: 64, ..ListenerLimits::of(&Limits::default()) };
         Call::read(&parts, body, &limits).await
     }
 

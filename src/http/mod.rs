@@ -16,6 +16,7 @@
 mod answer;
 mod call;
 mod fields;
+mod limits;
 mod plugin;
 mod refusal;
 mod server;
@@ -29,12 +30,14 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use tokio::time::timeout;
 
 use crate::host::Host;
 use call::Call;
 use refusal::Refusal;
 use system::Migrations;
 
+pub use limits::ListenerLimits;
 pub use server::{Listener, ServeError, serve};
 pub use tls::{TlsError, TlsSettings, TlsVersion};
 
@@ -51,10 +54,10 @@ pub struct ServerInfo {
     pub api_addr: String,
 }
 
-/// Returns Vault's API over a host.
+/// Returns Vault's API over a host, granting what the host grants.
 pub fn router(host: Host, info: ServerInfo) -> Router {
-    let api = Arc::new(Api { host, info, migrations: Migrations::default() });
-    Router::new().fallback(respond).with_state(api)
+    let limits = ListenerLimits::of(host.limits());
+    Api::new(host, info).router(limits)
 }
 
 /// What every request is answered from.
@@ -64,20 +67,48 @@ struct Api {
     migrations: Migrations,
 }
 
-async fn respond(State(api): State<Arc<Api>>, request: Request) -> Response {
-    answer_to(&api, request).await.unwrap_or_else(Refusal::into_response)
+impl Api {
+    fn new(host: Host, info: ServerInfo) -> Arc<Self> {
+        Arc::new(Self { host, info, migrations: Migrations::default() })
+    }
+
+    /// Returns the API as one listener gives it.
+    fn router(self: &Arc<Self>, limits: ListenerLimits) -> Router {
+        Router::new().fallback(respond).with_state(Door { api: Arc::clone(self), limits })
+    }
 }
 
-async fn answer_to(api: &Arc<Api>, request: Request) -> Result<Response, Refusal> {
+/// The API at one listener.
+#[derive(Clone)]
+struct Door {
+    api: Arc<Api>,
+    limits: ListenerLimits,
+}
+
+async fn respond(State(door): State<Door>, request: Request) -> Response {
+    answer_to(door, request).await.unwrap_or_else(Refusal::into_response)
+}
+
+async fn answer_to(Door { api, limits }: Door, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let caller = call::caller(&api.host, &parts.headers)?;
-    let call = Call::read(&parts, body, api.host.limits()).await?;
+    let call = Call::read(&parts, body, &limits).await?;
     if !call::is_system(call.path.as_str()) {
-        return plugin::answer(&api.host, call, caller, &parts.headers).await;
+        let answer = plugin::answer(&api.host, call, caller, &parts.headers);
+        // The host's own deadline tells more about who took so long; a timer for the same moment would be for nothing.
+        if limits.request_deadline >= api.host.limits().request_deadline {
+            return answer.await;
+        }
+        return timeout(limits.request_deadline, answer).await.unwrap_or_else(|_| Err(too_slow(&limits)));
     }
     // In a task of its own: a client that hangs up must not leave a mount half made.
-    let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
+    let answer = tokio::spawn(system::answer(api, call, caller)).await;
     answer.unwrap_or_else(|_| {
         Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
     })
+}
+
+fn too_slow(limits: &ListenerLimits) -> Refusal {
+    let seconds = limits.request_deadline.as_secs_f64();
+    Refusal::new(StatusCode::GATEWAY_TIMEOUT, format!("no answer within the {seconds} s that this listener grants"))
 }

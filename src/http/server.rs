@@ -11,13 +11,9 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use tokio::task::JoinSet;
 
-use super::ServerInfo;
+use super::limits::ListenerLimits;
+use super::{Api, ServerInfo};
 use crate::host::Host;
-
-/// How long a client may take over the head of a request, and how long a connection may lie idle between two: the same timer
-/// measures both. Long enough for clients that keep connections for reuse, short enough that holding sockets open by sending a
-/// byte now and then does not pay.
-const HEADER_READ_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long a new connection may take to send anything: until then nothing else watches it.
 const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(10);
@@ -31,6 +27,8 @@ pub struct Listener {
     pub tcp: TcpListener,
     /// How to speak TLS; `None` for plain HTTP. [`TlsSettings::load`](super::TlsSettings::load) makes one.
     pub tls: Option<Arc<rustls::ServerConfig>>,
+    /// What it grants its clients.
+    pub limits: ListenerLimits,
 }
 
 /// Why serving ended before it was told to.
@@ -60,11 +58,12 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
     let drain_deadline = host.limits().drain_deadline;
-    let router = super::router(host, info);
     let handle = Handle::new();
     let mut servers = JoinSet::new();
+    let api = Api::new(host, info);
     for listener in listeners {
-        servers.spawn(run(listener, router.clone(), handle.clone()));
+        let router = api.router(listener.limits);
+        servers.spawn(run(listener, router, handle.clone()));
     }
     let failed_early = tokio::select! {
         () = shutdown => Ok(()),
@@ -87,20 +86,25 @@ async fn first_failure(servers: &mut JoinSet<Result<(), ServeError>>) -> Result<
 async fn run(listener: Listener, router: Router, handle: Handle<SocketAddr>) -> Result<(), ServeError> {
     let address = listener.tcp.local_addr().map_or_else(|_| "a listener".to_owned(), |address| address.to_string());
     let service = router.into_make_service();
+    let head = listener.limits.header_deadline;
     let served = match (axum_server::from_tcp(listener.tcp), listener.tls) {
-        (Ok(server), None) => configured(server.acceptor(NoDelayAcceptor::new()), handle).serve(service).await,
+        (Ok(server), None) => configured(server.acceptor(NoDelayAcceptor::new()), handle, head).serve(service).await,
         (Ok(server), Some(tls)) => {
             let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(NoDelayAcceptor::new());
-            configured(server.acceptor(tls), handle).serve(service).await
+            configured(server.acceptor(tls), handle, head).serve(service).await
         }
         (Err(error), _) => Err(error),
     };
     served.map_err(|source| ServeError::Listener { address, source })
 }
 
-fn configured<A>(mut server: Server<SocketAddr, A>, handle: Handle<SocketAddr>) -> Server<SocketAddr, A> {
+fn configured<A>(
+    mut server: Server<SocketAddr, A>,
+    handle: Handle<SocketAddr>,
+    header_deadline: Duration,
+) -> Server<SocketAddr, A> {
     let http = server.http_builder();
-    http.http1().keep_alive(true).header_read_timeout(Some(HEADER_READ_DEADLINE));
+    http.http1().keep_alive(true).header_read_timeout(Some(header_deadline));
     http.http2().max_concurrent_streams(Some(HTTP2_STREAMS_MAX));
     server
         .handle(handle)

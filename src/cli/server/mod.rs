@@ -154,7 +154,7 @@ fn bind(listener: &ListenerConfig) -> Result<Listener, String> {
     };
     let tcp = TcpListener::bind(listener.address)
         .map_err(|cause| format!("failed to listen on {}: {cause}", listener.address))?;
-    Ok(Listener { tcp, tls })
+    Ok(Listener { tcp, tls, limits: listener.limits })
 }
 
 /// Returns the address that clients are told: the configured one, else the first listener's.

@@ -2,7 +2,6 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use super::document::Value;
 use super::problem::Findings;
@@ -10,6 +9,7 @@ use super::stanza::Stanza;
 use super::value::{duration, listen_address, path, size, switch, word};
 use super::{tls, vault};
 use crate::duration::format_go_duration;
+use crate::http::ListenerLimits;
 use crate::limits::Limits;
 
 /// Where the server listens, and what one connection may take.
@@ -19,12 +19,8 @@ pub(crate) struct ListenerConfig {
     pub(crate) address: SocketAddr,
     /// The certificate, or `None` for plain HTTP.
     pub(crate) tls: Option<TlsConfig>,
-    /// Largest request body, in bytes: at most the host's.
-    pub(crate) request_body_bytes_max: usize,
-    /// How long one request may take: at most the host's.
-    pub(crate) request_deadline: Duration,
-    /// How long a client may take to send a request's headers.
-    pub(crate) header_deadline: Duration,
+    /// What it grants: at most what the host does.
+    pub(crate) limits: ListenerLimits,
 }
 
 /// A listener's certificate. The files were readable and matched when the configuration was loaded.
@@ -50,14 +46,7 @@ pub(crate) enum TlsVersion {
 impl ListenerConfig {
     /// Returns a listener without TLS that grants what the host grants.
     pub(crate) fn plain(address: SocketAddr, limits: &Limits) -> Self {
-        Self {
-            address,
-            tls: None,
-            request_body_bytes_max: limits.request_body_bytes_max,
-            request_deadline: limits.request_deadline,
-            // Vault's default: slow clients must not hold connections that cost them nothing.
-            header_deadline: Duration::from_secs(10),
-        }
+        Self { address, tls: None, limits: ListenerLimits::of(limits) }
     }
 }
 
@@ -88,15 +77,15 @@ fn read_one(
         if is_taken { Err(format!("is {address}, which another listener has")) } else { Ok(address) }
     };
     stanza.set("address", free_address, &mut listener.address, findings);
-    stanza.set("max_request_size", size, &mut listener.request_body_bytes_max, findings);
-    stanza.set("max_request_duration", duration, &mut listener.request_deadline, findings);
-    stanza.set("http_read_header_timeout", duration, &mut listener.header_deadline, findings);
+    stanza.set("max_request_size", size, &mut listener.limits.request_body_bytes_max, findings);
+    stanza.set("max_request_duration", duration, &mut listener.limits.request_deadline, findings);
+    stanza.set("http_read_header_timeout", duration, &mut listener.limits.header_deadline, findings);
 
-    if listener.request_body_bytes_max > limits.request_body_bytes_max {
+    if listener.limits.request_body_bytes_max > limits.request_body_bytes_max {
         let message = format!("\"max_request_size\" exceeds limits.request_body: {}", limits.request_body_bytes_max);
         findings.problem(stanza.place_of("max_request_size"), message);
     }
-    if listener.request_deadline > limits.request_deadline {
+    if listener.limits.request_deadline > limits.request_deadline {
         let host = format_go_duration(limits.request_deadline);
         let message = format!("\"max_request_duration\" exceeds limits.request_deadline: {host}");
         findings.problem(stanza.place_of("max_request_duration"), message);

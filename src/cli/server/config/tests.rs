@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::*;
+use crate::http::ListenerLimits;
 
 /// A directory of files to load.
 struct Files(tempfile::TempDir);
@@ -118,12 +119,15 @@ fn hcl_and_json_say_the_same() {
         storage: StorageConfig::File("./data".into()),
         listeners: vec![
             ListenerConfig {
-                request_body_bytes_max: 1 << 20,
-                request_deadline: Duration::from_secs(30),
+                limits: ListenerLimits {
+                    request_body_bytes_max: 1 << 20,
+                    request_deadline: Duration::from_secs(30),
+                    ..ListenerLimits::of(&limits)
+                },
                 ..ListenerConfig::plain("0.0.0.0:8200".parse().unwrap(), &limits)
             },
             ListenerConfig {
-                header_deadline: Duration::from_secs(5),
+                limits: ListenerLimits { header_deadline: Duration::from_secs(5), ..ListenerLimits::of(&limits) },
                 ..ListenerConfig::plain("[::]:8300".parse().unwrap(), &limits)
             },
         ],
