@@ -1,5 +1,6 @@
 //! Settings that are wrong: named with file and line before anything is opened.
 
+use crate::http::{Request, read};
 use crate::program::{Server, World};
 
 /// Starts a server with a configuration, which it must refuse with this and nothing else, and without having opened anything.
@@ -97,16 +98,21 @@ fn a_port_that_is_taken_is_named() {
 }
 
 #[test]
-fn what_a_listener_grants_holds_for_it_alone() {
+fn a_listener_may_grant_less_than_the_host() {
     let world = World::new();
-    let path = world.configuration("");
-    let hcl = std::fs::read_to_string(&path).unwrap();
-    let hcl = hcl.replace("tls_disable = true", "tls_disable = true\n  max_request_size = 1000");
-    let server = Server::start(world.server_command(&world.write("small.hcl", &hcl)));
+    let hcl = std::fs::read_to_string(world.configuration("")).unwrap();
+    let less = "tls_disable = true\n  max_request_size = 1000\n  max_request_duration = \"100ms\"";
+    let path = world.write("less.hcl", &hcl.replace("tls_disable = true", less));
+    let server = Server::start(world.server_command(&path));
     let token = server.line("Initial Root Token: ").rsplit(' ').next().unwrap().to_owned();
     let server = server.with_token(&token);
+    // Mounting takes its time, and is no request of a plugin's.
     world.mount_passthrough(&server, &["kv"]);
-    let body = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes));
-    assert_eq!(server.ask("PUT", "kv/a", &body(900)).status, 204);
-    assert_eq!(server.ask("PUT", "kv/a", &body(1000)).status, 413);
+    let body = format!(r#"{{"a":"{}"}}"#, "x".repeat(1000));
+    let answer = server.ask("PUT", "kv/a", &body);
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert!(answer.errors().contains("1000 bytes at most"), "{answer:?}");
+
+    let unfinished = Request::new("PUT", "kv/a").token(&token).header("Content-Length", "10").begin(&server.address);
+    assert_eq!(read(unfinished).status, 408, "a body that does not arrive is waited for no longer");
 }
