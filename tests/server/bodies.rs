@@ -131,6 +131,28 @@ fn no_mount_lies_below_another() {
 }
 
 #[test]
+fn of_many_who_mount_at_one_path_at_once_one_does() {
+    let (_world, server) = server();
+    let body = r#"{"type":"passthrough-plugin"}"#;
+    let paths = ["new", "new/below", "new/below/deeper"].repeat(4);
+    let address = server.address.as_str();
+    let mut answers: Vec<u16> = std::thread::scope(|scope| {
+        let mount = |path: &str| {
+            let request = Request::new("POST", &format!("sys/mounts/{path}")).token("root").body(body);
+            scope.spawn(move || request.send(address).status)
+        };
+        let mounting: Vec<_> = paths.iter().map(|path| mount(path)).collect();
+        mounting.into_iter().map(|mounting| mounting.join().unwrap()).collect()
+    });
+    answers.sort_unstable();
+    assert_eq!(answers[0], 204, "{answers:?}");
+    let mounts = server.ask("GET", "sys/mounts", "").json();
+    let mounted: Vec<_> = mounts["data"].as_object().unwrap().keys().filter(|path| path.starts_with("new/")).collect();
+    assert_eq!(mounted.len(), 1, "{mounted:?}");
+    assert!(answers[1..].iter().all(|status| *status == 409), "{answers:?}");
+}
+
+#[test]
 fn what_is_not_there_is_named() {
     let (_world, server) = server();
     for (method, path, status, because) in [

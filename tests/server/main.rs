@@ -5,11 +5,14 @@
 
 mod api;
 mod bodies;
+mod commands;
 mod config;
+mod damage;
 mod environment;
 #[path = "../support/guests.rs"]
 mod guests;
 mod http;
+mod output;
 mod plugins;
 mod program;
 mod restart;

@@ -1,12 +1,11 @@
-//! What outlives a server: everything that was stored, and nothing that was not; and what a server does when files or disk failed it
-//! meanwhile.
+//! What outlives a server: everything that was stored, and nothing that was not; and what a server does when plugin files or the
+//! disk fail it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
 use std::time::Instant;
 
-use cofferdam::storage::{Batch, DurableStorage, Storage as _};
 use serde_json::{Value, json};
 
 use crate::http::Request;
@@ -151,56 +150,6 @@ fn a_plugin_whose_file_is_gone_or_changed_disables_its_mount_alone() {
     let server = world.next_server(&token);
     assert_eq!(data(&server, "changed/a"), json!({"b": "c"}));
     assert_eq!(server.ask("GET", "gone/a", "").status, 404);
-}
-
-#[test]
-fn a_damaged_mount_record_leaves_the_others_alone() {
-    let world = World::new();
-    let server = world.first_server();
-    let token = server.token.clone();
-    mount(&world, &server, "passthrough-plugin", "good");
-    mount(&world, &server, "passthrough-plugin", "bad");
-    let uuid = data(&server, "sys/mounts/bad")["uuid"].as_str().unwrap().to_owned();
-    server.stop();
-    damage(&world, &format!("core/mounts/{uuid}"));
-
-    let server = world.next_server(&token);
-    assert_eq!(data(&server, "good/a"), json!({"b": "c"}));
-    assert_eq!(server.ask("GET", "bad/a", "").status, 404);
-    assert!(!world.succeed(&server, &["secrets", "list"]).contains("bad/"));
-    world.succeed(&server, &["secrets", "enable", "-path=bad", "passthrough-plugin"]);
-    let (_, _, log) = server.stop();
-    assert!(log.contains(&uuid) && log.contains("is damaged"), "the log names the record: {log}");
-}
-
-#[test]
-fn a_damaged_value_is_an_error_and_never_wrong_data() {
-    let world = World::new();
-    let server = world.first_server();
-    let token = server.token.clone();
-    mount(&world, &server, "passthrough-plugin", "kv");
-    world.succeed(&server, &["write", "kv/other", "d=e"]);
-    let uuid = data(&server, "sys/mounts/kv")["uuid"].as_str().unwrap().to_owned();
-    server.stop();
-    damage(&world, &format!("logical/{uuid}/a"));
-
-    let server = world.next_server(&token);
-    let answer = server.ask("GET", "kv/a", "");
-    assert!(answer.status >= 500, "{answer:?}");
-    assert!(answer.errors().contains("the stored value is damaged"), "{answer:?}");
-    assert_eq!(data(&server, "kv/other"), json!({"d": "e"}));
-    assert_eq!(server.ask("PUT", "kv/a", r#"{"b":"again"}"#).status, 503, "what cannot be read may be worth a rescue");
-    assert_eq!(server.ask("DELETE", "kv/a", "").status, 204, "it can be given up");
-}
-
-/// Overwrites a stored record while no server runs.
-fn damage(world: &World, key: &str) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let storage = DurableStorage::open(world.path("store/cofferdam.redb")).unwrap();
-    runtime.block_on(async {
-        assert!(storage.get(key).await.unwrap().is_some(), "there is no record {key}");
-        storage.commit(Batch::default().put(key, "garbage")).await.unwrap();
-    });
 }
 
 #[test]
