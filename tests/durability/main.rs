@@ -5,4 +5,11 @@ mod crash;
 mod damage;
 #[cfg(target_os = "linux")]
 mod full_disk;
+#[cfg(all(feature = "wasm", unix))]
+mod fuse;
+#[cfg(all(feature = "wasm", unix))]
+#[path = "../support/guests.rs"]
+mod guests;
 mod role;
+#[cfg(all(feature = "wasm", unix))]
+mod steps;

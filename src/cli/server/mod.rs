@@ -84,13 +84,14 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
         dev.apply(&mut config)?;
     }
     let runtime = Runtime::new().map_err(|cause| Ended::local(format!("Error starting the server: {cause}")))?;
+    // Before anything opens: what a host finds in its storage is for the log.
+    log::start(&log);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     let served = runtime.block_on(async {
         let opened = open(config, dev.as_ref()).await?;
         banner::before_start(&opened, &log, console);
-        log::start(&log);
-        for warning in warnings {
-            tracing::warn!("{warning}");
-        }
         serve(opened, dev, environment, console).await
     });
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_DEADLINE);
@@ -190,16 +191,19 @@ async fn serve(
     Ok(Exit::Success)
 }
 
-/// Returns when the process is told to stop: SIGTERM, or Ctrl-C.
-async fn stop_signal() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        // Without signal handlers the system ends the process itself.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Takes the process's signals from now on, and returns when it is told to stop: SIGTERM, or Ctrl-C. What comes before the first
+/// request is answered must not end the process in the middle of it.
+fn stop_signal() -> impl Future<Output = ()> {
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
+            // Without signal handlers the system ends the process itself.
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }
 

@@ -1,0 +1,277 @@
+//! `kill -9` at every step of every operation on a host: what is found afterwards is the old state or the new one, nothing is left
+//! over, the neighbours are untouched, and the operation can be repeated.
+//!
+//! A step is a commit: all that lies between two commits is lost with the process and so looks alike. A child dies right before
+//! or right after its n-th commit, for every n until the operation needs no more.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use cofferdam::ident::{Digest, PluginKind, RequestPath};
+use cofferdam::request::{Body, Caller, Identity, Operation as Verb, Request};
+use cofferdam::storage::{Batch, DurableStorage, Storage as _};
+use cofferdam::{
+    Error, ErrorKind, Host, InstancePolicy, MountConfig, MountRequest, PluginDirectory, Registration, Tune,
+};
+
+use super::fuse::{Fuse, Fused, NEVER};
+use super::{guests, role};
+
+const OPERATION: &str = "COFFERDAM_TEST_OPERATION";
+const STEP: &str = "COFFERDAM_TEST_STEP";
+const MOMENT: &str = "COFFERDAM_TEST_MOMENT";
+const PLUGINS: &str = "COFFERDAM_TEST_PLUGINS";
+
+/// More than one transaction of a wipe removes.
+const BULK_KEYS: usize = 1_500;
+const SIGKILL: i32 = 9;
+
+// ------------------------------------------------------------------------------------------------------------------ operations
+
+#[test]
+fn register_is_all_or_nothing() {
+    check("register", 1);
+}
+
+#[test]
+fn enable_is_all_or_nothing() {
+    check("enable", 2);
+}
+
+#[test]
+fn move_is_all_or_nothing() {
+    check("move", 1);
+}
+
+#[test]
+fn tune_is_all_or_nothing() {
+    check("tune", 1);
+}
+
+#[test]
+fn disable_is_all_or_nothing() {
+    check("disable", 4);
+}
+
+/// Does what a name stands for.
+async fn operate(host: &Host, plugins: &Path, operation: &str) -> Result<(), Error> {
+    let path = |typed: &str| typed.parse().expect("a good path");
+    match operation {
+        "register" => register(host, plugins, "second").await,
+        "enable" => enable(host, "new").await,
+        "move" => host.remount(&path("target"), &path("moved")).await,
+        "tune" => {
+            let tune = Tune { description: Some("tuned".to_owned()), ..Tune::default() };
+            host.tune(&path("target"), tune).await
+        }
+        "disable" => host.disable(&path("target")).await,
+        // All of it happens while the host is built.
+        "start" => Ok(()),
+        unknown => panic!("there is no operation {unknown:?}"),
+    }
+}
+
+async fn register(host: &Host, plugins: &Path, name: &str) -> Result<(), Error> {
+    let registration = Registration {
+        kind: Some(PluginKind::Secret),
+        name: name.parse().expect("a good name"),
+        version: None,
+        command: "plugin".parse().expect("a good command"),
+        args: Vec::new(),
+        env: Vec::new(),
+        sha256: Digest::of(&std::fs::read(plugins.join("plugin")).expect("the plugin is there")),
+        instances: InstancePolicy::default(),
+    };
+    host.register_plugin(registration).await.map(drop)
+}
+
+async fn enable(host: &Host, path: &str) -> Result<(), Error> {
+    let request = MountRequest {
+        path: path.parse().expect("a good path"),
+        kind: PluginKind::Secret,
+        plugin: "first".parse().expect("a good name"),
+        version: None,
+        description: String::new(),
+        options: Default::default(),
+        local: false,
+        seal_wrap: false,
+        config: MountConfig::default(),
+    };
+    host.enable(request).await.map(drop)
+}
+
+#[test]
+fn a_wipe_is_finished_however_often_it_is_interrupted() {
+    let scene = Scene::new();
+    scene.begin();
+    assert_eq!(scene.run_until(1, "after", "disable"), Ran::Killed);
+    std::fs::rename(scene.path("store"), scene.path("template")).unwrap();
+    // The keys left go in two steps, the intent in a third.
+    scene.sweep("start", 3);
+}
+
+/// Kills a child at every step of an operation, and looks at what it leaves.
+#[track_caller]
+fn check(operation: &str, steps: usize) {
+    Scene::new().sweep(operation, steps);
+}
+
+/// A store to begin with, and a plugin.
+struct Scene(tempfile::TempDir);
+
+#[derive(Debug, PartialEq, Eq)]
+enum Ran {
+    Killed,
+    ToItsEnd,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scene = Self(tempfile::tempdir().unwrap());
+        std::fs::create_dir(scene.path("plugins")).unwrap();
+        let built = guests::build("guest-examples").unwrap_or_else(|why| panic!("{why}"));
+        std::fs::copy(built.join("passthrough_plugin.wasm"), scene.path("plugins/plugin")).unwrap();
+        prepare(&scene.path("template"), &scene.path("plugins"));
+        scene
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Makes the store anew.
+    fn begin(&self) {
+        std::fs::copy(self.path("template"), self.path("store")).unwrap();
+    }
+
+    #[track_caller]
+    fn sweep(&self, operation: &str, steps: usize) {
+        self.begin();
+        let (old, new) = examine(&self.path("store"), &self.path("plugins"), operation);
+        for moment in ["before", "after"] {
+            for step in 1..=steps + 1 {
+                self.begin();
+                let ran = self.run_until(step, moment, operation);
+                assert_eq!(ran == Ran::Killed, step <= steps, "{operation} has {steps} steps, and this is {step}");
+                let (seen, repeated) = examine(&self.path("store"), &self.path("plugins"), operation);
+                let expected = if ran == Ran::ToItsEnd { [&new, &new] } else { [&old, &new] };
+                assert!(expected.contains(&&seen), "killed {moment} step {step} of {operation}: {seen:#?}");
+                assert_eq!(repeated, new, "repeated after a kill {moment} step {step} of {operation}");
+            }
+        }
+    }
+
+    /// Has a child do an operation on the store, and die at a step of it.
+    fn run_until(&self, step: usize, moment: &str, operation: &str) -> Ran {
+        let mut child = role::command("operate", &self.path("store"));
+        child.env(OPERATION, operation).env(STEP, step.to_string()).env(MOMENT, moment);
+        let output = child.env(PLUGINS, self.path("plugins")).output().unwrap();
+        match output.status.signal() {
+            Some(SIGKILL) => Ran::Killed,
+            _ => {
+                assert!(output.status.success(), "{output:?}");
+                Ran::ToItsEnd
+            }
+        }
+    }
+}
+
+/// The child: does an operation, and is killed on the way.
+#[tokio::main]
+pub(super) async fn play(store: &Path) {
+    let variable = |name: &str| std::env::var(name).expect("the parent sets it");
+    let fuse = Arc::new(Fuse { steps: AtomicUsize::new(NEVER), moment: variable(MOMENT) });
+    let storage = Fused { storage: Arc::new(DurableStorage::open(store).unwrap()), fuse: Arc::clone(&fuse) };
+    let plugins = PathBuf::from(variable(PLUGINS));
+    let (operation, step) = (variable(OPERATION), variable(STEP).parse().expect("a number"));
+    if operation == "start" {
+        fuse.steps.store(step, Ordering::SeqCst);
+    }
+    let host = build(storage, &plugins).await;
+    fuse.steps.store(step, Ordering::SeqCst);
+    operate(&host, &plugins, &operation).await.unwrap();
+    fuse.steps.store(NEVER, Ordering::SeqCst);
+}
+
+// --------------------------------------------------------------------------------------------------------- before and after
+
+/// Makes a store with a plugin and two mounts, both with data.
+#[tokio::main]
+async fn prepare(store: &Path, plugins: &Path) {
+    let storage = Fused::open(store);
+    let inner = Arc::clone(&storage.storage);
+    let host = build(storage, plugins).await;
+    register(&host, plugins, "first").await.unwrap();
+    for path in ["kept", "target"] {
+        enable(&host, path).await.unwrap();
+        let data = format!("{{\"of\":\"{path}\"}}");
+        ask(&host, Verb::Update, &format!("{path}/a"), data.into()).await.unwrap();
+    }
+    let uuid = host.mount(&"target".parse().unwrap()).unwrap().uuid;
+    let keys = (0..BULK_KEYS).map(|number| format!("logical/{uuid}/bulk/{number:04}"));
+    inner.commit(keys.fold(Batch::default(), |batch, key| batch.put(key, "x"))).await.unwrap();
+    host.shutdown().await;
+}
+
+/// Opens a store with a host, repeats an operation there, and returns the state before and after.
+#[tokio::main]
+async fn examine(store: &Path, plugins: &Path, operation: &str) -> (Vec<String>, Vec<String>) {
+    let storage = Fused::open(store);
+    let inner = Arc::clone(&storage.storage);
+    let host = build(storage, plugins).await;
+    let seen = state(&host, &inner).await;
+    match operate(&host, plugins, operation).await {
+        Ok(()) => {}
+        // What is done already cannot be done again; whoever asks learns so.
+        Err(error) => assert!(matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound), "{error}"),
+    }
+    let repeated = state(&host, &inner).await;
+    host.shutdown().await;
+    (seen, repeated)
+}
+
+/// Describes all that a store holds, and checks that nothing in it belongs to nobody.
+async fn state(host: &Host, storage: &DurableStorage) -> Vec<String> {
+    let mut state: Vec<String> = host.plugins().iter().map(|plugin| format!("plugin {}", plugin.name)).collect();
+    let mut owned = 0;
+    for mount in host.mounts().iter().filter(|mount| mount.plugin != "system") {
+        let keys = storage.keys(&format!("logical/{}/", mount.uuid), NEVER).await.unwrap().len();
+        let data = ask(host, Verb::Read, &format!("{}a", mount.path), Bytes::new()).await.unwrap();
+        state.push(format!("mount {} {:?} of {keys} keys: {data}", mount.path, mount.description));
+        owned += keys;
+    }
+    assert_eq!(storage.keys("logical/", NEVER).await.unwrap().len(), owned, "data of no mount is left: {state:#?}");
+    assert_eq!(storage.keys("core/wipes/", NEVER).await.unwrap(), [""; 0], "something is left to be wiped: {state:#?}");
+    let mounts = state.iter().filter(|line| line.starts_with("mount")).count();
+    assert_eq!(storage.keys("core/mounts/", NEVER).await.unwrap().len(), mounts, "{state:#?}");
+    assert!(
+        state.iter().any(|line| line.contains("kept/") && line.contains("of 2 keys: {\"of\":\"kept\"}")),
+        "{state:#?}"
+    );
+    state
+}
+
+async fn build(storage: Fused, plugins: &Path) -> Host {
+    let directory = PluginDirectory::open(plugins).unwrap();
+    let host = Host::builder().storage(storage).plugin_directory(directory).build().await.unwrap();
+    host.started().await;
+    host
+}
+
+async fn ask(host: &Host, verb: Verb, path: &str, data: Bytes) -> Result<String, Error> {
+    let identity = Identity {
+        display_name: "test".to_owned(),
+        entity_id: String::new(),
+        token_accessor: String::new(),
+        policies: Vec::new(),
+    };
+    let path: RequestPath = path.parse().expect("a good path");
+    let request = Request::new(verb, path).by(Caller::Known(Arc::new(identity))).with_data(data);
+    Ok(match host.handle(request).await?.body {
+        Body::Data(data) => String::from_utf8_lossy(&data).into_owned(),
+        _ => "nothing".to_owned(),
+    })
+}

@@ -1,0 +1,105 @@
+//! Requests written by hand: what no well-behaved client would send must be sendable.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::TcpStream;
+
+use serde_json::Value;
+
+use crate::program::DEADLINE;
+
+/// One request, on a connection of its own.
+pub(crate) struct Request {
+    method: String,
+    path: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: String,
+    pub(crate) body: String,
+}
+
+impl Request {
+    /// Returns a request for a path below `/v1/`, which is sent as it is.
+    pub(crate) fn new(method: &str, path: &str) -> Self {
+        Self { method: method.to_owned(), path: path.to_owned(), headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// Sends a token along.
+    pub(crate) fn token(self, token: &str) -> Self {
+        if token.is_empty() { self } else { self.header("X-Vault-Token", token) }
+    }
+
+    /// Sends a header along.
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Sends a body.
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// Sends the request and reads the whole answer.
+    pub(crate) fn send(self, address: &str) -> Answer {
+        let length = self.body.len();
+        let head = self.header("Content-Length", &length.to_string());
+        let mut stream = head.begin(address);
+        // Who is refused early may not be listened to until the end.
+        let _ = stream.write_all(&head.body);
+        read(stream)
+    }
+
+    /// Sends the head alone, and returns the connection.
+    pub(crate) fn begin(&self, address: &str) -> TcpStream {
+        let host = address.strip_prefix("http://").unwrap();
+        let mut stream = TcpStream::connect(host).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let head =
+            format!("{} /v1/{} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n", self.method, self.path);
+        stream.write_all(head.as_bytes()).unwrap();
+        stream
+    }
+}
+
+/// Reads an answer up to the end of the connection.
+pub(crate) fn read(mut stream: TcpStream) -> Answer {
+    let mut bytes = Vec::new();
+    match stream.read_to_end(&mut bytes) {
+        Ok(_) => {}
+        // The server has answered, and does not want the rest of the request.
+        Err(error) if error.kind() == ErrorKind::ConnectionReset && !bytes.is_empty() => {}
+        Err(error) => panic!("no answer: {error}"),
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an answer: {text:?}"));
+    let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
+    Answer { status, headers: headers.to_lowercase(), body: body.to_owned() }
+}
+
+impl Answer {
+    /// Returns the body as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|why| panic!("{why}: {self:?}"))
+    }
+
+    /// Returns the errors of a refusal, which holds nothing else, as one text.
+    #[track_caller]
+    pub(crate) fn errors(&self) -> String {
+        let json = self.json();
+        let members: Vec<_> = json.as_object().expect("an object").keys().collect();
+        assert_eq!(members, ["errors"], "{self:?}");
+        let errors = json["errors"].as_array().expect("a list");
+        errors.iter().map(|error| error.as_str().expect("a text")).collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,20 @@
+//! The program as operators run it: a real server on a socket, and the real client commands.
+//!
+//! Every test has a server, a home and a plugin directory of its own. Nothing sleeps: a server's output and its sockets say when
+//! it is ready, and every wait has a deadline.
+
+mod api;
+mod bodies;
+mod commands;
+mod config;
+mod damage;
+mod environment;
+#[path = "../support/guests.rs"]
+mod guests;
+mod http;
+mod output;
+mod plugins;
+mod program;
+mod restart;
+mod session;
+mod tls;
