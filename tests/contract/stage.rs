@@ -142,13 +142,14 @@ fn request(ask: &Ask) -> Request {
             entity_id: "entity-1".to_owned(),
             token_accessor: "accessor-1".to_owned(),
             policies: vec!["default".to_owned(), "readers".to_owned()],
-            remote_address: "192.0.2.1:4711".to_owned(),
         })),
     };
     let mut request = Request::new(ask.operation, ask.path.parse().expect("the path is well formed")).by(caller);
     request.data = ask.data.as_ref().map(|data| data.to_string().into()).unwrap_or_default();
     request.lease = ask.lease.as_ref().map(|lease| lease.to_string().into());
-    request.headers = ask.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let headers: Vec<_> = ask.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    request.headers = Some(Arc::new(headers));
+    request.remote_address = Some(([192, 0, 2, 1], 4711).into());
     request
 }
 

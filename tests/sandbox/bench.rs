@@ -137,7 +137,6 @@ pub(crate) fn request(path: &str) -> Request {
         entity_id: String::new(),
         token_accessor: "accessor".to_owned(),
         policies: vec!["root".to_owned()],
-        remote_address: String::new(),
     }));
     Request::new(Operation::Update, path.parse().expect("the path is well formed"))
         .by(caller)

@@ -1,7 +1,7 @@
 //! Each way to misbehave in a request: it ends with a clear error, the instance is replaced, and the mount beside it answers
 //! before, during and after.
 
-use cofferdam::ErrorKind;
+use cofferdam::{ErrorKind, Limits};
 
 use crate::bench::{Bench, SECRET, check_refused, limits};
 use crate::journal::Journal;
@@ -73,6 +73,22 @@ async fn a_limit_that_was_met_earlier_is_not_blamed_later() {
     assert_eq!(bench.ask("bad/allocate-gently").await.expect("the plugin copes"), true);
     let error = bench.ask("bad/panic").await.expect_err("the plugin panics");
     assert!(!error.message().contains("memory"), "{error}");
+}
+
+#[tokio::test]
+async fn handles_that_are_never_given_back_come_to_an_end() {
+    let bench = Bench::with_hostile(Limits { instance_handles_max: 100, ..limits() }).await;
+    let mut calls = 0;
+    let end = loop {
+        match bench.ask("bad/leak").await {
+            Ok(opened) => assert_eq!(opened, 16, "each call may open as many as the first"),
+            Err(error) => break Err::<(), _>(error),
+        }
+        calls += 1;
+        assert!(calls < 100, "it leaks without end");
+    };
+    check_refused("leak", end, PluginFault, &["plugin hostile", "at bad/"]);
+    assert_eq!([bench.count("bad").await, bench.count("good").await], [1, 1]);
 }
 
 #[tokio::test]

@@ -139,7 +139,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 fn with_headers(ask: Ask) -> Ask {
-    ask.with_headers(&[("x-allowed", "one"), ("x-secret", "hush"), ("x-allowed", "two")])
+    ask.with_headers(&[("x-allowed", "one"), ("x-secret", "hush"), ("X-ALLOWED", "two")])
 }
 
 /// Returns what `seen` answers to a plain request of ada's, but for these fields.

@@ -61,7 +61,7 @@ impl Guest for Hostile {
             "huge" | "malformed" | "raw-99" | "raw-600" | "raw-secret" | "login" | "login-secret" | "error" => {
                 lie::about(what)
             }
-            "transactions" | "keep" | "use-kept" | "keys" | "large" | "loot" => reach::out(ctx, what, rest),
+            "transactions" | "leak" | "keep" | "use-kept" | "keys" | "large" | "loot" => reach::out(ctx, what, rest),
             "files" | "network" | "environment" => closed::doors(what),
             _ => Err(Error::UnsupportedPath),
         }
