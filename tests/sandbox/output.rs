@@ -43,6 +43,14 @@ async fn a_panic_message_is_logged_and_not_told_to_the_client() {
 }
 
 #[tokio::test]
+async fn a_line_that_a_trap_cuts_off_is_logged() {
+    let journal = Journal::begin();
+    let bench = Bench::with_hostile(limits()).await;
+    bench.ask("bad/cut-off").await.expect_err("the plugin aborts");
+    assert_eq!(mine(&journal), [("WARN".to_owned(), "the last words".to_owned())]);
+}
+
+#[tokio::test]
 async fn a_long_line_is_cut() {
     let journal = Journal::begin();
     let bench = Bench::with_hostile(limits()).await;

@@ -55,6 +55,10 @@ impl Guest for Hostile {
             "get" => Ok(Response { body: ctx.get(rest).ok().flatten().map_or(Body::None, Body::Data), ..nothing() }),
             "exit" => std::process::exit(3),
             "panic" => panic!("forged\n2026-01-01T00:00:00Z  INFO all is well \u{1b}[31m"),
+            "cut-off" => {
+                eprint!("the last words");
+                std::process::abort()
+            }
             "spin" | "allocate" | "allocate-gently" | "recurse" | "random" => consume::all(what),
             "sleep" => consume::sleep(ctx),
             "stdout" | "stderr" | "log" | "lines" | "long" => shout::loudly(ctx, what),
