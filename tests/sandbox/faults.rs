@@ -3,7 +3,7 @@
 
 use cofferdam::{ErrorKind, Limits};
 
-use crate::bench::{Bench, SECRET, check_refused, limits};
+use crate::bench::{Bench, SECRET, check_refused, limits, request, within};
 use crate::journal::Journal;
 
 /// What happens to the instance that misbehaved.
@@ -73,6 +73,15 @@ async fn a_limit_that_was_met_earlier_is_not_blamed_later() {
     assert_eq!(bench.ask("bad/allocate-gently").await.expect("the plugin copes"), true);
     let error = bench.ask("bad/panic").await.expect_err("the plugin panics");
     assert!(!error.message().contains("memory"), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_that_does_not_fit_into_the_sandbox_ends_there() {
+    let bench = Bench::with_hostile(limits()).await;
+    let large = format!(r#"{{"password": "{SECRET}{}"}}"#, "x".repeat(20 << 20));
+    let outcome = within(bench.host.handle(request("bad/count").with_data(large))).await;
+    check_refused("large", outcome, PluginFault, &["plugin hostile", "at bad/", "memory limit of 16 MiB"]);
+    assert_eq!([bench.count("bad").await, bench.count("good").await], [1, 1]);
 }
 
 #[tokio::test]

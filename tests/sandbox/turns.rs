@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cofferdam::{ErrorKind, Limits};
 
-use crate::bench::{Bench, ask, check_refused, limits, mount_request, within};
+use crate::bench::{Bench, ask, check_refused, limits, mount_request, request, within};
 use crate::journal::Journal;
 
 /// Requests that nothing but the test ends.
@@ -85,4 +85,40 @@ async fn who_waits_in_vain_is_told_so() {
     within(journal.says("asleep", 1)).await;
     check_refused("vain", bench.ask("good/count").await, ErrorKind::Unavailable, &["good/ is busy", "every instance"]);
     assert!(!starting.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_leaks_no_turn_and_no_instance() {
+    const MOUNTS: [&str; 3] = ["bad", "good", "third"];
+    const DEEDS: [&str; 4] = ["count", "panic", "spin", "sleep"];
+    let bench = Bench::with_hostile(Limits { instances_max: 2, mount_queue_max: 4, ..patient() }).await;
+    bench.enable("third", &[]).await.expect("it can be mounted");
+    let storm: Vec<_> = (0..120)
+        .map(|n| {
+            let mut request = request(&format!("{}/{}", MOUNTS[n % MOUNTS.len()], DEEDS[n % DEEDS.len()]));
+            request.deadline = Some(Duration::from_millis(20 * (n as u64 % 7)));
+            let host = bench.host.clone();
+            let task = tokio::spawn(async move { host.handle(request).await });
+            (n, task)
+        })
+        .collect();
+    for (n, task) in storm {
+        if n % 5 == 0 {
+            task.abort();
+        }
+        // Whatever became of it, it is over.
+        drop(within(task).await);
+    }
+
+    // As many instances live as may, and every mount has its one turn.
+    let host = bench.host.clone();
+    let sleeper = tokio::spawn(async move { ask(&host, "third/sleep").await });
+    for mount in ["bad", "good", "bad", "good"] {
+        bench.count(mount).await;
+    }
+    sleeper.abort();
+    drop(within(sleeper).await);
+    for mount in MOUNTS {
+        bench.count(mount).await;
+    }
 }
