@@ -17,22 +17,31 @@ impl Inner {
         let deadline = request.deadline.map_or(granted, |deadline| deadline.min(granted));
         let answer = route.mount.handle(request, deadline).await;
         let record = route.mount.record();
-        answer.and_then(|response| Ok(checked(response, &record)?)).map_err(|error| meaning(error, &record))
+        match answer {
+            Ok(response) => checked(response, &record),
+            Err(error) => Err(meaning(error, &record)),
+        }
     }
 }
 
-/// Refuses what no plugin may answer, and leaves out the headers that the mount does not pass on.
-fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Failure> {
-    let fault = |text: &str| Err(Failure::Trap(text.to_owned()));
+/// Refuses what no plugin may answer, and leaves out the headers that the mount does not pass on. The instance lives on: it did
+/// end its call.
+fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Error> {
+    let fault = |why: &str| {
+        let (path, plugin) = (&record.path, &record.plugin);
+        let text = format!("the plugin {plugin} at {path} answered what it may not: {why}");
+        tracing::error!(plugin = plugin.as_str(), mount = path.as_str(), "{text}");
+        Err(Error::new(ErrorKind::PluginFault, text))
+    };
     if response.login.is_some() && record.kind != PluginKind::Auth {
-        return fault("it answered with a login, which only an auth method may");
+        return fault("a login, which only an auth method may");
     }
     if response.login.is_some() && response.secret.is_some() {
-        return fault("it answered with a login and a secret at once");
+        return fault("a login and a secret at once");
     }
     if let Body::Raw { status, .. } = &response.body {
         if !(200..600).contains(status) {
-            return fault("it answered with a status that HTTP does not have");
+            return fault("a status that HTTP does not have");
         }
         if response.login.is_some() || response.secret.is_some() {
             return fault("raw responses cannot contain secrets or auth");

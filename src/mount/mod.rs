@@ -136,13 +136,16 @@ impl Mount {
                 .map_err(|_| Failure::Busy(format!("it was still starting after {}", format_go_duration(limit))))?,
         };
         let running = started.as_ref().map_err(|reason| MountError::NotStarted(reason.clone()))?;
-        if matches!(request.caller, Caller::Anonymous) && !running.unauthenticated.matches(request.path.as_str()) {
-            return Err(MountError::Denied);
-        }
+        let caller = match &request.caller {
+            // On an open path nobody is asked who they are, so what somebody said of themselves is not passed on.
+            _ if running.unauthenticated.matches(request.path.as_str()) => Caller::Anonymous,
+            Caller::Anonymous => return Err(MountError::Denied),
+            known @ Caller::Known(_) => known.clone(),
+        };
         let call = Call {
             storage: scope.storage.clone(),
             scope,
-            caller: request.caller.clone(),
+            caller,
             remote_address: request.remote_address,
             headers: request.headers.take(),
             deadline,

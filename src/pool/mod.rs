@@ -142,7 +142,9 @@ impl Pool {
     /// Makes an instance and sets it up for the call's mount.
     async fn make(&self, call: &Call) -> Result<(Arc<dyn Instance>, InstancePermit), Failure> {
         let permit = self.budget.admit(call.deadline).await?;
-        let instance = self.program.instantiate().await?;
+        // A guest's code may run already while its instance is made.
+        let made = timeout_at(call.deadline, self.program.instantiate()).await;
+        let instance = made.map_err(|_| Failure::Deadline(call.limit))??;
         instance.setup(call.clone()).await?;
         Ok((instance, permit))
     }
@@ -213,5 +215,77 @@ impl<'pool> Waiting<'pool> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::ident::PluginKind;
+    use crate::limits::Limits;
+    use crate::runtime::{Description, LogBudget, MountScope, PathRules};
+    use crate::storage::{MemoryStorage, StorageView, ViewLimits};
+
+    /// A program whose instances are never finished.
+    struct Endless(Description);
+
+    #[async_trait]
+    impl Program for Endless {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+
+        fn capabilities(&self) -> &[String] {
+            &[]
+        }
+
+        fn imports(&self) -> &[String] {
+            &[]
+        }
+
+        fn concurrency(&self) -> NonZeroU32 {
+            NonZeroU32::MIN
+        }
+
+        async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+            std::future::pending().await
+        }
+    }
+
+    fn call() -> Call {
+        let limits = ViewLimits::from(&Limits::default());
+        let scope = MountScope {
+            id: "id".into(),
+            path: "m".parse().expect("the path is well formed"),
+            plugin: "endless".into(),
+            options: Default::default(),
+            default_ttl: Duration::ZERO,
+            max_ttl: Duration::ZERO,
+            passthrough_headers: Vec::new(),
+            storage: StorageView::new(Arc::new(MemoryStorage::default()), "m/", limits),
+            log: Arc::new(LogBudget::new(1)),
+        };
+        Call::lifecycle(&Arc::new(scope), Duration::from_secs(1))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn making_an_instance_takes_no_longer_than_the_call_may() {
+        let unauthenticated = PathRules::default();
+        let description = Description { kind: PluginKind::Secret, spread: Spread::One, version: None, unauthenticated };
+        let budget = InstanceBudget::new(1);
+        for policy in [InstancePolicy::PerMount, InstancePolicy::PerRequest] {
+            let program = Arc::new(Endless(description.clone()));
+            let pool = Pool::new(program, policy, Arc::clone(&budget), PoolLimits { queue_max: 1 });
+            // The second gets the first one's turn and its place in the budget.
+            for _ in 0..2 {
+                let failure = pool.lease(&call()).await.err().expect("no instance is ever finished");
+                assert!(matches!(failure, Failure::Deadline(limit) if limit == Duration::from_secs(1)), "{failure:?}");
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! Exhaustive on both sides: a case added to the contract does not compile until it is given a meaning here.
 
 use super::bindings::cofferdam::plugin::types as wit;
+use super::imports::output::clean;
 use crate::ident::PluginKind;
 use crate::request::{BackendError, Body, Lease, Login, Operation, Request, Response};
 use crate::runtime::{Description, PathRules, Spread};
@@ -82,16 +83,17 @@ fn login(login: wit::Login) -> Login {
     }
 }
 
+/// The text ends up on somebody's terminal, or as a mount's state in the log: it keeps its words and nothing else.
 pub(super) fn backend_error(error: wit::Error) -> BackendError {
     match error {
-        wit::Error::Denied(text) => BackendError::Denied(text),
-        wit::Error::InvalidRequest(text) => BackendError::InvalidRequest(text),
+        wit::Error::Denied(text) => BackendError::Denied(clean(&text)),
+        wit::Error::InvalidRequest(text) => BackendError::InvalidRequest(clean(&text)),
         wit::Error::UnsupportedOperation => BackendError::UnsupportedOperation,
         wit::Error::UnsupportedPath => BackendError::UnsupportedPath,
-        wit::Error::NotFound(text) => BackendError::NotFound(text),
-        wit::Error::Conflict(text) => BackendError::Conflict(text),
-        wit::Error::Unavailable(text) => BackendError::Unavailable(text),
-        wit::Error::Internal(text) => BackendError::Internal(text),
+        wit::Error::NotFound(text) => BackendError::NotFound(clean(&text)),
+        wit::Error::Conflict(text) => BackendError::Conflict(clean(&text)),
+        wit::Error::Unavailable(text) => BackendError::Unavailable(clean(&text)),
+        wit::Error::Internal(text) => BackendError::Internal(clean(&text)),
     }
 }
 

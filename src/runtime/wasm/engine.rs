@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store, Strategy,
@@ -56,6 +57,8 @@ pub(super) struct WasmEngine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<State>,
     pub(super) limits: Arc<Limits>,
+    /// The turns to be asked for a description, so that who is asked takes no room from who answers requests.
+    pub(super) describing: Semaphore,
 }
 
 impl WasmEngine {
@@ -68,7 +71,8 @@ impl WasmEngine {
         link(&mut linker)
             .map_err(|cause| LoadError::Host(format!("cannot set up the sandbox's imports: {cause:#}")))?;
         start_clock(&engine)?;
-        Ok(Self { engine, linker, limits })
+        let describing = Semaphore::new(DESCRIBE_SLOTS as usize);
+        Ok(Self { engine, linker, limits, describing })
     }
 
     /// Returns a store for a new sandbox, with every limit set and its clock running.

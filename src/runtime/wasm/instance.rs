@@ -125,7 +125,7 @@ pub(super) fn trap_report(cause: &wasmtime::Error, store: &Store<State>) -> Stri
     let mut report = if let Some(exit) = cause.downcast_ref::<wasmtime_wasi::I32Exit>() {
         format!("it called exit({})", exit.0)
     } else if let Some(trap) = cause.downcast_ref::<Trap>() {
-        format!("it trapped: {trap}")
+        format!("it trapped: {}", trap.to_string().trim_start_matches("wasm trap: "))
     } else {
         format!("it was stopped: {}", clean(&cause.root_cause().to_string()))
     };

@@ -62,6 +62,8 @@ impl WasmProgram {
     /// Asks a component what it is, in a sandbox that is granted nothing.
     pub(super) async fn describe(engine: Arc<WasmEngine>, linked: Linked, launch: Launch) -> Result<Self, LoadError> {
         let limit = engine.limits.lifecycle_deadline;
+        let turn = tokio::time::timeout(engine.limits.load_deadline, engine.describing.acquire()).await;
+        let turn = turn.map_err(|_| LoadError::Deadline(engine.limits.load_deadline))?;
         let mut store = engine.store(&Grants::Nothing);
         let ask = async {
             let plugin = linked.pre.instantiate_async(&mut store).await?;
@@ -77,6 +79,9 @@ impl WasmProgram {
             }
             Err(_) => return Err(LoadError::Deadline(limit)),
         };
+        // The sandbox goes before its turn does.
+        drop(store);
+        drop(turn);
         let description = convert::description(description)
             .map_err(|why| LoadError::Unfit(format!("the plugin's description of itself is wrong: {why}")))?;
         Ok(Self { engine, linked, launch, description })

@@ -27,7 +27,8 @@ pub(super) struct State {
     wasi: WasiCtx,
     table: ResourceTable,
     pub(super) memory: MemoryLimiter,
-    output: OutputScope,
+    pub(super) output: OutputScope,
+    streams: [GuestOutput; 2],
     calls_begun: u32,
     call: Option<Call>,
     transactions: HashMap<u32, Transaction>,
@@ -46,9 +47,10 @@ impl State {
     /// Returns the state of a new sandbox.
     pub(super) fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
         let output = OutputScope::new(limits.log_line_bytes_max);
+        let streams = [StreamName::Stdout, StreamName::Stderr].map(|name| GuestOutput::new(name, &output));
+        let [stdout, stderr] = streams.clone();
         let mut wasi = WasiCtx::builder();
-        wasi.stdout(GuestOutput::new(StreamName::Stdout, &output));
-        wasi.stderr(GuestOutput::new(StreamName::Stderr, &output));
+        wasi.stdout(stdout).stderr(stderr);
         wasi.max_random_size(limits.random_bytes_max);
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
         if let Grants::Launch(launch) = grants {
@@ -65,6 +67,7 @@ impl State {
             table,
             memory: MemoryLimiter::new(limits),
             output,
+            streams,
             calls_begun: 0,
             call: None,
             transactions: HashMap::new(),
@@ -75,6 +78,7 @@ impl State {
     /// Begins a call and returns the context to lend for it.
     pub(super) fn begin(&mut self, call: Call) -> Resource<ContextHandle> {
         self.calls_begun = self.calls_begun.wrapping_add(1);
+        self.memory.refused = false;
         self.output.enter(&call.scope);
         self.call = Some(call);
         Resource::new_borrow(self.calls_begun)
@@ -84,6 +88,11 @@ impl State {
     pub(super) fn end(&mut self) {
         self.call = None;
         self.transactions.clear();
+        self.end_lines();
+    }
+
+    fn end_lines(&self) {
+        self.streams.iter().for_each(GuestOutput::end_line);
     }
 
     /// Returns the call that this context was lent for. A guest cannot make or keep a context, so any other number means that
@@ -116,6 +125,13 @@ impl State {
     }
 }
 
+/// A trap often cuts off the very line that says why.
+impl Drop for State {
+    fn drop(&mut self) {
+        self.end_lines();
+    }
+}
+
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
@@ -124,7 +140,7 @@ impl WasiView for State {
 
 // ------------------------------------------------------------------------------------------------------------ MemoryLimiter
 
-/// Holds all memories of a sandbox together below one limit, and remembers that it had to.
+/// Holds all memories of a sandbox together below one limit, and remembers if it had to in the current call.
 pub(super) struct MemoryLimiter {
     bytes_max: usize,
     table_elements_max: usize,

@@ -76,8 +76,8 @@ impl HostContext for State {
             line.push('=');
             line.push_str(&value);
         }
-        let scope = &self.call(&context)?.scope;
-        emit(scope, tracing_level(level), &line);
+        line.truncate(line.floor_char_boundary(self.output.line_bytes_max()));
+        emit(&self.call(&context)?.scope, tracing_level(level), &line);
         Ok(())
     }
 

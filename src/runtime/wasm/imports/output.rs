@@ -56,6 +56,11 @@ impl OutputScope {
         Self { shared: Arc::default(), line_bytes_max }
     }
 
+    /// Returns how long a line may be; the rest of it is dropped.
+    pub(in crate::runtime::wasm) fn line_bytes_max(&self) -> usize {
+        self.line_bytes_max
+    }
+
     /// From here on, output belongs to this mount.
     pub(in crate::runtime::wasm) fn enter(&self, scope: &Arc<MountScope>) {
         let mut current = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,6 +92,15 @@ pub(in crate::runtime::wasm) struct GuestOutput {
 impl GuestOutput {
     pub(in crate::runtime::wasm) fn new(name: StreamName, scope: &OutputScope) -> Self {
         Self { name, scope: scope.clone(), line: Arc::default() }
+    }
+
+    /// Writes what was begun of a line: whatever follows belongs to another call, or nothing follows.
+    pub(in crate::runtime::wasm) fn end_line(&self) {
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if !line.is_empty() {
+            self.write_line(&line);
+            line.clear();
+        }
     }
 
     fn take_in(&self, bytes: &[u8]) {

@@ -1,0 +1,12 @@
+//! The table.
+
+mod answers;
+mod mounts;
+mod stored;
+
+use crate::script::Case;
+
+/// Returns every case.
+pub(crate) fn all() -> Vec<Case> {
+    [stored::cases(), answers::cases(), mounts::cases()].into_iter().flatten().collect()
+}

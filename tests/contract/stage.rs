@@ -1,0 +1,188 @@
+//! Plays cases on a host.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cofferdam::ident::{Digest, PluginKind};
+use cofferdam::request::{self, Caller, Identity, Request, Response};
+use cofferdam::storage::DurableStorage;
+use cofferdam::{Error, Host, InstancePolicy, Limits, MountRequest, PluginDirectory, Registration};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::runtime::{Plugin, Runtime};
+use crate::script::{Answer, Ask, Asker, Body, Case, Expected, Step};
+
+/// No step takes this long; only a hang does.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The catalog that cases choose from.
+const CATALOG: [(&str, Plugin, InstancePolicy); 5] = [
+    ("counter", Plugin::Counter, InstancePolicy::PerMount),
+    ("hello", Plugin::Hello, InstancePolicy::PerMount),
+    ("passthrough", Plugin::Passthrough, InstancePolicy::PerMount),
+    ("probe", Plugin::Probe, InstancePolicy::PerMount),
+    ("probe-per-request", Plugin::Probe, InstancePolicy::PerRequest),
+];
+
+/// A host with all plugins registered, and where it keeps what it stores.
+pub(crate) struct Stage {
+    /// There is one but for the moment between two.
+    host: Option<Host>,
+    data: TempDir,
+    plugins: TempDir,
+    runtime: &'static str,
+}
+
+impl Stage {
+    pub(crate) async fn build(runtime: &dyn Runtime) -> Self {
+        let (data, plugins) = (directory(), directory());
+        let host = start(&data, &plugins).await;
+        for (name, plugin, instances) in CATALOG {
+            let bytes = runtime.artifact(plugin);
+            fs::write(plugins.path().join(name), &bytes).expect("the plugin directory takes a file");
+            let registration = Registration {
+                kind: Some(PluginKind::Secret),
+                name: name.parse().expect("the name is well formed"),
+                version: None,
+                command: name.parse().expect("the command is well formed"),
+                args: vec![],
+                env: vec![],
+                sha256: Digest::of(&bytes),
+                instances,
+            };
+            host.register_plugin(registration).await.expect("the plugin can be registered");
+        }
+        Self { host: Some(host), data, plugins, runtime: runtime.name() }
+    }
+
+    fn host(&self) -> &Host {
+        self.host.as_ref().expect("a host is missing only while another starts")
+    }
+
+    /// Plays a case, from its first mount until nothing is mounted any more.
+    pub(crate) async fn play(&mut self, case: Case) {
+        self.enable(&case, "m").await;
+        for (at, step) in case.steps.iter().enumerate() {
+            let place = format!("{}: {:?}, step {}", self.runtime, case.name, at + 1);
+            match tokio::time::timeout(PATIENCE, self.step(&case, step)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(why)) => panic!("{place}: {why}"),
+                Err(_) => panic!("{place}: it hangs"),
+            }
+        }
+        for mount in self.host().mounts() {
+            if mount.path.as_str() != "sys/" {
+                self.host().disable(&mount.path).await.expect("what is mounted can be disabled");
+            }
+        }
+    }
+
+    async fn step(&mut self, case: &Case, step: &Step) -> Result<(), String> {
+        let path = |path: &str| path.parse().expect("the mount path is well formed");
+        let done = match step {
+            Step::Enable(path) => {
+                self.enable(case, path).await;
+                Ok(())
+            }
+            Step::Move(from, to) => self.host().remount(&path(from), &path(to)).await,
+            Step::Disable(mount) => self.host().disable(&path(mount)).await,
+            Step::Tune(mount, tune) => self.host().tune(&path(mount), tune.clone()).await,
+            Step::Restart => {
+                self.host().shutdown().await;
+                // The storage is free once nothing of the old host is left.
+                self.host = None;
+                self.host = Some(start(&self.data, &self.plugins).await);
+                Ok(())
+            }
+            Step::Ask(ask, expected) => return check(self.host().handle(request(ask)).await, expected),
+        };
+        done.map_err(|error| error.to_string())
+    }
+
+    async fn enable(&self, case: &Case, path: &str) {
+        let request = MountRequest {
+            path: path.parse().expect("the mount path is well formed"),
+            kind: PluginKind::Secret,
+            plugin: case.plugin.parse().expect("the name is well formed"),
+            version: None,
+            description: String::new(),
+            options: case.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            local: false,
+            seal_wrap: false,
+            config: case.config.clone(),
+        };
+        let enabled = self.host().enable(request).await;
+        enabled.unwrap_or_else(|error| panic!("{}: {:?}: it cannot be mounted: {error}", self.runtime, case.name));
+    }
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a temporary directory can be made")
+}
+
+/// Each instance reserves 4 GiB of address space, so there are few.
+fn limits() -> Limits {
+    Limits { instances_max: 4, storage_list_max: 3, ..Limits::default() }
+}
+
+async fn start(data: &TempDir, plugins: &TempDir) -> Host {
+    let storage = DurableStorage::open(data.path().join("data.redb")).expect("the storage opens");
+    let directory = PluginDirectory::open(plugins.path()).expect("the plugin directory opens");
+    let builder = Host::builder().storage(storage).plugin_directory(directory).limits(limits());
+    builder.build().await.expect("the host starts")
+}
+
+fn request(ask: &Ask) -> Request {
+    let caller = match ask.asker {
+        Asker::Nobody => Caller::Anonymous,
+        Asker::Ada => Caller::Known(Arc::new(Identity {
+            display_name: "ada".to_owned(),
+            entity_id: "entity-1".to_owned(),
+            token_accessor: "accessor-1".to_owned(),
+            policies: vec!["default".to_owned(), "readers".to_owned()],
+        })),
+    };
+    let mut request = Request::new(ask.operation, ask.path.parse().expect("the path is well formed")).by(caller);
+    request.data = ask.data.as_ref().map(|data| data.to_string().into()).unwrap_or_default();
+    request.lease = ask.lease.as_ref().map(|lease| lease.to_string().into());
+    let headers: Vec<_> = ask.headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    request.headers = Some(Arc::new(headers));
+    request.remote_address = Some(([192, 0, 2, 1], 4711).into());
+    request
+}
+
+fn check(outcome: Result<Response, Error>, expected: &Expected) -> Result<(), String> {
+    match (outcome, expected) {
+        (Ok(response), Expected::Answer(expected)) => {
+            let answer = answer(response)?;
+            if answer == *expected { Ok(()) } else { Err(format!("it answered {answer:?}, expected {expected:?}")) }
+        }
+        (Err(error), Expected::Failure(kind, phrase)) => {
+            let as_expected = error.kind() == *kind && error.message().contains(phrase);
+            if as_expected { Ok(()) } else { Err(format!("it failed with {error:?}, expected {kind:?}: {phrase}")) }
+        }
+        (Ok(response), Expected::Failure(kind, _)) => Err(format!("it answered {response:?}, expected {kind:?}")),
+        (Err(error), Expected::Answer(expected)) => Err(format!("it failed with {error:?}, expected {expected:?}")),
+    }
+}
+
+fn answer(response: Response) -> Result<Answer, String> {
+    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|error| error.to_string());
+    let Response { body, secret, login, warnings, headers } = response;
+    if let Some(login) = login {
+        return Err(format!("it answered with a login: {login:?}"));
+    }
+    let body = match body {
+        request::Body::Empty => Body::Nothing,
+        request::Body::Data(data) => Body::Data(json(&data)?),
+        request::Body::Raw { status, content_type, bytes } => Body::Raw(status, content_type, bytes.into()),
+        request::Body::Redirect(address) => Body::Redirect(address),
+    };
+    let lease = match secret {
+        Some(lease) => Some((lease.ttl_seconds, lease.max_ttl_seconds, lease.renewable, json(&lease.internal)?)),
+        None => None,
+    };
+    Ok(Answer { body, lease, warnings, headers })
+}

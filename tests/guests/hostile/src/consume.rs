@@ -1,0 +1,42 @@
+//! Takes all there is of something.
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use crate::cofferdam::plugin::host::{Context, Level};
+use crate::{Answer, answer};
+
+pub(crate) fn all(what: &str) -> Answer {
+    match what {
+        "spin" => spin(),
+        "allocate" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(black_box(vec![1_u8; 1 << 20]));
+            }
+        }
+        "allocate-gently" => answer(Vec::<u8>::new().try_reserve_exact(1 << 30).is_err().into()),
+        "recurse" => answer(recurse(0).into()),
+        _ => answer(wasip2::random::random::get_random_bytes(1 << 30).len().into()),
+    }
+}
+
+/// Says so, and sleeps for ever.
+pub(crate) fn sleep(ctx: &Context) -> ! {
+    ctx.log(Level::Info, "asleep", &[]);
+    loop {
+        std::thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+pub(crate) fn spin() -> ! {
+    loop {
+        black_box(());
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is what it is for")]
+fn recurse(depth: u64) -> u64 {
+    let frame = black_box([depth; 64]);
+    recurse(frame[0] + 1) + black_box(frame[1])
+}

@@ -1,0 +1,25 @@
+//! Never says what it is.
+
+use cofferdam_sdk::{Context, Description, Error, Plugin, Request, Response};
+
+struct Misfit;
+
+impl Plugin for Misfit {
+    fn describe() -> Description {
+        loop {
+            std::hint::black_box(());
+        }
+    }
+
+    fn setup(_: &Context) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn handle(&self, _: &Context, _: Request) -> Result<Response, Error> {
+        Ok(Response::none())
+    }
+}
+
+cofferdam_sdk::export!(Misfit);
+
+fn main() {}

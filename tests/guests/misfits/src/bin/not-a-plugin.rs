@@ -1,0 +1,5 @@
+//! A program, and not a plugin.
+
+fn main() {
+    println!("hello");
+}

@@ -1,0 +1,54 @@
+//! The doors that nobody opened: files, network, other mounts' data. A plugin that tries them is told, and lives on.
+
+use serde_json::{Value, json};
+
+use crate::bench::{Bench, SECRET, limits};
+
+#[tokio::test]
+async fn a_closed_door_is_an_error_that_the_plugin_can_handle() {
+    let bench = Bench::with_hostile(limits()).await;
+    let id = bench.host.mount(&"good".parse().unwrap()).expect("the mount is there").uuid.to_string();
+    bench.ask("good/put/secret").await.expect("a value can be stored");
+    let unavailable = "StorageError::Unavailable(\"too many transactions are open in this call\")";
+    let rows: [(String, Value); 10] = [
+        ("files".into(), json!({ "open": [] })),
+        ("network".into(), json!({ "open": [] })),
+        (
+            "environment".into(),
+            json!({ "arguments": ["hostile", "-v"], "variables": [["EMPTY", ""], ["REGION", "eu"]] }),
+        ),
+        ("transactions".into(), json!({ "open": 16, "error": unavailable })),
+        ("keep".into(), json!({ "result": "Ok(())" })),
+        ("use-kept".into(), {
+            let over = "(StorageError::Unavailable(\"the transaction is over: it ended with the call that began it\"))";
+            let over = format!("Err{over}");
+            json!({ "get": over, "put": over, "commit": over })
+        }),
+        (
+            "keys".into(),
+            json!({
+                "taken": [],
+                "why": "Err(StorageError::InvalidKey(\"\\\"../a\\\" holds an empty, '.' or '..' segment\"))",
+            }),
+        ),
+        ("large/65536".into(), json!({ "result": "Ok(())" })),
+        ("large/65537".into(), json!({ "result": "Err(StorageError::TooLarge(65536))" })),
+        (
+            format!("loot/{id}"),
+            json!({ "listed": [["large"], [], [], [], [], [], [], []], "read": [null, null, null] }),
+        ),
+    ];
+    for (path, expected) in rows {
+        assert_eq!(bench.ask(&format!("bad/{path}")).await.expect("the plugin copes"), expected, "{path}");
+    }
+    assert_eq!(bench.count("bad").await, 1);
+    assert_eq!(bench.ask("good/get/secret").await.expect("the value is there")["password"], SECRET);
+}
+
+/// The data of an answer crosses the host unparsed; whoever reads it finds out.
+#[tokio::test]
+async fn malformed_json_is_passed_on_as_it_is() {
+    let bench = Bench::with_hostile(limits()).await;
+    let response = bench.host.handle(crate::bench::request("bad/malformed")).await.expect("the plugin answers");
+    assert!(matches!(response.body, cofferdam::request::Body::Data(data) if data == r#"{"ok": tru"#));
+}

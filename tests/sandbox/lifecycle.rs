@@ -1,0 +1,95 @@
+//! A plugin that misbehaves while its mount starts or ends: the mount is not made, or goes; nothing else is touched.
+
+use std::fs;
+use std::time::Duration;
+
+use cofferdam::storage::DurableStorage;
+use cofferdam::{ErrorKind, Limits, MountState};
+
+use crate::bench::{Bench, check_refused, limits};
+use crate::journal::Journal;
+
+fn impatient() -> Limits {
+    Limits { lifecycle_deadline: Duration::from_millis(500), ..limits() }
+}
+
+#[tokio::test]
+async fn a_mount_that_does_not_start_is_not_made() {
+    let journal = Journal::begin();
+    let bench = Bench::with_hostile(impatient()).await;
+    let rows: [(&str, &str, &[&str]); 8] = [
+        ("setup", "fail", &["failed to set up", "setup failed", "red"]),
+        ("setup", "panic", &["failed to set up", "it trapped", "unreachable"]),
+        ("setup", "spin", &["failed to set up", "did not answer within"]),
+        (
+            "setup",
+            "write",
+            &[
+                "put: Err(StorageError::ReadOnly), delete: Err(StorageError::ReadOnly)",
+                "transaction: Err(StorageError::ReadOnly)",
+            ],
+        ),
+        ("initialize", "fail", &["failed to initialize", "initialize failed", "red"]),
+        ("initialize", "panic", &["failed to initialize", "it trapped", "unreachable"]),
+        ("initialize", "spin", &["failed to initialize", "did not answer within"]),
+        ("initialize", "write", &["put: Ok(()), delete: Ok(()), transaction: Ok(())"]),
+    ];
+    for (step, what, phrases) in rows {
+        let name = format!("{step} {what}");
+        let options = [(step, what)];
+        let (enabled, beside) = tokio::join!(bench.enable("late", &options), bench.ask("good/count"));
+        beside.unwrap_or_else(|error| panic!("{name}: the mount beside it did not answer: {error}"));
+        check_refused(&name, enabled, ErrorKind::InvalidRequest, phrases);
+        assert!(bench.host.mount(&"late".parse().unwrap()).is_none(), "{name}: nothing is mounted");
+        check_refused(&name, bench.ask("late/count").await, ErrorKind::NotFound, &["no handler for route"]);
+    }
+    bench.enable("late", &[]).await.expect("the path is free");
+    assert_eq!(bench.count("late").await, 1);
+    for line in journal.lines() {
+        assert!(!line.whole.chars().any(char::is_control), "the log has a control character: {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_mount_can_be_disabled_whatever_its_plugin_does() {
+    let bench = Bench::with_hostile(impatient()).await;
+    for what in ["panic", "spin", "sleep", "fail"] {
+        bench.enable("late", &[("cleanup", what)]).await.expect("it can be mounted");
+        bench.ask("late/put/a").await.expect("a value can be stored");
+        // One request is in flight, and outlasts the drain deadline.
+        let path = "late".parse().unwrap();
+        let (in_flight, disabled) = tokio::join!(bench.ask("late/sleep"), bench.host.disable(&path));
+        disabled.unwrap_or_else(|error| panic!("{what}: it cannot be disabled: {error}"));
+        check_refused(what, in_flight, ErrorKind::Unavailable, &["late/", "is being disabled"]);
+        check_refused(what, bench.ask("late/count").await, ErrorKind::NotFound, &["no handler for route"]);
+    }
+    bench.enable("late", &[]).await.expect("the path is free");
+    assert_eq!(bench.ask("late/get/a").await.expect("it answers"), serde_json::Value::Null, "the data was wiped");
+    assert_eq!(bench.count("good").await, 1);
+}
+
+#[tokio::test]
+async fn a_plugin_whose_file_was_changed_disables_its_mounts_and_no_others() {
+    let journal = Journal::begin();
+    let data = tempfile::tempdir().unwrap();
+    let storage = || DurableStorage::open(data.path().join("data.redb")).expect("the storage opens");
+    let bench = Bench::resume(storage(), tempfile::tempdir().unwrap()).await;
+    bench.register_hostile().await;
+    bench.enable("good", &[]).await.expect("it can be mounted");
+    let bytes = crate::bench::component("hostile_plugin");
+    bench.register("twin", &bytes, |_| ()).await.expect("it can be registered");
+    let twin = cofferdam::MountRequest { plugin: "twin".parse().unwrap(), ..crate::bench::mount_request("bad", &[]) };
+    bench.host.enable(twin).await.expect("it can be mounted");
+    let Bench { host, plugins } = bench;
+    host.shutdown().await;
+    drop(host);
+    fs::write(plugins.path().join("twin.wasm"), b"\0asm\x0d\0\x01\0 mallory was here").unwrap();
+
+    let bench = Bench::resume(storage(), plugins).await;
+    crate::bench::within(bench.host.started()).await;
+    assert_eq!(bench.count("good").await, 1);
+    let state = bench.host.mount(&"bad".parse().unwrap()).expect("the mount is still listed").state;
+    assert!(matches!(&state, MountState::Disabled(why) if why.contains("twin.wasm")), "{state:?}");
+    check_refused("changed", bench.ask("bad/count").await, ErrorKind::Unavailable, &["bad/ is disabled", "twin.wasm"]);
+    assert!(journal.lines().iter().any(|line| line.whole.contains("twin.wasm")), "the operator is told");
+}
