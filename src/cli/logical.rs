@@ -5,10 +5,10 @@ use serde_json::Value;
 use ureq::http::Method;
 
 use super::Session;
-use super::arguments::{Positionals, bare_path};
 use super::client::{Answer, Call, during};
 use super::console::{Ended, Exit};
 use super::data;
+use super::flags::{Positionals, bare_path};
 use super::output::{Format, Secret};
 
 /// `read PATH [K=V…]`

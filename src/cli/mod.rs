@@ -10,6 +10,7 @@ mod console;
 mod data;
 mod duration;
 mod environment;
+mod flags;
 mod logical;
 mod output;
 mod plugin;

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use super::Session;
-use super::arguments::Positionals;
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
+use super::flags::Positionals;
 use super::output::{Format, go_text};
 use super::table::Table;
 

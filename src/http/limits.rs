@@ -15,8 +15,8 @@ const HEADER_DEADLINE: Duration = Duration::from_secs(60);
 pub struct ListenerLimits {
     /// Largest request body, in bytes. A larger one is refused with 413, unread.
     pub request_body_bytes_max: usize,
-    /// How long a body may take to arrive (then 408), and how long its answer may take after that (then 504). The host's own
-    /// deadline holds where it is shorter.
+    /// How long a body may take to arrive (then 408), and how long a plugin may take to answer after that (then 504). The host's
+    /// own deadline holds where it is shorter. Operations below `sys/` have limits of their own.
     pub request_deadline: Duration,
     /// How long a client may take over the head of a request, and how long a connection may lie idle between two requests:
     /// then it is closed.

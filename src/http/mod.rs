@@ -25,16 +25,12 @@ mod text;
 mod tls;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use tokio::task::JoinHandle;
-use tokio::time::timeout;
 
-use crate::duration::format_go_duration;
 use crate::host::Host;
 use call::Call;
 use refusal::Refusal;
@@ -101,36 +97,10 @@ async fn answer_to(Door { api, limits }: &Door, request: Request) -> Result<Resp
     if !call::is_system(call.path.as_str()) {
         return plugin::answer(&api.host, call, caller, parts, limits.request_deadline).await;
     }
-    // In a task of its own: a client that hangs up, or a deadline, must not leave a mount half made.
-    let operation = tokio::spawn(system::answer(Arc::clone(api), call, caller));
-    outcome(operation, limits.request_deadline).await
-}
-
-/// Returns how an operation ended, if it does so in time. It goes on if it does not.
-async fn outcome(operation: JoinHandle<Result<Response, Refusal>>, deadline: Duration) -> Result<Response, Refusal> {
-    match timeout(deadline, operation).await {
-        Ok(Ok(answer)) => answer,
-        Ok(Err(_)) => Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request")),
-        Err(_) => {
-            let deadline = format_go_duration(deadline);
-            let message =
-                format!("the operation did not end within {deadline}; it goes on, and listings show its outcome");
-            Err(Refusal::new(StatusCode::GATEWAY_TIMEOUT, message))
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn an_operation_that_outlasts_the_deadline_is_not_waited_for() {
-        let refusal = outcome(tokio::spawn(std::future::pending()), Duration::from_secs(90)).await.unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::GATEWAY_TIMEOUT);
-        assert!(refusal.message().contains("did not end within 1m30s"), "{}", refusal.message());
-
-        let refusal = outcome(tokio::spawn(async { Err(Refusal::nothing_there()) }), Duration::from_secs(90)).await;
-        assert_eq!(refusal.unwrap_err(), Refusal::nothing_there());
-    }
+    // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of requests: what
+    // takes long here is a plugin that compiles or starts, and that has limits of its own.
+    let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
+    answer.unwrap_or_else(|_| {
+        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
+    })
 }

@@ -140,8 +140,8 @@ fn a_plugin_whose_file_is_gone_or_changed_disables_its_mount_alone() {
         assert_eq!(shown["state"], "disabled");
         assert!(shown["state_reason"].as_str().is_some_and(|reason| reason.contains(because)), "{shown}");
         let ran = world.run(&server, &["secrets", "list", "-detailed"]);
-        let told = ran.stderr.lines().find(|line| line.starts_with(&format!("The mount {path}/ is disabled: ")));
-        assert!(told.is_some_and(|line| line.contains(because)), "{}", ran.stderr);
+        let row = ran.stdout.lines().find(|line| line.starts_with(&format!("{path}/ ")));
+        assert!(row.is_some_and(|row| row.contains("disabled: ") && row.contains(because)), "{}", ran.stdout);
     }
     // Whoever gives the mount up gets rid of it; whoever mends the file gets it back.
     world.succeed(&server, &["secrets", "disable", "gone"]);

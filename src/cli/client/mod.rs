@@ -12,10 +12,10 @@ use ureq::http::{Method, Request, Uri, header};
 pub(super) use call::Call;
 pub(super) use error::{CallError, during};
 
-use super::arguments::ConnectionFlags;
 use super::console::Ended;
 use super::duration::GoDuration;
 use super::environment::Environment;
+use super::flags::ConnectionFlags;
 use super::output::Secret;
 
 const ADDRESS_DEFAULT: &str = "https://127.0.0.1:8200";

@@ -8,8 +8,8 @@ use rustls::pki_types::pem::PemObject as _;
 use ureq::tls::{Certificate, ClientCert, PemItem, PrivateKey, RootCerts, TlsConfig, parse_pem};
 
 use super::call::shell_quoted;
-use crate::cli::arguments::ConnectionFlags;
 use crate::cli::environment::Environment;
+use crate::cli::flags::ConnectionFlags;
 
 /// What flags and environment say about TLS.
 pub(super) struct Settings {

@@ -6,9 +6,9 @@ use serde_json::{Map, Value, json};
 
 use super::parse_kind;
 use crate::cli::Session;
-use crate::cli::arguments::Positionals;
 use crate::cli::client::{Call, during};
 use crate::cli::console::{Ended, Exit};
+use crate::cli::flags::Positionals;
 use crate::cli::output::warn;
 use crate::cli::table::Table;
 

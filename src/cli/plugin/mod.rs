@@ -8,9 +8,9 @@ use serde_json::{Map, Value, json};
 use ureq::http::Method;
 
 use super::Session;
-use super::arguments::Positionals;
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
+use super::flags::Positionals;
 use super::output::{Secret, go_text, warn};
 use crate::ident::{PluginKind, PluginVersion};
 use list::ListCommand;

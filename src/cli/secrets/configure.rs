@@ -9,10 +9,10 @@ use ureq::http::Method;
 
 use super::send_change;
 use crate::cli::Session;
-use crate::cli::arguments::{Positionals, bare_path, mount_path, pair};
 use crate::cli::client::Call;
 use crate::cli::console::{Ended, Exit};
 use crate::cli::duration::GoDuration;
+use crate::cli::flags::{Positionals, bare_path, mount_path, pair};
 
 /// The flags that `enable` and `tune` share, sent only where they were given.
 #[derive(Args, Serialize)]

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::cli::Session;
-use crate::cli::arguments::Positionals;
 use crate::cli::client::{Call, during};
 use crate::cli::console::{Ended, Exit};
+use crate::cli::flags::Positionals;
 use crate::cli::output::{go_text, warn};
 use crate::cli::table::Table;
 

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use super::Session;
-use super::arguments::{Positionals, bare_path, mount_path};
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
+use super::flags::{Positionals, bare_path, mount_path};
 use super::output::warn;
 use configure::{EnableCommand, TuneCommand};
 use list::ListCommand;
