@@ -13,6 +13,9 @@ use crate::journal::Journal;
 /// A change to an otherwise good registration.
 type Change = fn(&mut Registration);
 
+/// A file's name and bytes, what is changed, and how it is refused.
+type Row<'a> = (&'a str, &'a [u8], Change, ErrorKind, &'a [&'a str]);
+
 const AS_IT_IS: Change = |_| ();
 const AS_SECRET: Change = |registration| registration.kind = Some(PluginKind::Secret);
 const AS_VERSION_ONE: Change = |registration| registration.version = Some("1.0.0".parse().expect("a version"));
@@ -27,7 +30,7 @@ async fn a_misfit_is_refused_and_leaves_nothing_behind() {
     let found = Digest::of(&hostile).to_string();
     let truncated = &hostile[..hostile.len() / 2];
     use ErrorKind::{DeadlineExceeded, InvalidRequest};
-    let rows: &[(&str, &[u8], Change, ErrorKind, &[&str])] = &[
+    let rows: &[Row<'_>] = &[
         ("auth", &component("auth"), AS_SECRET, InvalidRequest, &["plugin type mismatch", "type secret", "type auth"]),
         (
             "version-nine",
