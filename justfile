@@ -14,6 +14,7 @@ test:
 format:
     cargo fmt --check
     cd guest-examples && cargo fmt -p hello-plugin -p passthrough-plugin -p counter-plugin --check
+    cd tests/guests && cargo fmt -p hostile-plugin -p misfits -p probe-plugin --check
 
 lint:
     cargo clippy --workspace --all-targets -- -D warnings

@@ -1,5 +1,7 @@
 //! What is refused when it is registered: each with what was found, what was expected, and what to do.
 
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cofferdam::ident::{Digest, PluginKind};
@@ -10,6 +12,9 @@ use crate::journal::Journal;
 
 /// A change to an otherwise good registration.
 type Change = fn(&mut Registration);
+
+/// A file's name and bytes, what is changed, and how it is refused.
+type Row<'a> = (&'a str, &'a [u8], Change, ErrorKind, &'a [&'a str]);
 
 const AS_IT_IS: Change = |_| ();
 const AS_SECRET: Change = |registration| registration.kind = Some(PluginKind::Secret);
@@ -25,7 +30,7 @@ async fn a_misfit_is_refused_and_leaves_nothing_behind() {
     let found = Digest::of(&hostile).to_string();
     let truncated = &hostile[..hostile.len() / 2];
     use ErrorKind::{DeadlineExceeded, InvalidRequest};
-    let rows: &[(&str, &[u8], Change, ErrorKind, &[&str])] = &[
+    let rows: &[Row<'_>] = &[
         ("auth", &component("auth"), AS_SECRET, InvalidRequest, &["plugin type mismatch", "type secret", "type auth"]),
         (
             "version-nine",
@@ -83,6 +88,12 @@ async fn a_misfit_is_refused_and_leaves_nothing_behind() {
         ("empty", b"", AS_IT_IS, InvalidRequest, &["empty"]),
         ("environment", &hostile, WITH_BROKEN_ENV, InvalidRequest, &["environment entry number 1", "KEY=value"]),
     ];
+    for misfit in misfits() {
+        assert!(
+            rows.iter().any(|(name, ..)| *name == misfit),
+            "the table lacks tests/guests/misfits/src/bin/{misfit}.rs"
+        );
+    }
     for (name, bytes, change, kind, phrases) in rows {
         check_refused(name, bench.register(name, bytes, change).await, *kind, phrases);
     }
@@ -106,4 +117,12 @@ async fn a_registration_shows_what_the_component_asks_for() {
     for import in ["cofferdam:plugin/host@0.1.0", "wasi:sockets/tcp@0.2"] {
         assert!(info.imports.iter().any(|shown| shown.starts_with(import)), "{import}: {info:?}");
     }
+}
+
+/// Returns the names of the components that exist to be refused.
+fn misfits() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/guests/misfits/src/bin");
+    let files = fs::read_dir(folder).expect("the folder is readable");
+    let stem = |path: PathBuf| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    files.filter_map(|file| stem(file.expect("so is its entry").path())).collect()
 }
