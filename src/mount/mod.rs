@@ -164,8 +164,12 @@ impl Mount {
         }
     }
 
-    /// Takes requests again after a close whose reason fell away.
+    /// Takes requests again after a close whose reason fell away. What had not started by then gets another chance.
     pub(crate) fn reopen(&self) {
+        let generation = self.generation.load_full();
+        if let Some(Err(_)) = generation.outcome() {
+            self.generation.store(generation.again());
+        }
         self.gate.store(Arc::default());
     }
 }
