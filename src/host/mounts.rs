@@ -167,6 +167,7 @@ impl Inner {
         check_not_protected(path, ErrorKind::InvalidRequest, "unmount")?;
         let _reserved = self.reserve(path)?;
         let Some(mount) = self.mounts.get(path) else { return Ok(()) };
+        mount.generation().end_start().await;
         mount.close(self.limits.drain_deadline, self.limits.lifecycle_deadline).await;
         let uuid = mount.record().uuid;
         if let Err(error) = self.mounts.store_removed(uuid).await {

@@ -6,11 +6,18 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::SetOnce;
+use tokio::time::timeout;
 
 use crate::catalog::InstancePolicy;
 use crate::ident::{Digest, PluginVersion};
 use crate::pool::{InstanceBudget, Pool, PoolLimits};
 use crate::runtime::{Call, MountScope, PathRules, Program};
+
+/// Why a mount does not start that ended first.
+const ENDED: &str = "it is being disabled";
+
+/// How long stopping an instance at its deadline takes at most: an epoch, on a machine that is busy.
+const STOPPING: Duration = Duration::from_secs(1);
 
 /// Where a generation gets its program from. Implemented above, where catalog, artifacts and runtimes meet.
 #[async_trait]
@@ -42,6 +49,8 @@ pub(crate) struct Generation {
     launcher: Arc<dyn Launcher>,
     settings: GenerationSettings,
     begun: AtomicBool,
+    /// Whether what has begun may make an instance. One that is made stores things.
+    ending: AtomicBool,
     outcome: SetOnce<Result<Running, String>>,
 }
 
@@ -55,7 +64,13 @@ pub(crate) struct Running {
 
 impl Generation {
     pub(crate) fn new(launcher: Arc<dyn Launcher>, settings: GenerationSettings) -> Arc<Self> {
-        Arc::new(Self { launcher, settings, begun: AtomicBool::new(false), outcome: SetOnce::new() })
+        let (begun, ending) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { launcher, settings, begun, ending, outcome: SetOnce::new() })
+    }
+
+    /// Returns a generation of the same plugin that has not begun.
+    pub(crate) fn again(&self) -> Arc<Self> {
+        Self::new(Arc::clone(&self.launcher), self.settings.clone())
     }
 
     /// Returns how starting went, if it is over.
@@ -84,8 +99,24 @@ impl Generation {
         self.outcome.wait().await
     }
 
+    /// Sees to it that no instance is being set up any more, nor will be, and so that what is wiped next stays wiped: one that has
+    /// not begun never will, one that is under way is waited for, and one that is still being loaded ends before its first call.
+    pub(crate) async fn end_start(&self) {
+        self.ending.store(true, Ordering::SeqCst);
+        if !self.begun.swap(true, Ordering::AcqRel) {
+            // Nobody else sets it: whoever begins does.
+            drop(self.outcome.set(Err(ENDED.to_owned())));
+            return;
+        }
+        // An instance has the deadline for all that it does, and takes a moment to be stopped at it.
+        drop(timeout(self.settings.lifecycle_deadline + STOPPING, self.outcome.wait()).await);
+    }
+
     async fn run(&self, scope: &Arc<MountScope>) -> Result<Running, String> {
         let Launched { program, policy, version, sha256 } = self.launcher.launch().await?;
+        if self.ending.load(Ordering::SeqCst) {
+            return Err(ENDED.to_owned());
+        }
         let unauthenticated = program.description().unauthenticated.clone();
         let pool = Pool::new(program, policy, Arc::clone(&self.settings.budget), self.settings.pool);
         let call = Call::lifecycle(scope, self.settings.lifecycle_deadline);

@@ -6,7 +6,8 @@
 //! Enabling and disabling are each decided by one transaction, so that a crash leaves the old state or the new:
 //!
 //! * enable: *intend to wipe* → set up, initialize → **record stored, intent withdrawn** → routed
-//! * disable: refuse requests, wait for those in flight → cleanup → **record removed, intent to wipe stored** → wipe → intent withdrawn
+//! * disable: end a start that is under way → refuse requests, wait for those in flight → cleanup
+//!   → **record removed, intent to wipe stored** → wipe → intent withdrawn
 //!
 //! An intent that a crash left behind is carried out at the next start: storage of a mount that was never enabled, or is none any
 //! more.
@@ -164,8 +165,12 @@ impl Mount {
         }
     }
 
-    /// Takes requests again after a close whose reason fell away.
+    /// Takes requests again after a close whose reason fell away. What had not started by then gets another chance.
     pub(crate) fn reopen(&self) {
+        let generation = self.generation.load_full();
+        if let Some(Err(_)) = generation.outcome() {
+            self.generation.store(generation.again());
+        }
         self.gate.store(Arc::default());
     }
 }

@@ -1,13 +1,13 @@
 //! What a host logs, as a test sees it: each event's fields, unescaped and uncut.
 
 use std::fmt::{Debug, Write};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Dispatch, Event, Metadata, Subscriber};
 
 /// One event.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -34,8 +34,14 @@ struct Kept {
     news: Notify,
 }
 
+/// Two that nobody reads. While there is a single subscriber, tracing asks whichever thread comes first to an event, and if that
+/// is not the subscriber's own, the event is of no interest from then on, to anybody. To be deleted when tokio-rs/tracing#3611 is fixed.
+static BYSTANDERS: LazyLock<[Dispatch; 2]> =
+    LazyLock::new(|| std::array::from_fn(|_| Dispatch::new(Keeper(Arc::default()))));
+
 impl Journal {
     pub(crate) fn begin() -> Self {
+        LazyLock::force(&BYSTANDERS);
         let kept = Arc::<Kept>::default();
         let guard = tracing::subscriber::set_default(Keeper(Arc::clone(&kept)));
         Self { kept, _guard: guard }

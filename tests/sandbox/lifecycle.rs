@@ -1,10 +1,13 @@
 //! A plugin that misbehaves while its mount starts or ends: the mount is not made, or goes; nothing else is touched.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use cofferdam::storage::DurableStorage;
-use cofferdam::{ErrorKind, Limits, MountState};
+use cofferdam::ident::MountPath;
+use cofferdam::storage::{DurableStorage, Storage as _};
+use cofferdam::{ErrorKind, Limits, MountState, Tune};
+use futures_util::future::join_all;
 
 use crate::bench::{Bench, check_refused, limits};
 use crate::journal::Journal;
@@ -92,4 +95,31 @@ async fn a_plugin_whose_file_was_changed_disables_its_mounts_and_no_others() {
     assert!(matches!(&state, MountState::Disabled(why) if why.contains("twin.wasm")), "{state:?}");
     check_refused("changed", bench.ask("bad/count").await, ErrorKind::Unavailable, &["bad/ is disabled", "twin.wasm"]);
     assert!(journal.lines().iter().any(|line| line.whole.contains("twin.wasm")), "the operator is told");
+}
+
+#[tokio::test]
+async fn a_mount_that_is_disabled_while_it_starts_stores_nothing_afterwards() {
+    let data = tempfile::tempdir().unwrap();
+    let storage = || DurableStorage::open(data.path().join("data.redb")).expect("the storage opens");
+    let bench = Bench::resume(storage(), tempfile::tempdir().unwrap()).await;
+    bench.register_hostile().await;
+    // Many more than start at a time.
+    let paths: Vec<MountPath> = (0..24).map(|number| format!("m{number}").parse().unwrap()).collect();
+    for path in &paths {
+        bench.enable(path.as_str(), &[]).await.expect("it can be mounted");
+        let options = BTreeMap::from([("initialize".to_owned(), "write".to_owned())]);
+        let tune = Tune { options: Some(options), ..Tune::default() };
+        bench.host.tune(path, tune).await.expect("it can be tuned");
+    }
+    let Bench { host, plugins } = bench;
+    host.shutdown().await;
+    drop(host);
+
+    let Bench { host, plugins: _plugins } = Bench::resume(storage(), plugins).await;
+    let disabled = join_all(paths.iter().map(|path| host.disable(path))).await;
+    assert!(disabled.iter().all(Result::is_ok), "{disabled:?}");
+    crate::bench::within(host.started()).await;
+    host.shutdown().await;
+    drop(host);
+    assert_eq!(storage().keys("logical/", usize::MAX).await.unwrap(), [""; 0], "data of no mount is left");
 }
