@@ -1,6 +1,6 @@
 //! How many instances may live at a time in the whole host, and which one goes when another is needed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -19,6 +19,8 @@ pub(crate) struct InstanceBudget {
     admissions: AtomicU64,
     /// The pools that keep an instance, by address. Only looked through when the budget is spent.
     keepers: Mutex<HashMap<usize, Weak<Pool>>>,
+    /// The idle ones among them when they were last looked through, longest idle first, with the moment of their last use.
+    oldest: Mutex<VecDeque<(u64, Weak<Pool>)>>,
     /// Admissions that wait for room.
     waiting: AtomicUsize,
     /// Told when an instance went, or became idle while somebody waits.
@@ -36,6 +38,7 @@ impl InstanceBudget {
             live: AtomicUsize::new(0),
             admissions: AtomicU64::new(0),
             keepers: Mutex::default(),
+            oldest: Mutex::default(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
         })
@@ -96,13 +99,34 @@ impl InstanceBudget {
         admitted.ok().map(|_| InstancePermit(Arc::clone(self)))
     }
 
+    /// Returns the pool whose instance has been idle longest.
+    ///
+    /// Looking through all pools costs time for each, so what one look finds serves many admissions: an instance that was not
+    /// used since is still older than all that were.
     fn oldest_idle(&self) -> Option<Arc<Pool>> {
-        let keepers: Vec<Arc<Pool>> = {
-            let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-            keepers.values().filter_map(Weak::upgrade).collect()
-        };
-        let idle = keepers.into_iter().filter_map(|pool| Some((pool.idle_since()?, pool)));
-        idle.min_by_key(|(since, _)| *since).map(|(_, pool)| pool)
+        self.still_oldest().or_else(|| {
+            let keepers: Vec<Arc<Pool>> = {
+                let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+                keepers.values().filter_map(Weak::upgrade).collect()
+            };
+            let mut idle: Vec<_> =
+                keepers.iter().filter_map(|pool| Some((pool.idle_since()?, Arc::downgrade(pool)))).collect();
+            idle.sort_unstable_by_key(|(since, _)| *since);
+            *self.oldest.lock().unwrap_or_else(PoisonError::into_inner) = idle.into();
+            self.still_oldest()
+        })
+    }
+
+    /// Returns the first of the oldest that was not used since they were looked for.
+    fn still_oldest(&self) -> Option<Arc<Pool>> {
+        // No pool may be dropped while a lock is held, for it would ask to be forgotten.
+        let next = || self.oldest.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+        while let Some((since, pool)) = next() {
+            if let Some(pool) = pool.upgrade().filter(|pool| pool.idle_since() == Some(since)) {
+                return Some(pool);
+            }
+        }
+        None
     }
 }
 

@@ -228,6 +228,7 @@ mod tests {
     use super::*;
     use crate::ident::PluginKind;
     use crate::limits::Limits;
+    use crate::request::{Request, Response};
     use crate::runtime::{Description, LogBudget, MountScope, PathRules};
     use crate::storage::{MemoryStorage, StorageView, ViewLimits};
 
@@ -257,6 +258,66 @@ mod tests {
         }
     }
 
+    /// A program whose instances do nothing.
+    struct Idle(Description);
+
+    #[async_trait]
+    impl Program for Idle {
+        fn description(&self) -> &Description {
+            &self.0
+        }
+
+        fn capabilities(&self) -> &[String] {
+            &[]
+        }
+
+        fn imports(&self) -> &[String] {
+            &[]
+        }
+
+        fn concurrency(&self) -> NonZeroU32 {
+            NonZeroU32::MIN
+        }
+
+        async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+            Ok(Arc::new(IdleInstance))
+        }
+    }
+
+    struct IdleInstance;
+
+    #[async_trait]
+    impl Instance for IdleInstance {
+        fn is_alive(&self) -> bool {
+            true
+        }
+
+        async fn setup(&self, _: Call) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn initialize(&self, _: Call) -> Result<(), Failure> {
+            Ok(())
+        }
+
+        async fn handle(&self, _: Call, _: Request) -> Result<Response, Failure> {
+            Ok(Response::default())
+        }
+
+        async fn exists(&self, _: Call, _: &Request) -> Result<Option<bool>, Failure> {
+            Ok(None)
+        }
+
+        async fn cleanup(&self, _: Call) -> Result<(), Failure> {
+            Ok(())
+        }
+    }
+
+    fn description() -> Description {
+        let unauthenticated = PathRules::default();
+        Description { kind: PluginKind::Secret, spread: Spread::One, version: None, unauthenticated }
+    }
+
     fn call() -> Call {
         let limits = ViewLimits::from(&Limits::default());
         let scope = MountScope {
@@ -275,11 +336,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn making_an_instance_takes_no_longer_than_the_call_may() {
-        let unauthenticated = PathRules::default();
-        let description = Description { kind: PluginKind::Secret, spread: Spread::One, version: None, unauthenticated };
         let budget = InstanceBudget::new(1);
         for policy in [InstancePolicy::PerMount, InstancePolicy::PerRequest] {
-            let program = Arc::new(Endless(description.clone()));
+            let program = Arc::new(Endless(description()));
             let pool = Pool::new(program, policy, Arc::clone(&budget), PoolLimits { queue_max: 1 });
             // The second gets the first one's turn and its place in the budget.
             for _ in 0..2 {
@@ -287,5 +346,33 @@ mod tests {
                 assert!(matches!(failure, Failure::Deadline(limit) if limit == Duration::from_secs(1)), "{failure:?}");
             }
         }
+    }
+
+    #[tokio::test]
+    async fn the_instance_that_was_idle_longest_gives_way() {
+        let budget = InstanceBudget::new(3);
+        let pools: Vec<_> = (0..6)
+            .map(|_| {
+                let program = Arc::new(Idle(description()));
+                Pool::new(program, InstancePolicy::PerMount, Arc::clone(&budget), PoolLimits { queue_max: 1 })
+            })
+            .collect();
+        let kept = || -> Vec<usize> { (0..6).filter(|index| pools[*index].idle_since().is_some()).collect() };
+        // Each use, and whose instances there are after it.
+        for (used, expected) in [
+            (0, vec![0]),
+            (1, vec![0, 1]),
+            (2, vec![0, 1, 2]),
+            (3, vec![1, 2, 3]),
+            // Seen as old when room was made for 3, and used since.
+            (1, vec![1, 2, 3]),
+            (4, vec![1, 3, 4]),
+            (5, vec![1, 4, 5]),
+        ] {
+            pools[used].lease(&call()).await.expect("an idle instance gives way");
+            assert_eq!(kept(), expected, "after {used} was used");
+        }
+        drop(pools);
+        assert!(budget.admit(call().deadline).await.is_ok());
     }
 }

@@ -1,0 +1,154 @@
+//! The table that a run ends with: what was measured, its yardstick, their ratio, the goal, and whether it is met.
+
+use std::fmt;
+use std::time::Duration;
+
+/// Everything that was measured, in order.
+#[derive(Default)]
+pub struct Table {
+    rows: Vec<Row>,
+}
+
+/// One thing that was measured.
+pub struct Row {
+    what: String,
+    ours: Figure,
+    yardstick: Option<(&'static str, Figure)>,
+    goal: Option<Goal>,
+}
+
+/// A measured value.
+#[derive(Clone, Copy)]
+pub enum Figure {
+    Time(Duration),
+    /// How often in a second.
+    Rate(f64),
+    Bytes(f64),
+}
+
+#[derive(Clone, Copy)]
+enum Goal {
+    RatioAtMost(f64),
+    RatioAtLeast(f64),
+    AtMost(Figure),
+}
+
+impl Row {
+    pub fn new(what: impl Into<String>, ours: Figure) -> Self {
+        Self { what: what.into(), ours, yardstick: None, goal: None }
+    }
+
+    /// Puts a yardstick beside the figure.
+    pub fn against(self, name: &'static str, figure: Figure) -> Self {
+        Self { yardstick: Some((name, figure)), ..self }
+    }
+
+    /// Wants no more than so many times the yardstick.
+    pub fn ratio_at_most(self, ratio: f64) -> Self {
+        Self { goal: Some(Goal::RatioAtMost(ratio)), ..self }
+    }
+
+    /// Wants no less than so many times the yardstick.
+    pub fn ratio_at_least(self, ratio: f64) -> Self {
+        Self { goal: Some(Goal::RatioAtLeast(ratio)), ..self }
+    }
+
+    /// Wants no more than this.
+    pub fn at_most(self, figure: Figure) -> Self {
+        Self { goal: Some(Goal::AtMost(figure)), ..self }
+    }
+
+    fn ratio(&self) -> Option<f64> {
+        let (_, yardstick) = self.yardstick?;
+        Some(self.ours.value() / yardstick.value())
+    }
+
+    fn is_met(&self) -> Option<bool> {
+        Some(match self.goal? {
+            Goal::RatioAtMost(ratio) => self.ratio()? <= ratio,
+            Goal::RatioAtLeast(ratio) => self.ratio()? >= ratio,
+            Goal::AtMost(figure) => self.ours.value() <= figure.value(),
+        })
+    }
+
+    fn cells(&self) -> [String; 6] {
+        let yardstick = self.yardstick.map(|(name, figure)| format!("{figure}, {name}"));
+        let met = self.is_met().map(|met| if met { "met" } else { "missed" }.to_owned());
+        [
+            self.what.clone(),
+            self.ours.to_string(),
+            yardstick.unwrap_or_default(),
+            self.ratio().map(|ratio| format!("{ratio:.2}×")).unwrap_or_default(),
+            self.goal.map(|goal| goal.to_string()).unwrap_or_default(),
+            met.unwrap_or_default(),
+        ]
+    }
+}
+
+impl Table {
+    pub fn push(&mut self, row: Row) {
+        self.rows.push(row);
+    }
+}
+
+impl Figure {
+    /// Returns how often in a second something is done that takes so long.
+    pub fn rate(time: Duration) -> Self {
+        Figure::Rate(1.0 / time.as_secs_f64())
+    }
+
+    fn value(self) -> f64 {
+        match self {
+            Figure::Time(time) => time.as_secs_f64(),
+            Figure::Rate(value) | Figure::Bytes(value) => value,
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (value, unit) = match self {
+            Figure::Time(time) => match time.as_secs_f64() {
+                seconds if seconds < 1e-3 => (seconds * 1e6, "µs"),
+                seconds if seconds < 1.0 => (seconds * 1e3, "ms"),
+                seconds => (seconds, "s"),
+            },
+            Figure::Rate(value) => (*value, "/s"),
+            Figure::Bytes(value) => (value / 1024.0, "KiB"),
+        };
+        // Three digits say all that a measurement of this kind knows.
+        let decimals = if value < 10.0 { 2 } else { usize::from(value < 100.0) };
+        write!(f, "{value:.decimals$} {unit}")
+    }
+}
+
+impl fmt::Display for Goal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Goal::RatioAtMost(ratio) => write!(f, "≤ {ratio}×"),
+            Goal::RatioAtLeast(ratio) => write!(f, "≥ {ratio}×"),
+            Goal::AtMost(figure) => write!(f, "≤ {figure}"),
+        }
+    }
+}
+
+/// Markdown, and readable as it is.
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let head = ["measured", "Cofferdam", "yardstick", "ratio", "goal", ""].map(str::to_owned);
+        let cells: Vec<_> = std::iter::once(head).chain(self.rows.iter().map(Row::cells)).collect();
+        let widths: [usize; 6] =
+            std::array::from_fn(|column| cells.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3));
+        for (index, row) in cells.iter().enumerate() {
+            for (cell, width) in row.iter().zip(widths) {
+                write!(f, "| {cell:width$} ")?;
+            }
+            writeln!(f, "|")?;
+            if index == 0 {
+                widths.iter().try_for_each(|width| write!(f, "|{}", "-".repeat(width + 2)))?;
+                writeln!(f, "|")?;
+            }
+        }
+        Ok(())
+    }
+}
