@@ -17,11 +17,21 @@ impl Inner {
         let deadline = request.deadline.map_or(granted, |deadline| deadline.min(granted));
         let answer = route.mount.handle(request, deadline).await;
         let record = route.mount.record();
-        match answer {
+        let answer = match answer {
             Ok(response) => checked(response, &record),
             Err(error) => Err(meaning(error, &record)),
-        }
+        };
+        answer.inspect_err(|error| {
+            if is_for_the_operator(error.kind()) {
+                route.mount.scope().log_fault(error.message());
+            }
+        })
     }
+}
+
+/// Tells whether an error says more of the plugin than of the request.
+fn is_for_the_operator(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::PluginFault | ErrorKind::DeadlineExceeded | ErrorKind::Internal)
 }
 
 /// Refuses what no plugin may answer, and leaves out the headers that the mount does not pass on. The instance lives on: it did
@@ -30,7 +40,6 @@ fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Err
     let fault = |why: &str| {
         let (path, plugin) = (&record.path, &record.plugin);
         let text = format!("the plugin {plugin} at {path} answered what it may not: {why}");
-        tracing::error!(plugin = plugin.as_str(), mount = path.as_str(), "{text}");
         Err(Error::new(ErrorKind::PluginFault, text))
     };
     if response.login.is_some() && record.kind != PluginKind::Auth {
@@ -84,7 +93,6 @@ fn failed(failure: Failure, record: &MountRecord) -> Error {
         }
         Failure::Host(reason) => (ErrorKind::Internal, format!("the mount {path} could not answer: {reason}")),
     };
-    tracing::error!(plugin = plugin.as_str(), mount = path.as_str(), "{text}");
     Error::new(kind, text)
 }
 
@@ -213,6 +221,7 @@ mod tests {
             passthrough_headers: Vec::new(),
             storage: host.inner.view(record.uuid),
             log: Arc::new(LogBudget::new(1)),
+            faults: Arc::new(LogBudget::new(1)),
         };
         let unauthenticated = PathRules::parse(&["*".to_owned()]).unwrap();
         let description = Description { kind: PluginKind::Secret, spread: Spread::One, version: None, unauthenticated };

@@ -214,6 +214,7 @@ impl Inner {
             passthrough_headers: record.config.passthrough_request_headers.iter().map(|h| h.to_lowercase()).collect(),
             storage: before.map_or_else(|| self.view(record.uuid), |mount| mount.scope().storage.clone()),
             log: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().log)),
+            faults: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().faults)),
         }
     }
 

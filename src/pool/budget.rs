@@ -1,7 +1,7 @@
 //! How many instances may live at a time in the whole host, and which one goes when another is needed.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use tokio::sync::Notify;
@@ -63,6 +63,8 @@ impl InstanceBudget {
 
     /// Says that an instance became idle and could go.
     pub(super) fn became_idle(&self) {
+        // Pairs with the fence in `admit`: either this sees who waits, or whoever waits sees the idle instance.
+        fence(Ordering::SeqCst);
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.room.notify_one();
         }
@@ -75,6 +77,7 @@ impl InstanceBudget {
             return Ok(permit);
         }
         let _waiting = Waiting::join(&self.waiting);
+        fence(Ordering::SeqCst);
         loop {
             let room = self.room.notified();
             while let Some(oldest) = self.oldest_idle() {

@@ -116,9 +116,8 @@ impl Pool {
         if let Ok(turn) = self.gate.try_acquire() {
             return Ok(turn);
         }
-        let _waiting = Waiting::join(&self.waiting, self.limits.queue_max).ok_or_else(|| {
-            Failure::Busy(format!("{} requests are waiting for it already; try again later", self.limits.queue_max))
-        })?;
+        let _waiting = Waiting::join(&self.waiting, self.limits.queue_max)
+            .ok_or_else(|| Failure::Busy(format!("its queue of {} is full; try again later", self.limits.queue_max)))?;
         match timeout_at(call.deadline, self.gate.acquire()).await {
             Ok(turn) => Ok(turn.expect("the semaphore is never closed")),
             Err(_) => Err(Failure::Busy("it was busy with other requests until the deadline".to_owned())),
@@ -330,6 +329,7 @@ mod tests {
             passthrough_headers: Vec::new(),
             storage: StorageView::new(Arc::new(MemoryStorage::default()), "m/", limits),
             log: Arc::new(LogBudget::new(1)),
+            faults: Arc::new(LogBudget::new(1)),
         };
         Call::lifecycle(&Arc::new(scope), Duration::from_secs(1))
     }

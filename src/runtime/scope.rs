@@ -23,7 +23,22 @@ pub(crate) struct MountScope {
     /// Lower-case names of the request headers that the plugin may see.
     pub(crate) passthrough_headers: Vec<String>,
     pub(crate) storage: StorageView,
+    /// For what the plugin writes.
     pub(crate) log: Arc<LogBudget>,
+    /// For what the host says of its crashes; apart, so that a plugin cannot drown it.
+    pub(crate) faults: Arc<LogBudget>,
+}
+
+impl MountScope {
+    /// Writes to the log that the plugin failed. A plugin that fails with each request fills no disk.
+    pub(crate) fn log_fault(&self, text: &str) {
+        let LogPermit::Granted { dropped_before } = self.faults.take(text.len()) else { return };
+        let (plugin, mount) = (&*self.plugin, self.path.as_str());
+        if dropped_before > 0 {
+            tracing::error!(plugin, mount, "{dropped_before} lines like the next were dropped: too many");
+        }
+        tracing::error!(plugin, mount, "{text}");
+    }
 }
 
 /// How much a mount may write to the log: a token bucket that holds one second's worth.

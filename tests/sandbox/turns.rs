@@ -37,7 +37,7 @@ async fn a_full_queue_says_so_at_once() {
     let queued = [spawn("bad/count"), spawn("bad/count")];
     // Both are in the queue once they were polled.
     tokio::task::yield_now().await;
-    check_refused("excess", bench.ask("bad/count").await, ErrorKind::Unavailable, &["bad/ is busy", "2 requests"]);
+    check_refused("excess", bench.ask("bad/count").await, ErrorKind::Unavailable, &["bad/ is busy", "queue of 2"]);
     assert!(!running.is_finished() && queued.iter().all(|request| !request.is_finished()), "it was told at once");
     assert_eq!(bench.count("good").await, 1, "another mount has a queue of its own");
 

@@ -36,8 +36,9 @@ const DESCRIBE_SLOTS: u32 = 16;
 /// Core instances in one component. A Rust component has 3: itself and two shims; composed ones have more.
 const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
 
-/// Linear memories in one component. A composed component has one for each part.
-const MEMORIES_PER_COMPONENT_MAX: u32 = 4;
+/// Linear memories in one component: one for each part that it is composed of. The engine reserves this many for each instance,
+/// so that no component takes another's place; and each is 4 GiB of address space, of which there are 128 TiB.
+const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
 
 /// Tables in one component. A Rust component has 2.
 const TABLES_PER_COMPONENT_MAX: u32 = 8;
@@ -109,9 +110,9 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
     let live = limits.instances_max.saturating_add(DESCRIBE_SLOTS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(live)
-        .total_core_instances(live.saturating_mul(4))
-        .total_memories(live)
-        .total_tables(live.saturating_mul(2))
+        .total_core_instances(live.saturating_mul(CORE_INSTANCES_PER_COMPONENT_MAX))
+        .total_memories(live.saturating_mul(MEMORIES_PER_COMPONENT_MAX))
+        .total_tables(live.saturating_mul(TABLES_PER_COMPONENT_MAX))
         .total_stacks(live)
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
