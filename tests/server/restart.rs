@@ -139,9 +139,9 @@ fn a_plugin_whose_file_is_gone_or_changed_disables_its_mount_alone() {
         let shown = data(&server, &format!("sys/mounts/{path}"));
         assert_eq!(shown["state"], "disabled");
         assert!(shown["state_reason"].as_str().is_some_and(|reason| reason.contains(because)), "{shown}");
-        let ran = world.run(&server, &["secrets", "list", "-detailed"]);
-        let row = ran.stdout.lines().find(|line| line.starts_with(&format!("{path}/ ")));
-        assert!(row.is_some_and(|row| row.contains("disabled: ") && row.contains(because)), "{}", ran.stdout);
+        let listed = world.succeed(&server, &["secrets", "list", "-detailed"]);
+        let told = listed.lines().find(|line| line.starts_with(&format!("{path}/ ")));
+        assert!(told.is_some_and(|line| line.contains("disabled: ") && line.contains(because)), "{listed}");
     }
     // Whoever gives the mount up gets rid of it; whoever mends the file gets it back.
     world.succeed(&server, &["secrets", "disable", "gone"]);
