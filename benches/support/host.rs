@@ -87,7 +87,6 @@ fn request(operation: Operation, mount: &str) -> Request {
         entity_id: String::new(),
         token_accessor: String::new(),
         policies: Vec::new(),
-        remote_address: String::new(),
     };
     let path = format!("{mount}/{PATH}").parse().expect("the path is well formed");
     Request::new(operation, path).by(Caller::Known(Arc::new(caller)))
