@@ -50,7 +50,7 @@ pub fn measure(bench: &mut Bench) {
 pub async fn serve_mounts(host: Host) -> (SocketAddr, String) {
     let token = host.create_root_token().await.expect("the storage works").expect("the host has no token yet");
     let (tcp, address) = port();
-    let listener = Listener { tcp, tls: None, limits: ListenerLimits::default() };
+    let listener = Listener { tcp, tls: None, limits: ListenerLimits::from(host.limits()) };
     tokio::spawn(serve(host, vec![listener], ServerInfo::default(), std::future::pending()));
     (address, token)
 }
