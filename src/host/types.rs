@@ -32,6 +32,23 @@ pub struct Registration {
     pub instances: InstancePolicy,
 }
 
+impl Registration {
+    /// Returns the registration of a plugin that says itself what type and version it is of, with no arguments and no
+    /// environment, and an instance for each mount.
+    pub fn new(name: PluginName, command: Command, sha256: Digest) -> Self {
+        Self {
+            kind: None,
+            name,
+            version: None,
+            command,
+            args: Vec::new(),
+            env: Vec::new(),
+            sha256,
+            instances: InstancePolicy::default(),
+        }
+    }
+}
+
 /// Leaves the environment and the arguments out, which may hold secrets.
 impl fmt::Debug for Registration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -93,6 +110,23 @@ pub struct MountRequest {
     pub seal_wrap: bool,
     /// TTLs and header rules.
     pub config: MountConfig,
+}
+
+impl MountRequest {
+    /// Returns the request to mount a secrets engine, in the version that is selected, with the system's settings.
+    pub fn new(path: MountPath, plugin: PluginName) -> Self {
+        Self {
+            path,
+            kind: PluginKind::Secret,
+            plugin,
+            version: None,
+            description: String::new(),
+            options: BTreeMap::new(),
+            local: false,
+            seal_wrap: false,
+            config: MountConfig::default(),
+        }
+    }
 }
 
 /// Changes to a mount: only what is `Some` changes.

@@ -8,8 +8,8 @@ use super::{DEV_ADDRESS, ServerArgs};
 use crate::artifact::PluginDirectory;
 use crate::cli::console::Ended;
 use crate::cli::environment::Environment;
-use crate::host::{Host, InstancePolicy, Registration};
-use crate::ident::{Command, Digest, PluginName};
+use crate::host::{Host, Registration};
+use crate::ident::{Command, PluginName};
 
 /// What the development flags say.
 pub(super) struct Settings {
@@ -115,16 +115,6 @@ async fn register(host: &Host, directory: &Path, file: &str) -> Result<String, S
     let (reading, bytes_max) = (command.clone(), host.limits().artifact_bytes_max);
     let artifact = tokio::task::spawn_blocking(move || opened.read(&reading, bytes_max)).await;
     let artifact = artifact.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
-    let sha256: Digest = artifact.digest;
-    let registration = Registration {
-        kind: None,
-        name: name.clone(),
-        version: None,
-        command,
-        args: Vec::new(),
-        env: Vec::new(),
-        sha256,
-        instances: InstancePolicy::default(),
-    };
+    let registration = Registration::new(name, command, artifact.digest);
     host.register_plugin(registration).await.map(|plugin| plugin.name.to_string()).map_err(|error| error.to_string())
 }
