@@ -11,7 +11,7 @@ use bytes::Bytes;
 use cofferdam::http::{Listener, ListenerLimits, ServerInfo, serve};
 use cofferdam::storage::MemoryStorage;
 use cofferdam::{Host, InstancePolicy};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::support::client::{Connection, ask_all};
 use crate::support::table::{Figure, Row};
@@ -23,7 +23,8 @@ pub fn measure(bench: &mut Bench) {
     let path = format!("/v1/{MOUNT}/{}", host::PATH);
     let ours = Runtime::new().expect("the runtime starts");
     let (cofferdam, token) = ours.block_on(serve_host(bench));
-    let body = bench.runtime.block_on(async { Connection::open(cofferdam, &path, &token).await.body().to_vec() });
+    let client = Builder::new_current_thread().enable_io().build().expect("the runtime starts");
+    let body = client.block_on(async { Connection::open(cofferdam, &path, &token).await.body().to_vec() });
     let theirs = Runtime::new().expect("the runtime starts");
     let bare = theirs.block_on(serve_bare(body.into()));
     for connections in [1, 16] {
@@ -31,11 +32,11 @@ pub fn measure(bench: &mut Bench) {
             let opening = (0..connections).map(|_| Connection::open(server, &path, &token));
             futures_util::future::join_all(opening).await
         };
-        let (mut to_bare, mut to_host) = bench.runtime.block_on(async { (open(bare).await, open(cofferdam).await) });
+        let (mut to_bare, mut to_host) = client.block_on(async { (open(bare).await, open(cofferdam).await) });
         bench.compare_turns(
             &format!("http, connections: {connections}"),
-            async |turns| ask_all(&mut to_bare, turns).await,
-            async |turns| ask_all(&mut to_host, turns).await,
+            |turns| client.block_on(ask_all(&mut to_bare, turns)),
+            |turns| client.block_on(ask_all(&mut to_host, turns)),
             |theirs, ours| {
                 let what = format!("reads over HTTP, connections: {connections}");
                 Row::new(what, Figure::rate(ours)).against("bare axum", Figure::rate(theirs)).ratio_at_least(0.6)

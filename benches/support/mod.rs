@@ -63,10 +63,11 @@ impl Bench {
         mut ours: impl AsyncFnMut(),
         row: impl FnOnce(Duration, Duration) -> Row,
     ) {
+        let runtime = self.runtime.handle().clone();
         self.compare_turns(
             name,
-            async |turns| repeat(turns, &mut theirs).await,
-            async |turns| repeat(turns, &mut ours).await,
+            |turns| runtime.block_on(repeat(turns, &mut theirs)),
+            |turns| runtime.block_on(repeat(turns, &mut ours)),
             row,
         );
     }
@@ -75,19 +76,17 @@ impl Bench {
     pub fn compare_turns(
         &mut self,
         name: &str,
-        mut theirs: impl AsyncFnMut(u64) -> Duration,
-        mut ours: impl AsyncFnMut(u64) -> Duration,
+        mut theirs: impl FnMut(u64) -> Duration,
+        mut ours: impl FnMut(u64) -> Duration,
         row: impl FnOnce(Duration, Duration) -> Row,
     ) {
         let (mut their_times, mut our_times) = (Vec::new(), Vec::new());
         self.criterion.bench_function(name, |bencher| {
             bencher.iter_custom(|turns| {
-                self.runtime.block_on(async {
-                    let (theirs, ours) = (theirs(turns).await, ours(turns).await);
-                    their_times.push(theirs.div_f64(turns as f64));
-                    our_times.push(ours.div_f64(turns as f64));
-                    ours
-                })
+                let (theirs, ours) = (theirs(turns), ours(turns));
+                their_times.push(theirs.div_f64(turns as f64));
+                our_times.push(ours.div_f64(turns as f64));
+                ours
             });
         });
         if our_times.is_empty() {
