@@ -1,11 +1,15 @@
-# The recipes that CI calls, and a few more. `just` is a convenience: each line works without it.
+# The lines that CI runs (.ci/run), and a few more. `just` is a convenience: each line works without it.
 
 # What CI checks.
-default: format lint doc test
+default: format test guests-test quickstart-once lint doc
 
 # The README's first command: a server with plugins, and how to talk to it.
 quickstart:
     cargo run --example quickstart
+
+# The same, ending after the tour.
+quickstart-once:
+    cargo run --quiet --example quickstart -- --once
 
 # The README's second command.
 test:
@@ -32,4 +36,4 @@ guests:
 
 # The example plugins' own tests, natively.
 guests-test:
-    cd guest-examples && cargo test
+    cargo test --manifest-path guest-examples/Cargo.toml --locked

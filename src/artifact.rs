@@ -56,7 +56,7 @@ pub(crate) enum ArtifactError {
     #[error("{command:?} is empty; copy the plugin's file again")]
     Empty { command: Command },
     #[error(
-        "{command:?} has {found} bytes, and a plugin may have {limit}; raise the limit artifact_bytes_max if it is right"
+        "{command:?} has {found} bytes, and a plugin may have {limit}; if it is right, raise the limit: `limits {{ artifact = … }}`, or Limits::artifact_bytes_max"
     )]
     TooLarge { command: Command, found: u64, limit: u64 },
     #[error(

@@ -11,12 +11,14 @@ pub struct Limits {
     pub request_body_bytes_max: usize,
     /// How long one request may take, waiting for an instance included: Vault's `max_request_duration`.
     pub request_deadline: Duration,
-    /// How long `describe`, `setup`, `initialize` and `cleanup` may take each. An upgrade of stored data happens there.
+    /// How long `describe` may take, how long a mount's start (`setup` and `initialize`) may take, and `cleanup`. An upgrade of stored
+    /// data happens there. Where a request makes a new instance, its `setup` has the request's deadline.
     pub lifecycle_deadline: Duration,
-    /// How long one plugin may take to compile or to start, before the mount is given up. A Go component of 45 MB compiles in
+    /// How long one plugin may take to compile before it is given up. A Go component of 45 MB compiles in
     /// 16 s on two cores; a busy machine takes several times that.
     pub load_deadline: Duration,
-    /// How long a mount that is being disabled, and a host that is shutting down, wait for requests in flight.
+    /// How long a mount that is being disabled, and a host that is shutting down, wait for requests in flight, and how long a host
+    /// that is shutting down waits for control operations.
     pub drain_deadline: Duration,
     /// Linear memory of one instance, all its memories together, in bytes. Go starts with 24–35 MB, Python with 30.
     pub instance_memory_bytes_max: usize,

@@ -24,7 +24,7 @@ const FILE_LINES_MAX: usize = 600;
 const NAMED_ONLY_IN: [(&str, &[&str], &str); 6] = [
     ("wasmtime", &["src/runtime/wasm/"], "the engine is one runtime's affair"),
     ("axum", &["src/http/"], "the HTTP library is one edge's affair"),
-    ("redb", &["src/storage/durable"], "the database is one storage's affair"),
+    ("redb::", &["src/storage/durable"], "the database is one storage's affair"),
     ("println!(", &["src/cli/console.rs"], "only the command line prints"),
     ("eprintln!(", &["src/cli/console.rs"], "only the command line prints"),
     ("std::env::", &["src/cli/environment.rs", "src/main.rs"], "the environment is read once, at the edge"),
@@ -41,9 +41,9 @@ struct Source {
 impl Source {
     /// The lines before the file's own tests, comments included.
     fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let is_test_file = self.path.ends_with("/tests.rs") || self.path.ends_with("tests.rs");
-        let end = if is_test_file { Some(0) } else { self.text.lines().position(|line| line == "#[cfg(test)]") };
-        self.text.lines().take(end.unwrap_or(usize::MAX)).enumerate().map(|(at, line)| (at + 1, line))
+        let end = if self.path.ends_with("/tests.rs") { Some(0) } else { self.text.find("#[cfg(test)]\nmod tests {") };
+        let code = &self.text[..end.unwrap_or(self.text.len())];
+        code.lines().enumerate().map(|(at, line)| (at + 1, line))
     }
 
     /// The module of `src/` that the file belongs to; `None` for the crate's root.

@@ -25,6 +25,8 @@ type Key = (PluginKind, PluginName, Option<PluginVersion>);
 pub(crate) struct Catalog {
     storage: Arc<dyn Storage>,
     records: RwLock<BTreeMap<Key, Arc<PluginRecord>>>,
+    /// Held while a change is stored and then published, so that memory and storage see changes in the same order.
+    change: tokio::sync::Mutex<()>,
 }
 
 impl Catalog {
@@ -39,12 +41,13 @@ impl Catalog {
                 Err(error) => tracing::error!(key, %error, "a catalog entry cannot be read; register the plugin again"),
             }
         }
-        Ok(Self { storage, records: RwLock::new(records) })
+        Ok(Self { storage, records: RwLock::new(records), change: tokio::sync::Mutex::default() })
     }
 
     /// Stores a record in place of the one with the same kind, name and version.
     pub(crate) async fn put(&self, record: PluginRecord) -> Result<(), StorageError> {
         let batch = store_record(Batch::default(), &storage_key(&key_of(&record)), &record)?;
+        let _change = self.change.lock().await;
         self.storage.commit(batch).await?;
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         records.insert(key_of(&record), Arc::new(record));
@@ -59,6 +62,7 @@ impl Catalog {
         version: Option<&PluginVersion>,
     ) -> Result<(), StorageError> {
         let key = (kind, name.clone(), version.cloned());
+        let _change = self.change.lock().await;
         self.storage.commit(Batch::default().delete(storage_key(&key))).await?;
         self.records.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
         Ok(())

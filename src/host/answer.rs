@@ -48,6 +48,10 @@ fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Err
     if response.login.is_some() && response.secret.is_some() {
         return fault("a login and a secret at once");
     }
+    if matches!(response.body, Body::Redirect(_)) && record.kind != PluginKind::Auth {
+        // Whoever follows it takes token and body along, to another mount or to another server.
+        return fault("a redirect, which only an auth method may");
+    }
     if let Body::Raw { status, .. } = &response.body {
         if !(200..600).contains(status) {
             return fault("a status that HTTP does not have");
@@ -122,7 +126,7 @@ mod tests {
     use crate::catalog::InstancePolicy;
     use crate::host::Host;
     use crate::ident::{Accessor, Digest, MountUuid, PluginName};
-    use crate::mount::{Generation, Launched, Launcher, Mount, MountConfig};
+    use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig};
     use crate::request::{Headers, Operation};
     use crate::router::RouteChange;
     use crate::runtime::{Call, Description, Instance, LogBudget, MountScope, PathRules, Program, Spread};
@@ -132,7 +136,7 @@ mod tests {
 
     #[async_trait]
     impl Launcher for Echo {
-        async fn launch(&self) -> Result<Launched, String> {
+        async fn launch(&self, _attempt: Attempt) -> Result<Launched, String> {
             let program = Arc::new(Echo(self.0.clone()));
             Ok(Launched { program, policy: InstancePolicy::PerMount, version: None, sha256: Digest::of(b"") })
         }
@@ -225,7 +229,7 @@ mod tests {
         };
         let unauthenticated = PathRules::parse(&["*".to_owned()]).unwrap();
         let description = Description { kind: PluginKind::Secret, spread: Spread::One, version: None, unauthenticated };
-        let generation = Generation::new(Arc::new(Echo(description)), host.inner.generations.clone());
+        let generation = Generation::new(Arc::new(Echo(description)), Attempt::Anew, host.inner.generations.clone());
         let path = record.path.clone();
         host.inner.router.publish(&[RouteChange::Add(path, Mount::new(record, scope, generation))]);
         host

@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::SetOnce;
+use tokio_util::task::TaskTracker;
 
 use super::programs::Programs;
 use super::reservations::Reservations;
@@ -14,6 +15,7 @@ use crate::catalog::Catalog;
 use crate::limits::Limits;
 use crate::mount::{GenerationSettings, MountTable};
 use crate::pool::{InstanceBudget, PoolLimits};
+use crate::request::Identity;
 use crate::router::Router;
 use crate::storage::{MemoryStorage, Storage};
 
@@ -82,8 +84,10 @@ impl HostBuilder {
             reservations: Arc::new(Reservations::default()),
             system,
             root_token: RwLock::new(root_token),
+            root: Arc::new(Identity { policies: vec!["root".to_owned()], ..Identity::named("root") }),
             limits,
             stopping: AtomicBool::new(false),
+            operations: TaskTracker::new(),
             started: SetOnce::new(),
         });
         inner.load_mounts().await?;

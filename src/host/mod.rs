@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::SetOnce;
+use tokio_util::task::TaskTracker;
 
 use self::programs::Programs;
 use self::reservations::Reservations;
@@ -56,8 +57,12 @@ struct Inner {
     reservations: Arc<Reservations>,
     system: SystemRecord,
     root_token: RwLock<Option<TokenDigest>>,
+    /// Whom the root token stands for.
+    root: Arc<Identity>,
     limits: Arc<Limits>,
     stopping: AtomicBool,
+    /// The control operations under way.
+    operations: TaskTracker,
     /// Set when every mount that was stored has been started, or could not be.
     started: SetOnce<()>,
 }
@@ -87,14 +92,7 @@ impl Host {
     /// Returns whom a token stands for; `None` if it is not known.
     pub fn authenticate(&self, token: &str) -> Option<Arc<Identity>> {
         let root_token = *self.inner.root_token.read().unwrap_or_else(PoisonError::into_inner);
-        root_token.filter(|root_token| root_token.matches(token)).map(|_| {
-            Arc::new(Identity {
-                display_name: "root".to_owned(),
-                entity_id: String::new(),
-                token_accessor: String::new(),
-                policies: vec!["root".to_owned()],
-            })
-        })
+        root_token.filter(|root_token| root_token.matches(token)).map(|_| Arc::clone(&self.inner.root))
     }
 
     /// Makes a root token if there has never been one, and returns it: the only time that it can be seen, since only its digest
@@ -125,11 +123,14 @@ impl Host {
         self.inner.started.wait().await;
     }
 
-    /// Refuses requests from now on, waits for those in flight as long as [`Limits::drain_deadline`] allows, and tells every
+    /// Refuses requests from now on, waits for control operations and for requests in flight, each as long as [`Limits::drain_deadline`] allows, and tells every
     /// plugin. What is stored stays; a new host can serve it.
     pub async fn shutdown(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
         let limits = &self.inner.limits;
+        // Operations go first: what they mount is closed with the rest.
+        self.inner.operations.close();
+        drop(tokio::time::timeout(limits.drain_deadline, self.inner.operations.wait()).await);
         let mounts = self.inner.mounts.all();
         let closing = mounts.iter().map(|mount| mount.close(limits.drain_deadline, limits.lifecycle_deadline));
         futures_util::future::join_all(closing).await;
@@ -144,7 +145,7 @@ impl Host {
         if self.inner.stopping.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
         }
-        let task = tokio::spawn(operation(Arc::clone(&self.inner)));
+        let task = self.inner.operations.spawn(operation(Arc::clone(&self.inner)));
         task.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the operation failed; the log says more")))
     }
 }

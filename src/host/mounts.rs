@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use super::programs::{Attempt, MountLauncher, label};
+use super::programs::{MountLauncher, label};
 use super::reservations::Reservation;
 use super::system::SYSTEM_TYPE;
 use super::types::{EffectiveTtls, MountInfo, MountRequest, TtlChange, Tune};
 use super::{Error, ErrorKind, Host, Inner};
 use crate::catalog::PluginRecord;
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
-use crate::mount::{Generation, Mount, MountConfig, MountRecord, MountState};
+use crate::mount::{Attempt, Generation, Mount, MountConfig, MountRecord, MountState};
 use crate::router::RouteChange;
 use crate::runtime::{LogBudget, MountScope};
 use crate::storage::{StorageView, ViewLimits};
@@ -53,6 +53,17 @@ impl Host {
     /// Returns the mount that would answer a request for this path.
     pub fn mount_of(&self, path: &RequestPath) -> Option<MountInfo> {
         self.inner.router.find(path).map(|route| info(&route.mount))
+    }
+
+    /// Returns whether an anonymous caller may be heard at this path, as far as that is known before the plugin has started. A door
+    /// asks before it reads what a stranger sends.
+    pub fn may_be_open(&self, path: &RequestPath) -> bool {
+        let Some(route) = self.inner.router.find(path) else { return false };
+        let generation = route.mount.generation();
+        let below = path.clone().below(route.prefix_length);
+        generation
+            .outcome()
+            .is_none_or(|outcome| outcome.as_ref().is_ok_and(|running| running.unauthenticated.matches(below.as_str())))
     }
 
     /// Changes a mount's settings. They hold for the next request; a new plugin version holds from the next start on.
@@ -144,13 +155,10 @@ impl Inner {
     async fn remount(&self, from: &MountPath, to: &MountPath) -> Result<(), Error> {
         check_not_protected(from, ErrorKind::InvalidRequest, "remount")?;
         check_not_protected(to, ErrorKind::InvalidRequest, "remount to")?;
-        let _source = self.reserve(from)?;
-        // Moving a mount below itself reserves one path with the other's reservation.
-        let _target = if to.as_str().starts_with(from.as_str()) || from.as_str().starts_with(to.as_str()) {
-            None
-        } else {
-            Some(self.reserve(to)?)
-        };
+        // Of two paths that lie inside one another the outer one covers both.
+        let (outer, inner) = if from.as_str().starts_with(to.as_str()) { (to, from) } else { (from, to) };
+        let _outer = self.reserve(outer)?;
+        let _inner = if inner.as_str().starts_with(outer.as_str()) { None } else { Some(self.reserve(inner)?) };
         let mount = self.existing(from)?;
         self.check_free(to, Some(from))?;
         let record = MountRecord { path: to.clone(), ..MountRecord::clone(&mount.record()) };
@@ -188,9 +196,8 @@ impl Inner {
             kind: record.kind,
             name: record.plugin.clone(),
             version: record.version.clone(),
-            attempt,
         };
-        let generation = Generation::new(Arc::new(launcher), self.generations.clone());
+        let generation = Generation::new(Arc::new(launcher), attempt, self.generations.clone());
         let scope = self.scope(&record, None);
         Mount::new(record, scope, generation)
     }
@@ -207,7 +214,11 @@ impl Inner {
         MountScope {
             id: record.uuid.to_string().into(),
             path: record.path.clone(),
-            plugin: label(&record.plugin, record.version.as_ref()),
+            // What runs, which a tuned version does not before the mount is started again.
+            plugin: before.map_or_else(
+                || label(&record.plugin, record.version.as_ref()),
+                |mount| Arc::clone(&mount.scope().plugin),
+            ),
             options: record.options.clone(),
             default_ttl: ttls.default,
             max_ttl: ttls.max,
@@ -241,16 +252,12 @@ impl Inner {
 
     /// Refuses a path that is taken, or is above or below one that is. `leaving` is a mount that is moving away.
     fn check_free(&self, path: &MountPath, leaving: Option<&MountPath>) -> Result<(), Error> {
-        match self.mounts.conflicting(path) {
-            Some(other) if Some(&other) != leaving || other == *path => {
-                let text = if other == *path {
-                    format!("path is already in use at {other}")
-                } else {
-                    format!("existing mount at {other}")
-                };
-                Err(Error::new(ErrorKind::Conflict, text))
+        match self.mounts.conflicting(path, leaving) {
+            None => Ok(()),
+            Some(other) if other == *path => {
+                Err(Error::new(ErrorKind::Conflict, format!("path is already in use at {other}")))
             }
-            _ => Ok(()),
+            Some(other) => Err(Error::new(ErrorKind::Conflict, format!("existing mount at {other}"))),
         }
     }
 

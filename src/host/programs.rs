@@ -10,7 +10,7 @@ use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
 use crate::catalog::{Catalog, PluginRecord, RuntimeKind};
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
-use crate::mount::{Launched, Launcher};
+use crate::mount::{Attempt, Launched, Launcher};
 use crate::runtime::{Launch, LoadError, Program};
 
 /// Programs that stay loaded though no mount uses them: those registered or unmounted last, whose mount is likely to follow.
@@ -49,15 +49,6 @@ impl Slot {
         let loaded = self.loaded.try_lock();
         loaded.is_ok_and(|loaded| matches!(&*loaded, Some(Ok(program)) if program.strong_count() > 0))
     }
-}
-
-/// Whether a failure to load that another mount ran into counts for this one too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Attempt {
-    /// It does: many mounts of one broken plugin cost one look at its file.
-    Shared,
-    /// It does not: somebody may have mended it since.
-    Anew,
 }
 
 /// Why there is no program.
@@ -218,17 +209,16 @@ pub(super) struct MountLauncher {
     pub(super) kind: PluginKind,
     pub(super) name: PluginName,
     pub(super) version: Option<PluginVersion>,
-    pub(super) attempt: Attempt,
 }
 
 #[async_trait]
 impl Launcher for MountLauncher {
-    async fn launch(&self) -> Result<Launched, String> {
+    async fn launch(&self, attempt: Attempt) -> Result<Launched, String> {
         let record = self.catalog.get(self.kind, &self.name, self.version.as_ref()).ok_or_else(|| {
             let version = self.version.as_ref().map(|version| format!(", version={version}")).unwrap_or_default();
             format!("plugin not found in the catalog: {}{version}", self.name)
         })?;
-        let program = self.programs.get(&record, self.attempt).await.map_err(|error| error.to_string())?;
+        let program = self.programs.get(&record, attempt).await.map_err(|error| error.to_string())?;
         Ok(Launched { program, policy: record.instances, version: record.version.clone(), sha256: record.sha256 })
     }
 }

@@ -4,10 +4,9 @@ use std::sync::{Arc, Weak};
 
 use futures_util::StreamExt;
 
-use super::programs::Attempt;
 use super::{Error, ErrorKind, Inner};
 use crate::ident::MountUuid;
-use crate::mount::Mount;
+use crate::mount::{Attempt, Mount};
 use crate::router::RouteChange;
 
 /// Mounts that start at a time in the background. Their code may wait, for storage or for ever; the others go on meanwhile.
@@ -21,7 +20,7 @@ impl Inner {
     pub(super) async fn load_mounts(&self) -> Result<(), Error> {
         let mut routes = Vec::new();
         for record in self.mounts.load_records().await? {
-            if let Some(other) = self.mounts.conflicting(&record.path) {
+            if let Some(other) = self.mounts.conflicting(&record.path, None) {
                 tracing::error!(mount = %record.path, %other, "two stored mounts overlap; the second is left out");
                 continue;
             }

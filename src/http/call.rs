@@ -65,6 +65,13 @@ impl Call {
     }
 }
 
+/// Refuses, unread, what nobody in particular sends to a path that is not open.
+pub(super) fn refuse_strangers(parts: &Parts, host: &Host) -> Result<(), Refusal> {
+    let path: RequestPath = path_below_v1(parts.uri.path())?.parse()?;
+    // Nothing that is open below `sys/` takes a body.
+    if !is_system(path.as_str()) && host.may_be_open(&path) { Ok(()) } else { Err(Refusal::denied()) }
+}
+
 /// Returns who asks. A token that nobody knows is refused, even where none is needed.
 pub(super) fn caller(host: &Host, headers: &HeaderMap) -> Result<Caller, Refusal> {
     match token(headers) {

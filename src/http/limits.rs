@@ -18,8 +18,8 @@ pub struct ListenerLimits {
     /// How long a body may take to arrive (then 408), and how long a plugin may take to answer after that (then 504). The host's
     /// own deadline holds where it is shorter. Operations below `sys/` have limits of their own.
     pub request_deadline: Duration,
-    /// How long a client may take over the head of a request, and how long a connection may lie idle between two requests:
-    /// then it is closed.
+    /// How long an HTTP/1 client may take over the head of a request, and how long its connection may lie idle between two
+    /// requests: then it is closed.
     pub header_deadline: Duration,
 }
 

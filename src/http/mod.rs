@@ -27,11 +27,13 @@ mod tls;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::host::Host;
+use crate::request::Caller;
 use call::Call;
 use refusal::Refusal;
 use system::Migrations;
@@ -93,6 +95,9 @@ async fn respond(State(door): State<Door>, request: Request) -> Response {
 async fn answer_to(Door { api, limits }: &Door, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
     let caller = call::caller(&api.host, &parts.headers)?;
+    if matches!(caller, Caller::Anonymous) && !body.is_end_stream() {
+        call::refuse_strangers(&parts, &api.host)?;
+    }
     let call = Call::read(&parts, body, limits).await?;
     if !call::is_system(call.path.as_str()) {
         return plugin::answer(&api.host, call, caller, parts, limits.request_deadline).await;

@@ -1,12 +1,12 @@
 //! A mount's program and pool between two reloads: started once, in the background or by its first request, whichever is sooner.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::SetOnce;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::catalog::InstancePolicy;
 use crate::ident::{Digest, PluginVersion};
@@ -16,6 +16,10 @@ use crate::runtime::{Call, MountScope, PathRules, Program};
 /// Why a mount does not start that ended first.
 const ENDED: &str = "it is being disabled";
 
+/// How long a mount that could not be started stays so, before the next request makes it try again: short enough for whoever has
+/// just mended the plugin's file, long enough that a broken one costs little.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
 /// How long stopping an instance at its deadline takes at most: an epoch, on a machine that is busy.
 const STOPPING: Duration = Duration::from_secs(1);
 
@@ -23,7 +27,16 @@ const STOPPING: Duration = Duration::from_secs(1);
 #[async_trait]
 pub(crate) trait Launcher: Send + Sync {
     /// Verifies, loads and returns the program. An error says why not, for an operator.
-    async fn launch(&self) -> Result<Launched, String>;
+    async fn launch(&self, attempt: Attempt) -> Result<Launched, String>;
+}
+
+/// Whether a failure to load that another mount ran into counts for this one too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// It does: many mounts of one broken plugin cost one look at its file.
+    Shared,
+    /// It does not: somebody may have mended it since.
+    Anew,
 }
 
 /// A program, and what the catalog says of it.
@@ -47,11 +60,13 @@ pub(crate) struct GenerationSettings {
 /// A program and its pool, started at most once.
 pub(crate) struct Generation {
     launcher: Arc<dyn Launcher>,
+    attempt: Attempt,
     settings: GenerationSettings,
     begun: AtomicBool,
     /// Whether what has begun may make an instance. One that is made stores things.
     ending: AtomicBool,
     outcome: SetOnce<Result<Running, String>>,
+    failed_at: OnceLock<Instant>,
 }
 
 /// A generation that answers.
@@ -63,14 +78,20 @@ pub(crate) struct Running {
 }
 
 impl Generation {
-    pub(crate) fn new(launcher: Arc<dyn Launcher>, settings: GenerationSettings) -> Arc<Self> {
+    pub(crate) fn new(launcher: Arc<dyn Launcher>, attempt: Attempt, settings: GenerationSettings) -> Arc<Self> {
         let (begun, ending) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { launcher, settings, begun, ending, outcome: SetOnce::new() })
+        let (outcome, failed_at) = (SetOnce::new(), OnceLock::new());
+        Arc::new(Self { launcher, attempt, settings, begun, ending, outcome, failed_at })
     }
 
     /// Returns a generation of the same plugin that has not begun.
     pub(crate) fn again(&self) -> Arc<Self> {
-        Self::new(Arc::clone(&self.launcher), self.settings.clone())
+        Self::new(Arc::clone(&self.launcher), Attempt::Anew, self.settings.clone())
+    }
+
+    /// Returns whether it could not be started, so long ago that it is worth another try.
+    pub(crate) fn may_be_retried(&self) -> bool {
+        self.failed_at.get().is_some_and(|failed_at| failed_at.elapsed() >= RETRY_AFTER)
     }
 
     /// Returns how starting went, if it is over.
@@ -92,6 +113,9 @@ impl Generation {
                 });
                 // A bug that panics must not leave the mount starting for ever.
                 let outcome = started.await.unwrap_or_else(|_| Err("the host failed to start it".to_owned()));
+                if outcome.is_err() {
+                    generation.failed_at.get_or_init(Instant::now);
+                }
                 // It cannot have been set before: only this task sets it, once.
                 drop(generation.outcome.set(outcome));
             });
@@ -113,7 +137,7 @@ impl Generation {
     }
 
     async fn run(&self, scope: &Arc<MountScope>) -> Result<Running, String> {
-        let Launched { program, policy, version, sha256 } = self.launcher.launch().await?;
+        let Launched { program, policy, version, sha256 } = self.launcher.launch(self.attempt).await?;
         if self.ending.load(Ordering::SeqCst) {
             return Err(ENDED.to_owned());
         }

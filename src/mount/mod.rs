@@ -28,7 +28,7 @@ use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
 use gate::Gate;
-pub(crate) use generation::{Generation, GenerationSettings, Launched, Launcher};
+pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher};
 pub use record::MountConfig;
 pub(crate) use record::MountRecord;
 pub(crate) use table::MountTable;
@@ -129,7 +129,13 @@ impl Mount {
     async fn answer(&self, mut request: Request, limit: Duration) -> Result<Response, MountError> {
         let deadline = Instant::now() + limit;
         let scope = self.scope.load_full();
-        let generation = self.generation.load_full();
+        let mut generation = self.generation.load_full();
+        if generation.may_be_retried() {
+            // The first request to come by tries; the others wait for it.
+            let again = generation.again();
+            self.generation.compare_and_swap(&generation, again);
+            generation = self.generation.load_full();
+        }
         let started = match generation.outcome() {
             Some(outcome) => outcome,
             None => tokio::time::timeout_at(deadline, generation.start(&scope))
@@ -182,7 +188,7 @@ async fn decide_create(
     mut request: Request,
 ) -> Result<Request, Failure> {
     if request.operation == Operation::Update {
-        match instance.exists(call.clone(), &request).await {
+        match instance.exists(call.clone().read_only(), &request).await {
             Ok(Some(false)) => request.operation = Operation::Create,
             Ok(_) => {}
             // A plugin that has no such path says so again when it is asked to write there.

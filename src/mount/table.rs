@@ -98,16 +98,15 @@ impl MountTable {
         self.mounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Returns the mount that stands in the way of a new one at this path: no mount's path may be a prefix of another's.
-    pub(crate) fn conflicting(&self, path: &MountPath) -> Option<MountPath> {
+    /// Returns the mount that stands in the way of one at this path: no mount's path may be a prefix of another's. A mount that is
+    /// `leaving` stands in nobody's way, unless it is asked to stay where it is.
+    pub(crate) fn conflicting(&self, path: &MountPath, leaving: Option<&MountPath>) -> Option<MountPath> {
         let mounts = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
-        let above = path.prefixes().find_map(|prefix| {
-            let prefix: MountPath = prefix.parse().ok()?;
-            mounts.contains_key(&prefix).then_some(prefix)
-        });
-        above.or_else(|| {
-            let (below, _) = mounts.range(path.clone()..).next()?;
-            below.as_str().starts_with(path.as_str()).then(|| below.clone())
+        let counts = |other: &MountPath| other == path || Some(other) != leaving;
+        let mut above = path.prefixes().filter_map(|prefix| prefix.parse::<MountPath>().ok());
+        above.find(|prefix| mounts.contains_key(prefix) && counts(prefix)).or_else(|| {
+            let behind = mounts.range(path.clone()..).map(|(other, _)| other);
+            behind.take_while(|other| other.as_str().starts_with(path.as_str())).find(|other| counts(other)).cloned()
         })
     }
 }

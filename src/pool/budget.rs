@@ -1,6 +1,7 @@
 //! How many instances may live at a time in the whole host, and which one goes when another is needed.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -21,6 +22,8 @@ pub(crate) struct InstanceBudget {
     keepers: Mutex<HashMap<usize, Weak<Pool>>>,
     /// The idle ones among them when they were last looked through, longest idle first, with the moment of their last use.
     oldest: Mutex<VecDeque<(u64, Weak<Pool>)>>,
+    /// Held by the one who looks for an instance to let go.
+    looking: Mutex<()>,
     /// Admissions that wait for room.
     waiting: AtomicUsize,
     /// Told when an instance went, or became idle while somebody waits.
@@ -39,6 +42,7 @@ impl InstanceBudget {
             admissions: AtomicU64::new(0),
             keepers: Mutex::default(),
             oldest: Mutex::default(),
+            looking: Mutex::default(),
             waiting: AtomicUsize::new(0),
             room: Notify::new(),
         })
@@ -79,15 +83,21 @@ impl InstanceBudget {
         let _waiting = Waiting::join(&self.waiting);
         fence(Ordering::SeqCst);
         loop {
-            let room = self.room.notified();
-            while let Some(oldest) = self.oldest_idle() {
-                oldest.evict();
+            let mut room = pin!(self.room.notified());
+            // From here on, whatever becomes idle is heard of, however many others wait.
+            room.as_mut().enable();
+            {
+                // One looks at a time: whoever looks holds each slot for a moment, which would look like use to another.
+                let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
+                while let Some(oldest) = self.oldest_idle() {
+                    oldest.evict();
+                    if let Some(permit) = self.try_admit() {
+                        return Ok(permit);
+                    }
+                }
                 if let Some(permit) = self.try_admit() {
                     return Ok(permit);
                 }
-            }
-            if let Some(permit) = self.try_admit() {
-                return Ok(permit);
             }
             timeout_at(deadline, room).await.map_err(|_| {
                 Failure::Busy("every instance that the host may run was busy until the deadline".to_owned())

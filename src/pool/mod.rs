@@ -367,7 +367,9 @@ mod tests {
             // Seen as old when room was made for 3, and used since.
             (1, vec![1, 2, 3]),
             (4, vec![1, 3, 4]),
-            (5, vec![1, 4, 5]),
+            // 1 and 3 were last used between the same two admissions; this decides between them.
+            (3, vec![1, 3, 4]),
+            (5, vec![3, 4, 5]),
         ] {
             pools[used].lease(&call()).await.expect("an idle instance gives way");
             assert_eq!(kept(), expected, "after {used} was used");

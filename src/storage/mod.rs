@@ -51,8 +51,8 @@ pub trait Storage: Send + Sync + 'static {
     /// is applied and the answer is [`StorageError::Conflict`]. When this returns `Ok`, the batch is durable: it survives the
     /// process being killed and, as far as the hardware keeps its word, a power cut.
     ///
-    /// If it returns another error the batch was not applied. If the caller stops waiting, the batch is applied or not, as a
-    /// whole.
+    /// If it returns another error the batch was not applied. If the caller stops waiting, the batch is applied whole before any
+    /// later commit returns, or never.
     async fn commit(&self, batch: Batch) -> Result<(), StorageError>;
 
     /// Returns the keys that start with a prefix, in byte order, at most `limit`. For wiping and maintenance; plugins never

@@ -129,6 +129,8 @@ impl StorageView {
     /// Deletes everything below the prefix, so many keys at a time. Doing it again after a failure does the rest.
     pub(crate) async fn wipe(&self, keys_per_batch: usize) -> Result<(), ViewError> {
         self.check_writable()?;
+        // A write whose writer stopped waiting may still be on its way; it is applied before this.
+        self.shared.storage.commit(Batch::default()).await?;
         loop {
             let keys = self.shared.storage.keys(&self.shared.prefix, keys_per_batch.max(1)).await?;
             if keys.is_empty() {

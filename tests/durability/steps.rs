@@ -53,7 +53,7 @@ fn tune_is_all_or_nothing() {
 
 #[test]
 fn disable_is_all_or_nothing() {
-    check("disable", 4);
+    check("disable", 5);
 }
 
 /// Does what a name stands for.
@@ -110,7 +110,7 @@ fn a_wipe_is_finished_however_often_it_is_interrupted() {
     assert_eq!(scene.run_until(1, "after", "disable"), Ran::Killed);
     std::fs::rename(scene.path("store"), scene.path("template")).unwrap();
     // The keys left go in two steps, the intent in a third.
-    scene.sweep("start", 3);
+    scene.sweep("start", 4);
 }
 
 /// Kills a child at every step of an operation, and looks at what it leaves.

@@ -17,7 +17,7 @@ async fn a_closed_door_is_an_error_that_the_plugin_can_handle() {
             "environment".into(),
             json!({ "arguments": ["hostile", "-v"], "variables": [["EMPTY", ""], ["REGION", "eu"]] }),
         ),
-        ("transactions".into(), json!({ "open": 16, "error": unavailable })),
+        ("transactions".into(), json!({ "open": 4, "error": unavailable })),
         ("keep".into(), json!({ "result": "Ok(())" })),
         ("use-kept".into(), {
             let over = "(StorageError::Unavailable(\"the transaction is over: it ended with the call that began it\"))";

@@ -90,7 +90,7 @@ async fn handles_that_are_never_given_back_come_to_an_end() {
     let mut calls = 0;
     let end = loop {
         match bench.ask("bad/leak").await {
-            Ok(opened) => assert_eq!(opened, 16, "each call may open as many as the first"),
+            Ok(opened) => assert_eq!(opened, 4, "each call may open as many as the first"),
             Err(error) => break Err::<(), _>(error),
         }
         calls += 1;

@@ -123,3 +123,20 @@ async fn a_mount_that_is_disabled_while_it_starts_stores_nothing_afterwards() {
     drop(host);
     assert_eq!(storage().keys("logical/", usize::MAX).await.unwrap(), [""; 0], "data of no mount is left");
 }
+
+#[tokio::test]
+async fn a_mount_never_moves_over_another() {
+    let bench = Bench::with_hostile(limits()).await;
+    for path in ["team/a", "team/b"] {
+        bench.enable(path, &[]).await.expect("it can be mounted");
+    }
+    let path = |typed: &str| typed.parse::<MountPath>().unwrap();
+    let above = bench.host.remount(&path("team/a"), &path("team")).await;
+    check_refused("above its neighbour", above, ErrorKind::Conflict, &["existing mount at team/b/"]);
+    let onto = bench.host.remount(&path("team/a"), &path("team/b")).await;
+    check_refused("onto its neighbour", onto, ErrorKind::Conflict, &["already in use at team/b/"]);
+    bench.host.remount(&path("team/a"), &path("team/a/deeper")).await.expect("below where it was is free");
+    bench.host.disable(&path("team/b")).await.expect("the neighbour goes");
+    bench.host.remount(&path("team/a/deeper"), &path("team")).await.expect("and above it is free");
+    assert_eq!(bench.count("team").await, 1);
+}

@@ -189,21 +189,29 @@ fn host_of(address: &str) -> Result<String, String> {
     }
 }
 
-/// Returns where a redirect leads, unless it would take the token from TLS into the clear.
+/// Returns where a redirect leads, unless it would take the token to another server, or from TLS into the clear.
 fn redirect_target(from: &str, location: &str) -> Result<String, String> {
     let target = match location {
         "" => return Err("redirected to nowhere".to_owned()),
-        path if path.starts_with('/') => {
+        path if path.starts_with('/') && !path.starts_with("//") => {
             let host = from.find("://").map_or(0, |at| at + 3);
             let end = from[host..].find('/').map_or(from.len(), |at| host + at);
             format!("{}{path}", &from[..end])
         }
         url => url.to_owned(),
     };
+    if authority(from) != authority(&target) {
+        return Err(format!("redirected to another server, {target}, which must not get the token"));
+    }
     match (from.starts_with("https://"), target.starts_with("https://"), target.starts_with("http://")) {
         (_, true, _) | (false, _, true) => Ok(target),
         _ => Err("redirect would cause protocol downgrade".to_owned()),
     }
+}
+
+/// Returns the host and the port of an address.
+fn authority(address: &str) -> Option<String> {
+    address.parse::<Uri>().ok()?.authority().map(ToString::to_string)
 }
 
 /// Returns the namespace in the canonical form, with one trailing slash; none for the root.
@@ -231,8 +239,11 @@ mod tests {
     fn redirects_stay_encrypted() {
         let from = "https://a:8200/v1/sys/mounts";
         assert_eq!(redirect_target(from, "/v1/x").unwrap(), "https://a:8200/v1/x");
-        assert_eq!(redirect_target(from, "https://b/v1/x").unwrap(), "https://b/v1/x");
-        assert_eq!(redirect_target("http://a/v1/x", "http://b/y").unwrap(), "http://b/y");
+        assert_eq!(redirect_target(from, "https://a:8200/v1/x").unwrap(), "https://a:8200/v1/x");
+        assert_eq!(redirect_target("http://a/v1/x", "https://a/y").unwrap(), "https://a/y");
+        for elsewhere in ["https://b/v1/x", "https://b:8200/v1/x", "https://a/v1/x", "//b/v1/x"] {
+            assert!(redirect_target(from, elsewhere).is_err(), "{elsewhere:?}");
+        }
         for location in ["http://b/v1/x", "", "ftp://b/", "x"] {
             assert!(redirect_target(from, location).is_err(), "{location:?}");
         }

@@ -45,8 +45,8 @@ pub(super) fn before_start(opened: &Opened, log: &log::Settings, console: &mut C
 }
 
 /// Prints the root token of a new store. It can be seen this once.
-pub(super) fn after_start(first_token: Option<&str>, console: &mut Console) {
-    if let Some(token) = first_token {
+pub(super) fn first_token(token: Option<&str>, console: &mut Console) {
+    if let Some(token) = token {
         console.line(format_args!(
             "This store is new. Its root token, which is shown this once and kept nowhere:\n\nInitial Root Token: {token}\n"
         ));

@@ -170,19 +170,19 @@ async fn serve(
 ) -> Result<Exit, Ended> {
     let Opened { host, listeners, info, config } = opened;
     let api_addr = info.api_addr.clone();
-    let first_token = match &dev {
-        Some(_) => None,
-        None => host.create_root_token().await.map_err(|error| Ended::local(error.to_string()))?,
-    };
+    let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
+    if dev.is_none() {
+        // Nothing that could fail comes between making the token and showing it: it can be shown this once.
+        let token = host.create_root_token().await.map_err(|error| Ended::local(error.to_string()))?;
+        banner::first_token(token.as_deref(), console);
+    }
     let plugins = match (&dev, &config.plugin_directory) {
         (Some(dev), Some(directory)) => dev.register_plugins(&host, directory).await,
         _ => dev::Registered::default(),
     };
-    let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     let serving = http::serve(host.clone(), listeners, info, stop_signal());
-    match &dev {
-        Some(dev) => banner::dev(dev, &api_addr, &plugins, environment, console),
-        None => banner::after_start(first_token.as_deref(), console),
+    if let Some(dev) = &dev {
+        banner::dev(dev, &api_addr, &plugins, environment, console);
     }
     let served = serving.await;
     tracing::info!("shutting down");

@@ -3,7 +3,7 @@
 //! Exhaustive on both sides: a case added to the contract does not compile until it is given a meaning here.
 
 use super::bindings::cofferdam::plugin::types as wit;
-use super::imports::output::clean;
+use super::imports::output::brief;
 use crate::ident::PluginKind;
 use crate::request::{BackendError, Body, Lease, Login, Operation, Request, Response};
 use crate::runtime::{Description, PathRules, Spread};
@@ -48,7 +48,7 @@ pub(super) fn response(response: wit::Response) -> Response {
         },
         secret: secret.map(lease),
         login: login.map(self::login),
-        warnings,
+        warnings: warnings.iter().map(|warning| brief(warning)).collect(),
         headers,
     }
 }
@@ -86,14 +86,14 @@ fn login(login: wit::Login) -> Login {
 /// The text ends up on somebody's terminal, or as a mount's state in the log: it keeps its words and nothing else.
 pub(super) fn backend_error(error: wit::Error) -> BackendError {
     match error {
-        wit::Error::Denied(text) => BackendError::Denied(clean(&text)),
-        wit::Error::InvalidRequest(text) => BackendError::InvalidRequest(clean(&text)),
+        wit::Error::Denied(text) => BackendError::Denied(brief(&text)),
+        wit::Error::InvalidRequest(text) => BackendError::InvalidRequest(brief(&text)),
         wit::Error::UnsupportedOperation => BackendError::UnsupportedOperation,
         wit::Error::UnsupportedPath => BackendError::UnsupportedPath,
-        wit::Error::NotFound(text) => BackendError::NotFound(clean(&text)),
-        wit::Error::Conflict(text) => BackendError::Conflict(clean(&text)),
-        wit::Error::Unavailable(text) => BackendError::Unavailable(clean(&text)),
-        wit::Error::Internal(text) => BackendError::Internal(clean(&text)),
+        wit::Error::NotFound(text) => BackendError::NotFound(brief(&text)),
+        wit::Error::Conflict(text) => BackendError::Conflict(brief(&text)),
+        wit::Error::Unavailable(text) => BackendError::Unavailable(brief(&text)),
+        wit::Error::Internal(text) => BackendError::Internal(brief(&text)),
     }
 }
 

@@ -63,8 +63,8 @@ pub(super) struct WasmEngine {
 }
 
 impl WasmEngine {
-    /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each, of which
-    /// nothing is used yet.
+    /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each memory,
+    /// of which nothing is used yet.
     pub(super) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
         let engine = Engine::new(&config(&limits))
             .map_err(|cause| LoadError::Host(format!("cannot set up the sandbox: {cause:#}")))?;

@@ -16,7 +16,7 @@ use super::bindings::Plugin;
 use super::bindings::cofferdam::plugin::types as wit;
 use super::convert;
 use super::engine::YIELD_TICKS;
-use super::imports::output::clean;
+use super::imports::output::brief;
 use super::state::{ContextHandle, State};
 use crate::request::{Request, Response};
 use crate::runtime::{Call, Failure, Instance};
@@ -127,7 +127,7 @@ pub(super) fn trap_report(cause: &wasmtime::Error, store: &Store<State>) -> Stri
     } else if let Some(trap) = cause.downcast_ref::<Trap>() {
         format!("it trapped: {}", trap.to_string().trim_start_matches("wasm trap: "))
     } else {
-        format!("it was stopped: {}", clean(&cause.root_cause().to_string()))
+        format!("it was stopped: {}", brief(&cause.root_cause().to_string()))
     };
     if let Some(limit) = store.data().memory.exhausted() {
         report.push_str(&format!(" (it had reached its memory limit of {} MiB)", limit >> 20));
@@ -135,7 +135,7 @@ pub(super) fn trap_report(cause: &wasmtime::Error, store: &Store<State>) -> Stri
     if let Some(backtrace) = cause.downcast_ref::<WasmBacktrace>() {
         // The first frame is where it happened; a person who builds plugins knows it by its name.
         if let Some(name) = backtrace.frames().first().and_then(|frame| frame.func_name()) {
-            report.push_str(&format!(" in {}", clean(name)));
+            report.push_str(&format!(" in {}", brief(name)));
         }
     }
     report

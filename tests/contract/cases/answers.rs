@@ -1,7 +1,7 @@
 //! How plugins answer, and how they decline.
 
 use cofferdam::ErrorKind::{
-    self, Conflict, Denied, Internal, InvalidRequest, NotFound, Unavailable, UnsupportedOperation,
+    self, Conflict, Denied, Internal, InvalidRequest, NotFound, PluginFault, Unavailable, UnsupportedOperation,
 };
 use cofferdam::request::Operation;
 use cofferdam::{MountConfig, Tune};
@@ -20,10 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
                     body: Body::Raw(418, "text/tea".into(), b"short and stout".into()),
                     ..Answer::default()
                 }),
-                read("m/say/redirect").answers(Answer {
-                    body: Body::Redirect("https://example.com/elsewhere".into()),
-                    ..Answer::default()
-                }),
+                read("m/say/redirect").fails(PluginFault, "a redirect, which only an auth method may"),
                 read("m/say/warning").answers(Answer { warnings: vec!["mind the step".into()], ..said("warning") }),
                 read("m/say/lease")
                     .answers(Answer { lease: Some((60, 120, true, json!({ "id": 7 }))), ..said("lease") }),
