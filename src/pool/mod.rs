@@ -157,7 +157,7 @@ impl Pool {
 
     /// Lets the kept instance go if nobody is using it. It is not told: its memory is a cache, and telling it would make one
     /// mount wait for another's code.
-    fn evict(&self) {
+    pub(crate) fn evict(&self) {
         let Ok(mut slot) = self.kept.try_lock() else { return };
         slot.take_if(|kept| Arc::strong_count(kept) == 1);
     }
