@@ -153,3 +153,56 @@ impl Generation {
         Ok(Running { pool, unauthenticated, version, sha256 })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::limits::Limits;
+    use crate::runtime::LogBudget;
+    use crate::storage::{MemoryStorage, StorageView, ViewLimits};
+
+    /// Never has a program, and remembers how it was asked.
+    #[derive(Default)]
+    struct Broken(Mutex<Vec<Attempt>>);
+
+    #[async_trait]
+    impl Launcher for Broken {
+        async fn launch(&self, attempt: Attempt) -> Result<Launched, String> {
+            self.0.lock().unwrap().push(attempt);
+            Err("the file is gone".to_owned())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_could_not_be_started_may_be_tried_again_later() {
+        let limits = Limits::default();
+        let scope = Arc::new(MountScope {
+            id: "id".into(),
+            path: "m".parse().unwrap(),
+            plugin: "plugin".into(),
+            options: Default::default(),
+            default_ttl: limits.default_lease_ttl,
+            max_ttl: limits.max_lease_ttl,
+            passthrough_headers: Vec::new(),
+            storage: StorageView::new(Arc::new(MemoryStorage::new()), "m/", ViewLimits::from(&limits)),
+            log: Arc::new(LogBudget::new(1)),
+            faults: Arc::new(LogBudget::new(1)),
+        });
+        let launcher = Arc::new(Broken::default());
+        let settings = GenerationSettings {
+            budget: InstanceBudget::new(1),
+            pool: PoolLimits { queue_max: 1 },
+            lifecycle_deadline: limits.lifecycle_deadline,
+        };
+        let first = Generation::new(Arc::clone(&launcher) as Arc<dyn Launcher>, Attempt::Shared, settings);
+        assert!(!first.may_be_retried(), "it has not been tried");
+        assert_eq!(first.start(&scope).await.as_ref().err().map(String::as_str), Some("the file is gone"));
+        assert!(!first.may_be_retried(), "it was tried just now");
+        tokio::time::advance(RETRY_AFTER).await;
+        assert!(first.may_be_retried());
+        assert!(first.again().start(&scope).await.is_err());
+        assert_eq!(*launcher.0.lock().unwrap(), [Attempt::Shared, Attempt::Anew]);
+    }
+}

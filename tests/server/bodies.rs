@@ -59,6 +59,16 @@ fn bodies_of_33_mib_are_refused() {
 }
 
 #[test]
+fn what_a_stranger_sends_is_refused_unread() {
+    let (_world, server) = server();
+    for path in ["kv/a", "sys/mounts/x", "nowhere"] {
+        // The body is announced and never comes: only an answer that does not wait for it can come at all.
+        let sending = Request::new("PUT", path).header("Content-Length", "1000").begin(&server.address);
+        assert_eq!(read(sending).status, 403, "{path}");
+    }
+}
+
+#[test]
 fn paths_that_lead_elsewhere_are_refused() {
     let (_world, server) = server();
     for path in [
