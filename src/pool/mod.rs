@@ -231,39 +231,22 @@ mod tests {
     use crate::runtime::{Description, LogBudget, MountScope, PathRules};
     use crate::storage::{MemoryStorage, StorageView, ViewLimits};
 
-    /// A program whose instances are never finished.
-    struct Endless(Description);
-
-    #[async_trait]
-    impl Program for Endless {
-        fn description(&self) -> &Description {
-            &self.0
-        }
-
-        fn capabilities(&self) -> &[String] {
-            &[]
-        }
-
-        fn imports(&self) -> &[String] {
-            &[]
-        }
-
-        fn concurrency(&self) -> NonZeroU32 {
-            NonZeroU32::MIN
-        }
-
-        async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
-            std::future::pending().await
-        }
+    /// A program whose instances do nothing.
+    struct Fake {
+        description: Description,
+        making: Making,
     }
 
-    /// A program whose instances do nothing.
-    struct Idle(Description);
+    /// How long making an instance takes.
+    enum Making {
+        NoTime,
+        Forever,
+    }
 
     #[async_trait]
-    impl Program for Idle {
+    impl Program for Fake {
         fn description(&self) -> &Description {
-            &self.0
+            &self.description
         }
 
         fn capabilities(&self) -> &[String] {
@@ -279,7 +262,10 @@ mod tests {
         }
 
         async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
-            Ok(Arc::new(IdleInstance))
+            match self.making {
+                Making::NoTime => Ok(Arc::new(IdleInstance)),
+                Making::Forever => std::future::pending().await,
+            }
         }
     }
 
@@ -338,7 +324,7 @@ mod tests {
     async fn making_an_instance_takes_no_longer_than_the_call_may() {
         let budget = InstanceBudget::new(1);
         for policy in [InstancePolicy::PerMount, InstancePolicy::PerRequest] {
-            let program = Arc::new(Endless(description()));
+            let program = Arc::new(Fake { description: description(), making: Making::Forever });
             let pool = Pool::new(program, policy, Arc::clone(&budget), PoolLimits { queue_max: 1 });
             // The second gets the first one's turn and its place in the budget.
             for _ in 0..2 {
@@ -353,7 +339,7 @@ mod tests {
         let budget = InstanceBudget::new(3);
         let pools: Vec<_> = (0..6)
             .map(|_| {
-                let program = Arc::new(Idle(description()));
+                let program = Arc::new(Fake { description: description(), making: Making::NoTime });
                 Pool::new(program, InstancePolicy::PerMount, Arc::clone(&budget), PoolLimits { queue_max: 1 })
             })
             .collect();
