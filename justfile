@@ -1,7 +1,7 @@
 # The lines that CI runs (.ci/run), and a few more. `just` is a convenience: each line works without it.
 
 # What CI checks.
-default: format test guests-test quickstart-once lint doc
+default: format test guests-test quickstart-once lint go doc
 
 # The README's first command: a server with plugins, and how to talk to it.
 quickstart:
@@ -18,10 +18,14 @@ test:
 format:
     cargo fmt --check
     cd guest-examples && cargo fmt -p hello-plugin -p passthrough-plugin -p counter-plugin --check
-    cd tests/guests && cargo fmt -p hostile-plugin -p misfits -p probe-plugin --check
+    cd tests/guests && cargo fmt -p hostile-plugin -p login-plugin -p misfits -p probe-plugin --check
 
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
+
+# The Go plugins, formatted and vetted. Without Go it says so.
+go:
+    .ci/go
 
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps

@@ -57,7 +57,7 @@ pub async fn serve_mounts(host: Host) -> (SocketAddr, String) {
 }
 
 async fn serve_host(bench: &Bench) -> (SocketAddr, String) {
-    let host = host::with_plugin(&bench.plugins, MemoryStorage::new(), InstancePolicy::PerMount).await;
+    let host = host::with_plugin(&bench.component, MemoryStorage::new(), InstancePolicy::PerMount).await;
     host::enable(&host, MOUNT).await;
     host::store_secret(&host, MOUNT).await;
     serve_mounts(host).await

@@ -6,21 +6,30 @@
 //! * `mounts` — ten thousand mounts of one plugin: enabling, memory, listing, finding, starting again.
 //! * `request` — one request to a sandbox, against wasmtime without a host around it.
 //! * `http` — one read over a kept connection, against an axum handler without a host behind it.
+//! * `processes` — native plugins: from start to first answer, memory.
+//! * `native` — one request to a native plugin, against gRPC without a host around it, and against the same plugin in a sandbox.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
 mod http;
 mod mounts;
+mod native;
+mod processes;
 mod request;
 mod support;
 
-use support::Bench;
+use support::{Bench, grpc};
 
 fn main() {
+    if grpc::is_other_side() {
+        return grpc::serve_other_side();
+    }
     let mut bench = Bench::new();
     // First, because memory that other measurements gave back would hide what mounts take.
     mounts::measure(&mut bench);
     request::measure(&mut bench);
     http::measure(&mut bench);
+    processes::measure(&mut bench);
+    native::measure(&mut bench);
     bench.finish();
 }

@@ -37,7 +37,7 @@ pub fn measure(bench: &mut Bench) {
 /// Enables many mounts one after the other, and says what time and memory one takes.
 fn in_memory(bench: &mut Bench) -> Host {
     let host = bench.runtime.block_on(async {
-        let host = host::with_plugin(&bench.plugins, MemoryStorage::new(), InstancePolicy::PerMount).await;
+        let host = host::with_plugin(&bench.component, MemoryStorage::new(), InstancePolicy::PerMount).await;
         enable(&host, 0..FEW, 1).await;
         host
     });
@@ -81,7 +81,7 @@ fn listing(bench: &mut Bench, host: &Host) {
 /// Looks for the mount of a path that has none, among many and among few.
 fn finding(bench: &mut Bench, many: &Host) {
     let few = bench.runtime.block_on(async {
-        let few = host::with_plugin(&bench.plugins, MemoryStorage::new(), InstancePolicy::PerMount).await;
+        let few = host::with_plugin(&bench.component, MemoryStorage::new(), InstancePolicy::PerMount).await;
         enable(&few, 0..FEW, 1).await;
         few
     });
@@ -102,7 +102,7 @@ fn on_disk(bench: &mut Bench) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder can be made");
     let file = folder.path().join("store");
     let (enabled, first, all) = bench.runtime.block_on(async {
-        let host = host::with_plugin(&bench.plugins, open(&file), InstancePolicy::PerMount).await;
+        let host = host::with_plugin(&bench.component, open(&file), InstancePolicy::PerMount).await;
         let begun = Instant::now();
         enable(&host, 0..MANY, AT_A_TIME).await;
         let enabled = begun.elapsed();
@@ -111,7 +111,7 @@ fn on_disk(bench: &mut Bench) {
         drop(host);
 
         let begun = Instant::now();
-        let host = host::new(&bench.plugins, open(&file)).await;
+        let host = host::new(&bench.component, open(&file)).await;
         host::answer(&host, host::read(MOUNT)).await;
         let first = begun.elapsed();
         host.started().await;

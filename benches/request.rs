@@ -8,7 +8,7 @@ use cofferdam::{Host, InstancePolicy};
 
 use crate::support::raw::{self, Body, Operation, Raw};
 use crate::support::table::{Figure, Row};
-use crate::support::{Bench, host, median, plugin_file};
+use crate::support::{Bench, host, median};
 
 const MOUNT: &str = "secrets";
 
@@ -17,7 +17,7 @@ const REGISTRATIONS: usize = 7;
 
 pub fn measure(bench: &mut Bench) {
     let engine = raw::engine();
-    let raw = Raw::new(&engine, &plugin_file(&bench.plugins), host::PATH, host::SECRET);
+    let raw = Raw::new(&engine, &bench.component.path(), host::PATH, host::SECRET);
     fresh(bench, &raw);
     warm(bench, &raw);
     if bench.wants("registration") {
@@ -56,14 +56,14 @@ fn registration(bench: &mut Bench, engine: &wasmtime::Engine) {
     for _ in 0..REGISTRATIONS {
         theirs.push(bench.runtime.block_on(async {
             let begun = Instant::now();
-            let raw = Raw::new(engine, &plugin_file(&bench.plugins), host::PATH, host::SECRET);
+            let raw = Raw::new(engine, &bench.component.path(), host::PATH, host::SECRET);
             answer(&mut raw.sandbox().await).await;
             begun.elapsed()
         }));
         ours.push(bench.runtime.block_on(async {
-            let host = host::new(&bench.plugins, MemoryStorage::new()).await;
+            let host = host::new(&bench.component, MemoryStorage::new()).await;
             let begun = Instant::now();
-            host::register(&host, &bench.plugins, InstancePolicy::PerMount).await;
+            host::register(&host, &bench.component, InstancePolicy::PerMount).await;
             host::enable(&host, MOUNT).await;
             host::store_secret(&host, MOUNT).await;
             host::answer(&host, host::read(MOUNT)).await;
@@ -79,7 +79,7 @@ fn against_raw(what: &str, theirs: Duration, ours: Duration) -> Row {
 
 fn mounted(bench: &Bench, instances: InstancePolicy) -> Host {
     bench.runtime.block_on(async {
-        let host = host::with_plugin(&bench.plugins, MemoryStorage::new(), instances).await;
+        let host = host::with_plugin(&bench.component, MemoryStorage::new(), instances).await;
         host::enable(&host, MOUNT).await;
         host::store_secret(&host, MOUNT).await;
         host

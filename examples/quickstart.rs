@@ -68,6 +68,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
         println!("    cofferdam read -format=json my-secrets/db");
         println!("    cofferdam path-help greetings");
         println!("    curl -H \"X-Vault-Token: $VAULT_TOKEN\" $VAULT_ADDR/v1/greetings/greet/you");
+        println!("\nOne of the plugins once more, as a native program, which takes minutes to build:\n");
+        let (program, plugins) = ("passthrough-native", directory.path().display());
+        println!("    (cd guest-examples && cargo build --release --features native --bin {program})");
+        println!("    cp guest-examples/target/release/{program} {plugins}/");
+        println!("    sum=$(sha256sum {plugins}/{program} | cut -d' ' -f1)");
+        println!("    cofferdam plugin register -sha256=$sum secret {program}");
+        println!("    cofferdam secrets enable -path=native {program}");
+        println!("    cofferdam write native/db password=hunter2");
         tokio::signal::ctrl_c().await?;
     }
     drop(stop);

@@ -4,7 +4,7 @@
 use std::io::{ErrorKind, Read};
 use std::path::Path;
 
-use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 
 use crate::ident::{Command, Digest};
 
@@ -23,6 +23,9 @@ pub(crate) struct Artifact {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: Digest,
     pub(crate) format: Format,
+    /// Why the operator's own settings keep this native file from being executed, if they do. It would run all the same, as its
+    /// bytes are executed and not the file; so whoever runs it asks first.
+    pub(crate) not_executable: Option<String>,
 }
 
 /// What a file is, by its first bytes.
@@ -95,10 +98,12 @@ impl PluginDirectory {
 
     /// Reads a file whole, at most `bytes_max`, and hashes it. Takes as long as the disk does: call it off the serving threads.
     pub(crate) fn read(&self, command: &Command, bytes_max: u64) -> Result<Artifact, ArtifactError> {
-        let (file, length) = self.open_regular(command)?;
+        let (file, metadata) = self.open_regular(command)?;
+        let length = metadata.len();
         if length > bytes_max {
             return Err(too_large(command, length, bytes_max));
         }
+        let noexec = is_on_noexec_mount(&file);
         let mut bytes = Vec::with_capacity(length as usize);
         file.take(bytes_max.saturating_add(1))
             .read_to_end(&mut bytes)
@@ -110,7 +115,12 @@ impl PluginDirectory {
         if bytes.is_empty() {
             return Err(ArtifactError::Empty { command: command.clone() });
         }
-        Ok(Artifact { digest: Digest::of(&bytes), format: Format::of(&bytes), bytes })
+        let format = Format::of(&bytes);
+        let not_executable = match format {
+            Format::Elf | Format::Script => self.not_executable(command, &metadata, noexec),
+            Format::Component | Format::CoreModule | Format::Unknown => None,
+        };
+        Ok(Artifact { digest: Digest::of(&bytes), format, bytes, not_executable })
     }
 
     /// Reads a file as [`PluginDirectory::read`] does and refuses it if it has another digest.
@@ -127,7 +137,7 @@ impl PluginDirectory {
         Ok(artifact)
     }
 
-    fn open_regular(&self, command: &Command) -> Result<(cap_std::fs::File, u64), ArtifactError> {
+    fn open_regular(&self, command: &Command) -> Result<(cap_std::fs::File, Metadata), ArtifactError> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(O_NONBLOCK);
         let file = self.directory.open_with(command.as_str(), &options).map_err(|source| match source.kind() {
@@ -142,12 +152,26 @@ impl PluginDirectory {
         let what = if metadata.is_dir() {
             "a directory"
         } else if metadata.is_file() {
-            let length = metadata.len();
-            return Ok((file, length));
+            return Ok((file, metadata));
         } else {
             "a device, a socket or a fifo"
         };
         Err(ArtifactError::NotRegular { command: command.clone(), what })
+    }
+
+    fn not_executable(&self, command: &Command, metadata: &Metadata, noexec: bool) -> Option<String> {
+        /// The execute bits of the owner, the group and the others.
+        const EXECUTE: u32 = 0o111;
+        let directory = &self.shown;
+        if noexec {
+            return Some(format!(
+                "the plugin directory {directory} is on a file system that is mounted noexec, so nothing in it may be \
+                 executed; mount it without noexec, or use another plugin directory"
+            ));
+        }
+        (metadata.mode() & EXECUTE == 0).then(|| {
+            format!("{command:?} in the plugin directory {directory} is not executable; if it is a plugin: chmod +x {command}")
+        })
     }
 
     fn is_link(&self, command: &Command) -> bool {
@@ -157,6 +181,18 @@ impl PluginDirectory {
     fn unreadable(&self, command: &Command, source: std::io::Error) -> ArtifactError {
         ArtifactError::Unreadable { command: command.clone(), directory: self.shown.clone(), source }
     }
+}
+
+#[cfg(feature = "process")]
+fn is_on_noexec_mount(file: &cap_std::fs::File) -> bool {
+    use rustix::fs::StatVfsMountFlags;
+    rustix::fs::fstatvfs(file).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::NOEXEC))
+}
+
+/// Without the feature no native plugin is executed.
+#[cfg(not(feature = "process"))]
+fn is_on_noexec_mount(_: &cap_std::fs::File) -> bool {
+    false
 }
 
 fn too_large(command: &Command, found: u64, limit: u64) -> ArtifactError {
@@ -176,35 +212,33 @@ impl Format {
     }
 }
 
-impl Artifact {
-    /// Returns the machine that an ELF file is for, if it is not this one, as a refusal.
-    pub(crate) fn foreign_machine(&self) -> Option<String> {
-        const MACHINE_OFFSET: usize = 18;
-        let machine = u16::from_le_bytes(self.bytes.get(MACHINE_OFFSET..MACHINE_OFFSET + 2)?.try_into().ok()?);
-        let name = |machine| match machine {
-            3 => "x86 (32 bit)".to_owned(),
-            40 => "ARM (32 bit)".to_owned(),
-            62 => "x86-64".to_owned(),
-            183 => "AArch64".to_owned(),
-            243 => "RISC-V".to_owned(),
-            other => format!("machine number {other}"),
-        };
-        let own = if cfg!(target_arch = "x86_64") {
-            62
-        } else if cfg!(target_arch = "aarch64") {
-            183
-        } else {
-            return None;
-        };
-        (machine != own).then(|| {
-            format!(
-                "the file is a Linux binary for {}, and this machine is {}; build the plugin for this machine, or as a \
-                 component, which runs on any",
-                name(machine),
-                name(own)
-            )
-        })
-    }
+/// Returns the machine that an ELF file is for, if it is not this one, as a refusal.
+pub(crate) fn foreign_machine(bytes: &[u8]) -> Option<String> {
+    const MACHINE_OFFSET: usize = 18;
+    let machine = u16::from_le_bytes(bytes.get(MACHINE_OFFSET..MACHINE_OFFSET + 2)?.try_into().ok()?);
+    let name = |machine| match machine {
+        3 => "x86 (32 bit)".to_owned(),
+        40 => "ARM (32 bit)".to_owned(),
+        62 => "x86-64".to_owned(),
+        183 => "AArch64".to_owned(),
+        243 => "RISC-V".to_owned(),
+        other => format!("machine number {other}"),
+    };
+    let own = if cfg!(target_arch = "x86_64") {
+        62
+    } else if cfg!(target_arch = "aarch64") {
+        183
+    } else {
+        return None;
+    };
+    (machine != own).then(|| {
+        format!(
+            "the file is a Linux binary for {}, and this machine is {}; build the plugin for this machine, or as a \
+             component, which runs on any",
+            name(machine),
+            name(own)
+        )
+    })
 }
 
 #[cfg(test)]
@@ -256,6 +290,28 @@ mod tests {
         let expected = Digest::of(b"two");
         let error = directory.read_verified(&"a".parse().unwrap(), expected, LIMIT).err().unwrap().to_string();
         assert!(error.contains(&Digest::of(b"one").to_string()) && error.contains(&expected.to_string()), "{error}");
+    }
+
+    #[test]
+    fn a_native_file_without_an_execute_bit_is_remembered() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (temporary, directory) = directory();
+        let check = |name: &str, bytes: &[u8], mode: u32, expected: Option<&str>| {
+            let path = temporary.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let not_executable = directory.read(&name.parse().unwrap(), LIMIT).unwrap().not_executable;
+            match (&not_executable, expected) {
+                (None, None) => {}
+                (Some(text), Some(expected)) if text.contains(expected) => {}
+                _ => panic!("{name} with mode {mode:o}: {not_executable:?}"),
+            }
+        };
+        check("script", b"#!/bin/sh\n", 0o644, Some("chmod +x script"));
+        check("elf", b"\x7fELF", 0o600, Some("chmod +x elf"));
+        check("script", b"#!/bin/sh\n", 0o755, None);
+        check("for-the-owner", b"#!/bin/sh\n", 0o700, None);
+        check("component", b"\0asm\x0d\0\x01\0", 0o644, None);
     }
 
     #[test]

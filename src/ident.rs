@@ -59,6 +59,15 @@ impl PluginKind {
             PluginKind::Secret => "secret",
         }
     }
+
+    /// Returns where a plugin of this kind is mounted that listings show under a name: `auth/userpass/` for the auth method
+    /// `userpass/`, and for a secrets engine the name itself.
+    pub fn mount_path(self, name: &MountPath) -> Result<MountPath, IdentError> {
+        match self {
+            PluginKind::Auth => format!("{AUTH_METHODS}{name}").parse(),
+            PluginKind::Secret => Ok(name.clone()),
+        }
+    }
 }
 
 impl fmt::Display for PluginKind {
@@ -240,7 +249,10 @@ impl fmt::Debug for Digest {
 
 // ---------------------------------------------------------------------------------------------------------------- MountPath
 
-/// Where a plugin is mounted, with a trailing slash and without a leading one: `my-secrets/`, `team/a/kv/`.
+/// What auth methods are mounted below, and nothing else is.
+const AUTH_METHODS: &str = "auth/";
+
+/// Where a plugin is mounted, with a trailing slash and without a leading one: `my-secrets/`, `team/a/kv/`, `auth/userpass/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MountPath(Arc<str>);
@@ -249,6 +261,22 @@ impl MountPath {
     /// Returns the path with its trailing slash.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns a path for a plugin that is asked what it is, before it has a mount.
+    #[cfg(feature = "process")]
+    pub(crate) fn nowhere() -> Self {
+        Self("nowhere/".into())
+    }
+
+    /// Returns what can be mounted here: an auth method below `auth/`, a secrets engine anywhere else.
+    pub fn kind(&self) -> PluginKind {
+        if self.0.starts_with(AUTH_METHODS) { PluginKind::Auth } else { PluginKind::Secret }
+    }
+
+    /// Returns the path as listings of its kind show it: an auth method's without the `auth/`.
+    pub fn name(&self) -> &str {
+        self.0.strip_prefix(AUTH_METHODS).filter(|name| !name.is_empty()).unwrap_or(&self.0)
     }
 
     /// Returns the path's prefixes that end in a slash, shortest first, the path itself last.
@@ -303,6 +331,11 @@ impl RequestPath {
     /// Returns the path as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Returns the path of a mount itself, as its plugin sees it.
+    pub(crate) fn root() -> Self {
+        Self(String::new())
     }
 
     /// Returns what is left below a prefix of `length` bytes, which ends at a segment boundary.
@@ -441,6 +474,25 @@ mod tests {
     fn refused<T: FromStr<Err = IdentError> + fmt::Debug>(typed: &str, because: &str) {
         let error = typed.parse::<T>().expect_err("the text should be refused").to_string();
         assert!(error.contains(because), "{typed:?} was refused with {error:?}, expected {because:?}");
+    }
+
+    #[test]
+    fn auth_methods_are_named_below_auth() {
+        for (kind, name, path) in [
+            (PluginKind::Auth, "userpass", "auth/userpass/"),
+            (PluginKind::Auth, "/team/a/", "auth/team/a/"),
+            (PluginKind::Auth, "auth", "auth/auth/"),
+            (PluginKind::Secret, "kv", "kv/"),
+            (PluginKind::Secret, "authors", "authors/"),
+        ] {
+            let name: MountPath = name.parse().unwrap();
+            let whole = kind.mount_path(&name).unwrap();
+            assert_eq!((whole.as_str(), whole.kind(), whole.name()), (path, kind, name.as_str()));
+        }
+        let longest = "a".repeat(MOUNT_PATH_BYTES_MAX - 1).parse().unwrap();
+        assert!(PluginKind::Auth.mount_path(&longest).is_err());
+        // What nothing can be mounted at has a name all the same.
+        assert_eq!("auth".parse::<MountPath>().unwrap().name(), "auth/");
     }
 
     #[test]

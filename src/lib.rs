@@ -4,6 +4,7 @@ mod artifact;
 mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod confinement;
 mod duration;
 mod host;
 #[cfg(feature = "http")]
@@ -18,8 +19,11 @@ mod runtime;
 pub mod storage;
 
 pub use artifact::PluginDirectory;
+pub use confinement::Confinement;
 pub use host::{
     EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstancePolicy, MountConfig, MountInfo, MountRequest,
-    MountState, PluginInfo, Registration, RuntimeKind, TtlChange, Tune,
+    MountState, PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune,
 };
 pub use limits::Limits;
+#[cfg(feature = "process")]
+pub use runtime::process::NativePlugins;

@@ -47,10 +47,35 @@ pub struct Limits {
     pub log_bytes_per_second_max: u64,
     /// Longest log line, in bytes; the rest of a line is dropped.
     pub log_line_bytes_max: usize,
+    /// How often native plugins are asked to undo what was left half done: Vault's `RollbackPeriod`.
+    pub rollback_period: Duration,
     /// TTL of leases where neither the plugin nor the mount says one: Vault's 768 h.
     pub default_lease_ttl: Duration,
     /// The longest TTL that a mount may set: Vault's 768 h.
     pub max_lease_ttl: Duration,
+    /// Private memory of one native plugin's process, in bytes: `RLIMIT_DATA`, for each process that the plugin starts too. An
+    /// allocation beyond it fails, which ends a Go program; 1 GiB is room for large caches, and stops a leak before the machine feels it.
+    pub process_memory_bytes_max: u64,
+    /// Files and sockets that one native plugin's process may hold open. A mount takes 4, an upstream connection 1; 1,024 is what
+    /// most systems give a process anyway.
+    pub process_files_max: u64,
+    /// Seconds of processor time that one native plugin's process may take in its whole life. None, because plugins live for weeks:
+    /// it is for those that are known to do little.
+    pub process_cpu_seconds_max: Option<u64>,
+    /// How long a native plugin may take from its start until it says where it listens: go-plugin's `StartTimeout`.
+    pub process_start_deadline: Duration,
+    /// How long a native plugin that was asked to shut down may take before it is killed: what go-plugin waits.
+    pub process_stop_grace: Duration,
+    /// Largest message that is taken from a native plugin, in bytes. A response holds no more than a request may, which is 32 MiB;
+    /// go-plugin takes 2 GiB.
+    pub process_message_bytes_max: usize,
+    /// Native plugins' processes alive at a time in the whole host. Each takes 5 of the host's file descriptors and 1 for each
+    /// connection, of the 1,024 that many systems give a process at first.
+    pub processes_max: u32,
+    /// Calls under way at a time in one mount of a native plugin. Each is a stream of one HTTP/2 connection, of which Go's server
+    /// grants as many as are asked for, and a goroutine in the plugin. Plugins of our SDK serve 256 at a time: one mount
+    /// cannot take all of them.
+    pub process_calls_max: u32,
 }
 
 impl Default for Limits {
@@ -75,8 +100,17 @@ impl Default for Limits {
             transaction_keys_max: 1_000,
             log_bytes_per_second_max: 64 << 10,
             log_line_bytes_max: 4 << 10,
+            rollback_period: Duration::from_secs(60),
             default_lease_ttl: Duration::from_secs(768 * 3600),
             max_lease_ttl: Duration::from_secs(768 * 3600),
+            process_memory_bytes_max: 1 << 30,
+            process_files_max: 1_024,
+            process_cpu_seconds_max: None,
+            process_start_deadline: Duration::from_secs(60),
+            process_stop_grace: Duration::from_secs(2),
+            process_message_bytes_max: 32 << 20,
+            processes_max: 256,
+            process_calls_max: 128,
         }
     }
 }

@@ -160,7 +160,7 @@ pub struct Response {
     pub body: Body,
     /// Makes the body a leased secret.
     pub secret: Option<Lease>,
-    /// A successful login.
+    /// A successful login. What a host answers with has its policies and its TTL as a token would have them.
     pub login: Option<Login>,
     /// Shown to the person who asked.
     pub warnings: Vec<String>,
@@ -276,4 +276,7 @@ pub enum BackendError {
     /// The plugin failed.
     #[error("{0}")]
     Internal(String),
+    /// Any other HTTP status, from 400 to 599. Only native plugins have it.
+    #[error("{1}")]
+    Status(u16, String),
 }

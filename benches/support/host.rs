@@ -1,15 +1,24 @@
-//! A host with the plugin, as an embedder makes it.
+//! A host with a plugin, as an embedder makes it.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::storage::Storage;
-use cofferdam::{Host, InstancePolicy, MountConfig, MountRequest, PluginDirectory, Registration};
+use cofferdam::{Host, InstancePolicy, MountConfig, MountRequest, NativePlugins, PluginDirectory, Registration};
 
-/// The plugin's file.
-pub const PLUGIN_FILE: &str = "passthrough_plugin.wasm";
+/// A plugin that was built.
+pub struct Plugin {
+    pub folder: PathBuf,
+    pub file: &'static str,
+}
+
+impl Plugin {
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(self.file)
+    }
+}
 
 /// The path below a mount that is read.
 pub const PATH: &str = "db/prod";
@@ -18,33 +27,47 @@ pub const PATH: &str = "db/prod";
 pub const SECRET: &str =
     r#"{"host":"db.prod.example","password":"correct horse battery staple","port":"5432","user":"billing"}"#;
 
-const PLUGIN: &str = "passthrough";
+/// The path below a mount of the greeting plugin that is read, which stores nothing.
+pub const GREETING_PATH: &str = "greet/ada";
 
-/// Returns a host that takes plugins from this folder and has none yet.
-pub async fn new(plugins: &Path, storage: impl Storage) -> Host {
-    let plugins = PluginDirectory::open(plugins).expect("the folder opens");
-    Host::builder().storage(storage).plugin_directory(plugins).build().await.expect("the host starts")
+/// What that plugin answers.
+pub const GREETING: &str = r#"{"greeting":"hello, ada"}"#;
+
+/// What a plugin is called in the catalog, whichever it is: a host has one.
+pub const NAME: &str = "plugin";
+
+/// Returns a host that takes plugins from this one's folder and has none yet.
+pub async fn new(plugin: &Plugin, storage: impl Storage) -> Host {
+    with_processes(plugin, storage, NativePlugins::default()).await
 }
 
-/// Puts the plugin in the catalog.
-pub async fn register(host: &Host, plugins: &Path, instances: InstancePolicy) {
+/// Returns a host that has none yet, and runs native plugins so.
+pub async fn with_processes(plugin: &Plugin, storage: impl Storage, settings: NativePlugins) -> Host {
+    let plugins = PluginDirectory::open(&plugin.folder).expect("the folder opens");
+    let builder = Host::builder().storage(storage).plugin_directory(plugins).native_plugins(settings);
+    builder.build().await.expect("the host starts")
+}
+
+/// Puts a plugin in the catalog.
+pub async fn register(host: &Host, plugin: &Plugin, instances: InstancePolicy) {
     let registration = Registration {
         kind: Some(PluginKind::Secret),
-        name: PLUGIN.parse().expect("the name is well formed"),
+        name: NAME.parse().expect("the name is well formed"),
         version: None,
-        command: PLUGIN_FILE.parse().expect("the command is well formed"),
+        command: plugin.file.parse().expect("the command is well formed"),
         args: Vec::new(),
         env: Vec::new(),
-        sha256: Digest::of(&std::fs::read(super::plugin_file(plugins)).expect("the plugin's file is there")),
+        sha256: Digest::of(&std::fs::read(plugin.path()).expect("the plugin's file is there")),
         instances,
+        confinement: None,
     };
     host.register_plugin(registration).await.expect("the plugin is registered");
 }
 
-/// Returns a host with the plugin in its catalog.
-pub async fn with_plugin(plugins: &Path, storage: impl Storage, instances: InstancePolicy) -> Host {
-    let host = new(plugins, storage).await;
-    register(&host, plugins, instances).await;
+/// Returns a host with a plugin in its catalog.
+pub async fn with_plugin(plugin: &Plugin, storage: impl Storage, instances: InstancePolicy) -> Host {
+    let host = new(plugin, storage).await;
+    register(&host, plugin, instances).await;
     host
 }
 
@@ -53,7 +76,7 @@ pub async fn enable(host: &Host, path: &str) {
     let request = MountRequest {
         path: path.parse().expect("the path is well formed"),
         kind: PluginKind::Secret,
-        plugin: PLUGIN.parse().expect("the name is well formed"),
+        plugin: NAME.parse().expect("the name is well formed"),
         version: None,
         description: String::new(),
         options: Default::default(),
@@ -66,28 +89,38 @@ pub async fn enable(host: &Host, path: &str) {
 
 /// Stores the secret in a mount.
 pub async fn store_secret(host: &Host, mount: &str) {
-    let write = request(Operation::Update, mount).with_data(SECRET);
+    let write = request(Operation::Update, mount, PATH).with_data(SECRET);
     host.handle(write).await.expect("the secret is stored");
 }
 
 /// Returns a request to read the secret of a mount.
 pub fn read(mount: &str) -> Request {
-    request(Operation::Read, mount)
+    request(Operation::Read, mount, PATH)
+}
+
+/// Returns a request for a greeting.
+pub fn greet(mount: &str) -> Request {
+    request(Operation::Read, mount, GREETING_PATH)
 }
 
 /// Sends a request for the secret, and checks that it comes.
 pub async fn answer(host: &Host, request: Request) {
-    let response = host.handle(request).await.expect("the plugin answers");
-    assert!(matches!(response.body, Body::Data(data) if data == SECRET));
+    answer_with(host, request, SECRET).await;
 }
 
-fn request(operation: Operation, mount: &str) -> Request {
+/// Sends a request, and checks that this comes.
+pub async fn answer_with(host: &Host, request: Request, expected: &str) {
+    let response = host.handle(request).await.expect("the plugin answers");
+    assert!(matches!(response.body, Body::Data(data) if data == expected));
+}
+
+fn request(operation: Operation, mount: &str, path: &str) -> Request {
     let caller = Identity {
         display_name: "bench".to_owned(),
         entity_id: String::new(),
         token_accessor: String::new(),
         policies: Vec::new(),
     };
-    let path = format!("{mount}/{PATH}").parse().expect("the path is well formed");
+    let path = format!("{mount}/{path}").parse().expect("the path is well formed");
     Request::new(operation, path).by(Caller::Known(Arc::new(caller)))
 }

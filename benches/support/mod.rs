@@ -1,18 +1,22 @@
-//! What the measurements share: how a time is taken, the table, the plugin, a host, raw wasmtime and an HTTP client.
+//! What the measurements share: how a time is taken, the table, the plugin, a host, raw wasmtime, bare gRPC and an HTTP client.
 
 pub mod client;
+#[path = "../../tests/support/go.rs"]
+pub mod go;
+pub mod grpc;
 #[path = "../../tests/support/guests.rs"]
-mod guests;
+pub mod guests;
 pub mod host;
 pub mod raw;
 pub mod table;
 
-use std::path::{Path, PathBuf};
+use std::future::Future;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 
+use host::Plugin;
 use table::{Row, Table};
 
 /// Pairs of times that are taken for a comparison.
@@ -25,15 +29,15 @@ const MEASUREMENT: Duration = Duration::from_secs(3);
 /// Takes times and gathers them in the table.
 pub struct Bench {
     criterion: Criterion,
-    /// Where the plugins' files are.
-    pub plugins: PathBuf,
+    /// The component that all measurements use: it reads one storage entry for one read.
+    pub component: Plugin,
     /// Runs hosts and sandboxes.
     pub runtime: Runtime,
     table: Table,
 }
 
 impl Bench {
-    /// Builds the plugins and reads what the command line leaves out.
+    /// Builds the components and reads what the command line leaves out.
     pub fn new() -> Self {
         Self {
             criterion: Criterion::default()
@@ -41,7 +45,10 @@ impl Bench {
                 .measurement_time(MEASUREMENT)
                 .sample_size(SAMPLES)
                 .configure_from_args(),
-            plugins: guests::build("guest-examples").unwrap_or_else(|why| panic!("{why}")),
+            component: Plugin {
+                folder: guests::build("guest-examples").unwrap_or_else(|why| panic!("{why}")),
+                file: "passthrough_plugin.wasm",
+            },
             runtime: Runtime::new().expect("the runtime starts"),
             table: Table::default(),
         }
@@ -49,7 +56,9 @@ impl Bench {
 
     /// Says whether the command line leaves this in.
     pub fn wants(&self, name: &str) -> bool {
-        std::env::args().skip(1).find(|argument| !argument.starts_with('-')).is_none_or(|filter| name.contains(&filter))
+        let filter = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+        // A longer filter wants some of what this is the beginning of.
+        filter.is_none_or(|filter| name.contains(&filter) || filter.starts_with(name))
     }
 
     /// Compares two operations and adds what `row` makes of their times, unless the command line leaves it out.
@@ -102,6 +111,11 @@ impl Bench {
         self.table.push(row);
     }
 
+    /// Says what the table lacks, and why.
+    pub fn leave_out(&mut self, what: String) {
+        self.table.leave_out(what);
+    }
+
     /// Prints the table.
     pub fn finish(self) {
         self.criterion.final_summary();
@@ -117,9 +131,30 @@ async fn repeat(turns: u64, operation: &mut impl AsyncFnMut()) -> Duration {
     begun.elapsed()
 }
 
-/// Returns the plugin that all measurements use: it reads one storage entry for one read.
-pub fn plugin_file(plugins: &Path) -> PathBuf {
-    plugins.join(host::PLUGIN_FILE)
+/// Does something so many times on tasks of a runtime, as a server does, so many of them at a time, and returns how long that
+/// took.
+pub fn on_tasks<F: Future<Output = ()> + Send>(
+    runtime: &Handle,
+    turns: u64,
+    at_a_time: u64,
+    operation: &(impl Fn() -> F + Clone + Send + 'static),
+) -> Duration {
+    let each = turns.div_ceil(at_a_time);
+    let begun = Instant::now();
+    let tasks: Vec<_> = (0..at_a_time)
+        .map(|_| {
+            let operation = operation.clone();
+            runtime.spawn(async move {
+                for _ in 0..each {
+                    operation().await;
+                }
+            })
+        })
+        .collect();
+    let done = runtime.block_on(futures_util::future::join_all(tasks));
+    let took = begun.elapsed();
+    done.into_iter().for_each(|done| done.expect("the operation does not panic"));
+    took.mul_f64(turns as f64 / (each * at_a_time) as f64)
 }
 
 /// Returns the middle one of some times.

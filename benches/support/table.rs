@@ -7,6 +7,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct Table {
     rows: Vec<Row>,
+    left_out: Vec<String>,
 }
 
 /// One thing that was measured.
@@ -89,6 +90,11 @@ impl Table {
     pub fn push(&mut self, row: Row) {
         self.rows.push(row);
     }
+
+    /// Says under the table what was not measured, and why.
+    pub fn leave_out(&mut self, what: String) {
+        self.left_out.push(what);
+    }
 }
 
 impl Figure {
@@ -114,6 +120,7 @@ impl fmt::Display for Figure {
                 seconds => (seconds, "s"),
             },
             Figure::Rate(value) => (*value, "/s"),
+            Figure::Bytes(value) if *value >= 1024.0 * 1024.0 => (value / (1024.0 * 1024.0), "MiB"),
             Figure::Bytes(value) => (value / 1024.0, "KiB"),
         };
         // Three digits say all that a measurement of this kind knows.
@@ -149,6 +156,9 @@ impl fmt::Display for Table {
                 writeln!(f, "|")?;
             }
         }
-        Ok(())
+        if !self.left_out.is_empty() {
+            writeln!(f)?;
+        }
+        self.left_out.iter().try_for_each(|what| writeln!(f, "Left out: {what}."))
     }
 }

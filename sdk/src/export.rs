@@ -2,7 +2,7 @@
 
 /// Exports a [`Plugin`](crate::Plugin) from a `cdylib`: `cofferdam_sdk::export!(MyPlugin);`, once in a crate.
 ///
-/// On other targets than WebAssembly it only checks that the type is a plugin.
+/// On other targets than WebAssembly it only checks that the type is a plugin; a program's `main` calls `serve` instead.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {

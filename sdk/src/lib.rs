@@ -51,7 +51,7 @@
 //! - [`testing::TestMount`]: a mount in memory that keeps the host's rules, for `cargo test`.
 //!
 //! On `wasm32` the crate implements the exports of the world `cofferdam:plugin/plugin`. Plugin code never names a generated
-//! type, so the same source also compiles natively.
+//! type, so the same source also compiles natively: with the feature `native`, `serve` makes it a program that speaks go-plugin.
 
 mod plugin;
 mod routes;
@@ -67,11 +67,16 @@ mod decode;
 mod error;
 
 mod export;
+#[cfg(not(target_family = "wasm"))]
+mod keys;
 mod mounts;
 
 #[cfg(target_family = "wasm")]
 #[doc(hidden)]
 pub mod component;
+
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+mod native;
 
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
@@ -81,6 +86,8 @@ pub use context::Context;
 pub use context::Level;
 pub use context::Ttls;
 pub use error::Error;
+#[cfg(all(feature = "native", not(target_family = "wasm")))]
+pub use native::serve;
 pub use plugin::Description;
 pub use plugin::Existence;
 pub use plugin::Kind;

@@ -1,6 +1,7 @@
-//! What backs a context: the host's resource in a component, a double in memory in a native test.
+//! What backs a context: the host's resource in a component, the host's services in a native program, a double in memory in a
+//! test.
 //!
-//! The SDK's public types name only these traits, so another backing (a go-plugin server, say) is one more implementation.
+//! The SDK's public types name only these traits, so another backing is one more implementation.
 
 use crate::storage::{Page, StorageError, Wrap};
 use crate::{Caller, Level, Ttls};

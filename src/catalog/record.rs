@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::confinement::Confinement;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 
 /// A catalog entry as it is stored. Not `Debug`: its environment may hold secrets.
@@ -18,6 +19,9 @@ pub(crate) struct PluginRecord {
     pub(crate) instances: InstancePolicy,
     pub(crate) capabilities: Vec<String>,
     pub(crate) imports: Vec<String>,
+    /// Absent in records from before native plugins ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) confinement: Option<Confinement>,
 }
 
 /// What kind of file a plugin is, and so how it runs.
@@ -72,5 +76,35 @@ impl std::str::FromStr for InstancePolicy {
             "per-request" => Ok(InstancePolicy::PerRequest),
             _ => Err(format!("{typed:?} is not an instance policy; there are \"per-mount\" and \"per-request\"")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_from_before_confinement_is_still_read() {
+        let stored = serde_json::json!({
+            "kind": PluginKind::Secret,
+            "name": "kv",
+            "version": null,
+            "command": "kv",
+            "args": [],
+            "env": [],
+            "sha256": Digest::of(b""),
+            "runtime": "native",
+            "instances": "per-mount",
+            "capabilities": [],
+            "imports": [],
+        });
+        let record: PluginRecord = serde_json::from_value(stored.clone()).unwrap();
+        assert_eq!(record.confinement, None);
+        // And a host from before reads what has none.
+        assert_eq!(serde_json::to_value(&record).unwrap(), stored);
+
+        let confined = PluginRecord { confinement: Some(Confinement::default()), ..record };
+        let read: PluginRecord = serde_json::from_value(serde_json::to_value(&confined).unwrap()).unwrap();
+        assert_eq!(read.confinement, Some(Confinement::default()));
     }
 }

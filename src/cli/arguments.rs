@@ -4,8 +4,8 @@ use clap::{Parser, Subcommand};
 
 use super::flags::{ConnectionFlags, OutputFlags, Positionals};
 use super::logical::{DeleteCommand, ListCommand, PathHelpCommand, ReadCommand, WriteCommand};
+use super::mounts::{AuthCommand, SecretsCommand};
 use super::plugin::PluginCommand;
-use super::secrets::SecretsCommand;
 use super::server::ServerArgs;
 
 /// The whole command line.
@@ -58,6 +58,9 @@ pub(super) enum ClientCommand {
     /// Interact with secrets engines
     #[command(subcommand)]
     Secrets(SecretsCommand),
+    /// Interact with auth methods
+    #[command(subcommand)]
+    Auth(AuthCommand),
     /// Print seal and HA status
     Status(Positionals),
 }

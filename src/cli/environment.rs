@@ -1,7 +1,10 @@
 //! What the process was started with: its environment is read here, once, and handed in to everything else.
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::PathBuf;
+
+use cofferdam_proto::names::sdk;
 
 /// The settings that Vault's clients and server take from the environment. Flags win over them.
 #[derive(Default)]
@@ -32,6 +35,16 @@ pub struct Environment {
     pub dev_root_token_id: Option<String>,
     /// Where the development server listens.
     pub dev_listen_address: Option<String>,
+    /// Where clients and plugins reach the server.
+    pub api_addr: Option<String>,
+    /// Native plugins that get a process for each mount, with commas between their names.
+    pub plugin_multiplexing_opt_out: Option<String>,
+    /// Whether native plugins get what they inherit in place of what is registered with them, as `true` or `false`.
+    pub plugin_legacy_env_layering: Option<String>,
+    /// What native plugins may inherit: all that this process was given, but for its own secrets.
+    pub inheritable: Vec<(OsString, OsString)>,
+    /// The system's directory for temporary files.
+    pub temporary_directory: Option<PathBuf>,
     /// Where the token files lie.
     pub home: Option<PathBuf>,
     /// The proxy on the way to the server, unless it is on this machine.
@@ -58,6 +71,11 @@ impl Environment {
             log_format: variable("LOG_FORMAT"),
             dev_root_token_id: variable("DEV_ROOT_TOKEN_ID"),
             dev_listen_address: variable("DEV_LISTEN_ADDRESS"),
+            api_addr: server_variable("API_ADDR"),
+            plugin_multiplexing_opt_out: server_variable(sdk::MULTIPLEXING_OPT_OUT),
+            plugin_legacy_env_layering: server_variable(sdk::LEGACY_ENV_LAYERING),
+            inheritable: std::env::vars_os().filter(|(name, _)| !is_own_secret(name)).collect(),
+            temporary_directory: Some(std::env::temp_dir()),
             home: std::env::var_os("HOME").map(PathBuf::from),
             proxy: ureq::Proxy::try_from_env(),
         }
@@ -81,16 +99,53 @@ impl Environment {
     }
 }
 
+/// What may stand before a variable's name, the one that wins first.
+const PREFIXES: [&str; 3] = ["COFFERDAM_", "BAO_", "VAULT_"];
+
+/// Variables that hold what only this process is meant to know: whoever has one of these may do anything.
+const OWN_SECRETS: [&str; 2] = ["TOKEN", "DEV_ROOT_TOKEN_ID"];
+
+/// Whether a variable holds a secret of this process. Vault's plugins inherit these, too.
+fn is_own_secret(name: &OsStr) -> bool {
+    let bare = |name: &str| PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).map(str::to_owned);
+    name.to_str().and_then(bare).is_some_and(|bare| OWN_SECRETS.contains(&bare.as_str()))
+}
+
 /// Reads `COFFERDAM_<name>`, else `VAULT_<name>`. An empty variable counts as unset.
 fn variable(name: &str) -> Option<String> {
-    ["COFFERDAM", "VAULT"]
-        .into_iter()
-        .find_map(|prefix| std::env::var(format!("{prefix}_{name}")).ok().filter(|value| !value.is_empty()))
+    first_of(&["COFFERDAM_", "VAULT_"], name)
+}
+
+/// Reads `COFFERDAM_<name>`, else `BAO_<name>`, else `VAULT_<name>`: what is the same setting in both servers.
+fn server_variable(name: &str) -> Option<String> {
+    first_of(&PREFIXES, name)
+}
+
+fn first_of(prefixes: &[&str], name: &str) -> Option<String> {
+    prefixes.iter().find_map(|prefix| std::env::var(format!("{prefix}{name}")).ok().filter(|value| !value.is_empty()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn plugins_inherit_no_token() {
+        for (name, is_secret) in [
+            ("VAULT_TOKEN", true),
+            ("BAO_TOKEN", true),
+            ("COFFERDAM_TOKEN", true),
+            ("VAULT_DEV_ROOT_TOKEN_ID", true),
+            ("BAO_DEV_ROOT_TOKEN_ID", true),
+            ("TOKEN", false),
+            ("MY_VAULT_TOKEN", false),
+            ("VAULT_TOKEN_FILE", false),
+            ("VAULT_ADDR", false),
+            ("PATH", false),
+        ] {
+            assert_eq!(is_own_secret(OsStr::new(name)), is_secret, "{name}");
+        }
+    }
 
     #[test]
     fn our_token_file_wins_over_vaults_and_the_environment_over_both() {

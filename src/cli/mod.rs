@@ -12,9 +12,9 @@ mod duration;
 mod environment;
 mod flags;
 mod logical;
+mod mounts;
 mod output;
 mod plugin;
-mod secrets;
 mod server;
 mod status;
 mod table;
@@ -105,6 +105,7 @@ fn dispatch(arguments: Arguments, environment: &Environment, console: &mut Conso
         ClientCommand::PathHelp(command) => command.run(session),
         ClientCommand::Plugin(command) => command.run(session),
         ClientCommand::Secrets(command) => command.run(session),
+        ClientCommand::Auth(command) => command.run(session),
         ClientCommand::Status(arguments) => status::run(arguments, session),
     }
 }

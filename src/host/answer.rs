@@ -1,7 +1,8 @@
 //! A request's way through the host, and what its outcome means to whoever asked.
 
+use super::login::Door;
 use super::{Error, ErrorKind, Inner};
-use crate::ident::PluginKind;
+use crate::ident::{MountPath, PluginKind};
 use crate::mount::{MountError, MountRecord};
 use crate::request::{BackendError, Body, Request, Response};
 use crate::runtime::Failure;
@@ -13,19 +14,32 @@ impl Inner {
             return Err(Error::new(ErrorKind::NotFound, text));
         };
         request.path = request.path.below(route.prefix_length);
+        let door = Door::of(&request, &route.mount);
         let granted = self.limits.request_deadline;
         let deadline = request.deadline.map_or(granted, |deadline| deadline.min(granted));
         let answer = route.mount.handle(request, deadline).await;
         let record = route.mount.record();
+        let in_its_own_words = matches!(&answer, Err(MountError::Failed(Failure::Backend(_))));
         let answer = match answer {
-            Ok(response) => checked(response, &record),
+            Ok(response) => checked(response, &record).and_then(|response| self.settle(response, &door, &route.mount)),
             Err(error) => Err(meaning(error, &record)),
         };
         answer.inspect_err(|error| {
             if is_for_the_operator(error.kind()) {
-                route.mount.scope().log_fault(error.message());
+                // A plugin's own words may repeat what was asked, secrets included: they are for whoever asked.
+                let text = if in_its_own_words { "it answered with an internal error" } else { error.message() };
+                route.mount.scope().log_fault(text);
             }
         })
+    }
+}
+
+impl Inner {
+    pub(super) async fn invalidate(&self, path: &MountPath, key: &str) -> Result<(), Error> {
+        let mount =
+            self.mounts.get(path).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no mount at {path}")))?;
+        let told = mount.invalidate(key, self.limits.lifecycle_deadline).await;
+        told.map_err(|failure| failed(failure, &mount.record()))
     }
 }
 
@@ -88,12 +102,18 @@ fn failed(failure: Failure, record: &MountRecord) -> Error {
             ErrorKind::PluginFault,
             format!("the plugin {plugin} at {path} crashed: {report}. The next request gets a fresh instance"),
         ),
-        Failure::Deadline(_) => (
-            ErrorKind::DeadlineExceeded,
-            format!("the plugin {plugin} at {path} was stopped: {failure}. The next request gets a fresh instance"),
-        ),
+        Failure::Unusable(what) => {
+            (ErrorKind::PluginFault, format!("the plugin {plugin} at {path} answered what it may not: {what}"))
+        }
+        Failure::Deadline(_) => {
+            (ErrorKind::DeadlineExceeded, format!("the plugin {plugin} at {path} was given up: {failure}"))
+        }
         Failure::Busy(reason) => {
             return Error::new(ErrorKind::Unavailable, format!("the mount {path} is busy: {reason}"));
+        }
+        Failure::Failing(reason) => {
+            let text = format!("the plugin {plugin} at {path} is failing: {reason}");
+            return Error::new(ErrorKind::Unavailable, text);
         }
         Failure::Host(reason) => (ErrorKind::Internal, format!("the mount {path} could not answer: {reason}")),
     };
@@ -109,130 +129,26 @@ fn declined(error: BackendError) -> Error {
         BackendError::Conflict(_) => ErrorKind::Conflict,
         BackendError::Unavailable(_) => ErrorKind::Unavailable,
         BackendError::Internal(_) => ErrorKind::Internal,
+        BackendError::Status(status, _) => ErrorKind::Status(*status),
     };
     Error::new(kind, error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::num::NonZeroU32;
     use std::sync::Arc;
     use std::time::Duration;
 
-    use async_trait::async_trait;
-    use tokio::time::{Instant, sleep_until};
+    use tokio::time::Instant;
 
     use super::*;
-    use crate::catalog::InstancePolicy;
-    use crate::host::Host;
-    use crate::ident::{Accessor, Digest, MountUuid, PluginName};
-    use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig};
+    use crate::host::stage::host_with;
     use crate::request::{Headers, Operation};
-    use crate::router::RouteChange;
-    use crate::runtime::{Call, Description, Instance, LogBudget, MountScope, PathRules, Program, Spread};
+    use crate::runtime::Residence;
+    use crate::runtime::double::Double;
 
-    /// A plugin that answers `echo` with what it was lent, in warnings, and anything else never.
-    struct Echo(Description);
-
-    #[async_trait]
-    impl Launcher for Echo {
-        async fn launch(&self, _attempt: Attempt) -> Result<Launched, String> {
-            let program = Arc::new(Echo(self.0.clone()));
-            Ok(Launched { program, policy: InstancePolicy::PerMount, version: None, sha256: Digest::of(b"") })
-        }
-    }
-
-    #[async_trait]
-    impl Program for Echo {
-        fn description(&self) -> &Description {
-            &self.0
-        }
-
-        fn capabilities(&self) -> &[String] {
-            &[]
-        }
-
-        fn imports(&self) -> &[String] {
-            &[]
-        }
-
-        fn concurrency(&self) -> NonZeroU32 {
-            NonZeroU32::MIN
-        }
-
-        async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
-            Ok(Arc::new(Echo(self.0.clone())))
-        }
-    }
-
-    #[async_trait]
-    impl Instance for Echo {
-        fn is_alive(&self) -> bool {
-            true
-        }
-
-        async fn setup(&self, _: Call) -> Result<(), Failure> {
-            Ok(())
-        }
-
-        async fn initialize(&self, _: Call) -> Result<(), Failure> {
-            Ok(())
-        }
-
-        async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
-            if request.path.as_str() != "echo" {
-                sleep_until(call.deadline).await;
-                return Err(Failure::Deadline(call.limit));
-            }
-            let mut warnings: Vec<String> = call.remote_address.iter().map(ToString::to_string).collect();
-            warnings.extend(call.headers.iter().flat_map(|headers| headers.get("x-a")));
-            Ok(Response { warnings, ..Response::default() })
-        }
-
-        async fn exists(&self, _: Call, _: &Request) -> Result<Option<bool>, Failure> {
-            Ok(None)
-        }
-
-        async fn cleanup(&self, _: Call) -> Result<(), Failure> {
-            Ok(())
-        }
-    }
-
-    /// Returns a host with [`Echo`] mounted at `t/`, open to everyone.
-    async fn host() -> Host {
-        let host = Host::builder().build().await.unwrap();
-        let plugin: PluginName = "echo".parse().unwrap();
-        let record = MountRecord {
-            uuid: MountUuid::random(),
-            accessor: Accessor::random(PluginKind::Secret, &plugin),
-            path: "t".parse().unwrap(),
-            kind: PluginKind::Secret,
-            plugin,
-            version: None,
-            description: String::new(),
-            options: Default::default(),
-            local: false,
-            seal_wrap: false,
-            config: MountConfig::default(),
-        };
-        let scope = MountScope {
-            id: record.uuid.to_string().into(),
-            path: record.path.clone(),
-            plugin: "echo".into(),
-            options: Default::default(),
-            default_ttl: Duration::ZERO,
-            max_ttl: Duration::ZERO,
-            passthrough_headers: Vec::new(),
-            storage: host.inner.view(record.uuid),
-            log: Arc::new(LogBudget::new(1)),
-            faults: Arc::new(LogBudget::new(1)),
-        };
-        let unauthenticated = PathRules::parse(&["*".to_owned()]).unwrap();
-        let description = Description { kind: PluginKind::Secret, spread: Spread::One, version: None, unauthenticated };
-        let generation = Generation::new(Arc::new(Echo(description)), Attempt::Anew, host.inner.generations.clone());
-        let path = record.path.clone();
-        host.inner.router.publish(&[RouteChange::Add(path, Mount::new(record, scope, generation))]);
-        host
+    async fn host() -> crate::host::Host {
+        host_with(&Arc::new(Double::new(Residence::Evictable))).await
     }
 
     fn read(path: &str) -> Request {

@@ -6,10 +6,10 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
-use super::programs::Programs;
+use super::programs::{ProgramError, Programs, Runtimes};
 use super::reservations::Reservations;
 use super::system::{SystemRecord, TokenDigest};
-use super::{Error, ErrorKind, Host, Inner};
+use super::{Error, Host, Inner};
 use crate::artifact::PluginDirectory;
 use crate::catalog::Catalog;
 use crate::limits::Limits;
@@ -17,6 +17,10 @@ use crate::mount::{GenerationSettings, MountTable};
 use crate::pool::{InstanceBudget, PoolLimits};
 use crate::request::Identity;
 use crate::router::Router;
+#[cfg(feature = "process")]
+use crate::runtime::process::{NativePlugins, ProcessRuntime, Wrapping};
+#[cfg(feature = "wasm")]
+use crate::runtime::wasm::WasmRuntime;
 use crate::storage::{MemoryStorage, Storage};
 
 /// Collects what a [`Host`] needs. Without any of it, a host keeps everything in memory and runs no plugin.
@@ -26,6 +30,8 @@ pub struct HostBuilder {
     plugin_directory: Option<PluginDirectory>,
     limits: Limits,
     root_token: Option<TokenDigest>,
+    #[cfg(feature = "process")]
+    native: NativePlugins,
 }
 
 impl HostBuilder {
@@ -47,6 +53,13 @@ impl HostBuilder {
         self
     }
 
+    /// Starts native plugins in this way. The default is a clean environment.
+    #[cfg(feature = "process")]
+    pub fn native_plugins(mut self, settings: NativePlugins) -> Self {
+        self.native = settings;
+        self
+    }
+
     /// Accepts this token as root, in place of the stored one. For development: whoever embeds a host may decide by other means
     /// who calls, see [`Caller`](crate::request::Caller).
     pub fn root_token(mut self, token: &str) -> Self {
@@ -61,13 +74,22 @@ impl HostBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Storage`] when the storage cannot be read, [`ErrorKind::Internal`] when the sandbox cannot be set up.
+    /// [`ErrorKind::Storage`](super::ErrorKind::Storage) when the storage cannot be read,
+    /// [`ErrorKind::Internal`](super::ErrorKind::Internal) when the sandbox cannot be set up.
     pub async fn build(self) -> Result<Host, Error> {
         let storage = self.storage.unwrap_or_else(|| Arc::new(MemoryStorage::default()));
         let limits = Arc::new(self.limits);
         let system = SystemRecord::load_or_create(&*storage).await?;
-        let programs = Programs::new(self.plugin_directory, Arc::clone(&limits))
-            .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))?;
+        #[cfg(feature = "process")]
+        let wrapping = Arc::new(Wrapping::new());
+        let runtimes = Runtimes {
+            #[cfg(feature = "wasm")]
+            wasm: WasmRuntime::new(Arc::clone(&limits)).map_err(ProgramError::from)?,
+            #[cfg(feature = "process")]
+            process: ProcessRuntime::new(self.native, Arc::clone(&limits), Arc::clone(&wrapping))
+                .map_err(ProgramError::from)?,
+        };
+        let programs = Programs::new(self.plugin_directory, runtimes, Arc::clone(&limits));
         let root_token = self.root_token.or(system.root_token);
         let generations = GenerationSettings {
             budget: InstanceBudget::new(limits.instances_max),
@@ -88,10 +110,13 @@ impl HostBuilder {
             limits,
             stopping: AtomicBool::new(false),
             operations: TaskTracker::new(),
+            #[cfg(feature = "process")]
+            wrapping,
             started: SetOnce::new(),
         });
         inner.load_mounts().await?;
         tokio::spawn(Inner::start_mounts(Arc::downgrade(&inner)));
+        tokio::spawn(Inner::roll_back_mounts(Arc::downgrade(&inner), inner.limits.rollback_period));
         Ok(Host { inner })
     }
 }

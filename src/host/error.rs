@@ -28,6 +28,8 @@ pub enum ErrorKind {
     Storage,
     /// The host itself failed.
     Internal,
+    /// The plugin declined with an HTTP status of its own, from 400 to 599.
+    Status(u16),
 }
 
 /// Why a host did not do what was asked.

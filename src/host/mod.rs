@@ -7,13 +7,20 @@
 mod answer;
 mod builder;
 mod error;
+mod login;
 mod mounts;
+mod places;
 mod plugins;
 mod programs;
 mod reservations;
+mod rollback;
+#[cfg(test)]
+mod stage;
 mod start;
 mod system;
 mod types;
+#[cfg(feature = "process")]
+mod wrapping;
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,17 +33,20 @@ use self::programs::Programs;
 use self::reservations::Reservations;
 use self::system::{SystemRecord, TokenDigest};
 use crate::catalog::Catalog;
+use crate::ident::MountPath;
 use crate::limits::Limits;
-use crate::mount::{GenerationSettings, MountTable};
+use crate::mount::{Ending, GenerationSettings, MountTable};
 use crate::request::{Identity, Request, Response};
 use crate::router::Router;
+#[cfg(feature = "process")]
+use crate::runtime::process::Wrapping;
 use crate::storage::{Storage, StorageError};
 
 pub use builder::HostBuilder;
 pub use error::{Error, ErrorKind};
 pub use types::{
     EffectiveTtls, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo, Registration,
-    RuntimeKind, TtlChange, Tune,
+    RuntimeKind, TokenType, TtlChange, Tune,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.
@@ -63,6 +73,9 @@ struct Inner {
     stopping: AtomicBool,
     /// The control operations under way.
     operations: TaskTracker,
+    /// What native plugins fetch with a token.
+    #[cfg(feature = "process")]
+    wrapping: Arc<Wrapping>,
     /// Set when every mount that was stored has been started, or could not be.
     started: SetOnce<()>,
 }
@@ -87,6 +100,16 @@ impl Host {
             return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
         }
         self.inner.answer(request).await
+    }
+
+    /// Tells the plugin that answers at a path that a value in its storage was changed by somebody else, such as another host on the
+    /// same storage: it forgets what it cached. The key is relative to the mount. Not an error where nothing is running.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] where nothing is mounted; else as for [`Host::handle`].
+    pub async fn invalidate(&self, mount: &MountPath, key: &str) -> Result<(), Error> {
+        self.inner.invalidate(mount, key).await
     }
 
     /// Returns whom a token stands for; `None` if it is not known.
@@ -131,9 +154,15 @@ impl Host {
         // Operations go first: what they mount is closed with the rest.
         self.inner.operations.close();
         drop(tokio::time::timeout(limits.drain_deadline, self.inner.operations.wait()).await);
+        self.inner.programs.stop_starting();
         let mounts = self.inner.mounts.all();
-        let closing = mounts.iter().map(|mount| mount.close(limits.drain_deadline, limits.lifecycle_deadline));
+        let closing = mounts.iter().map(|mount| async move {
+            // What is still starting would go on after everybody has left.
+            drop(tokio::time::timeout(limits.drain_deadline, mount.generation().end_start()).await);
+            mount.close(Ending::Shutdown, limits.drain_deadline, limits.lifecycle_deadline).await;
+        });
         futures_util::future::join_all(closing).await;
+        self.inner.programs.ended().await;
     }
 
     /// Runs a control operation to its end, whether or not the caller goes on waiting.

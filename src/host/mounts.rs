@@ -6,19 +6,13 @@ use super::programs::{MountLauncher, label};
 use super::reservations::Reservation;
 use super::system::SYSTEM_TYPE;
 use super::types::{EffectiveTtls, MountInfo, MountRequest, TtlChange, Tune};
-use super::{Error, ErrorKind, Host, Inner};
+use super::{Error, ErrorKind, Host, Inner, places};
 use crate::catalog::PluginRecord;
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
-use crate::mount::{Attempt, Generation, Mount, MountConfig, MountRecord, MountState};
+use crate::mount::{Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountState, MountStorage, TokenType};
 use crate::router::RouteChange;
 use crate::runtime::{LogBudget, MountScope};
 use crate::storage::{StorageView, ViewLimits};
-
-/// Paths that belong to the host itself: nothing can be mounted at or below them, moved there or away, or disabled.
-const PROTECTED: [&str; 5] = ["audit/", "auth/", "sys/", "cubbyhole/", "identity/"];
-
-/// What a mount's storage lies below, in Vault's layout.
-const STORAGE_PREFIX: &str = "logical/";
 
 impl Host {
     /// Mounts a plugin, and returns once it answers. The mount survives a restart from here on.
@@ -109,26 +103,23 @@ impl Host {
 
 impl Inner {
     async fn enable(&self, request: MountRequest) -> Result<MountInfo, Error> {
-        if request.kind == PluginKind::Auth {
-            let text = "this version mounts secrets engines only; auth methods cannot be enabled yet";
-            return Err(Error::new(ErrorKind::InvalidRequest, text));
-        }
-        check_not_protected(&request.path, ErrorKind::Denied, "mount")?;
+        places::check_new(&request.path, request.kind)?;
+        check_token_type(request.kind, request.config.token_type)?;
         self.check_ttls(&request.config)?;
         let _reserved = self.reserve(&request.path)?;
         self.check_free(&request.path, None)?;
         let plugin = self.select(request.kind, &request.plugin, request.version.as_ref())?;
         let record = new_record(request, &plugin);
-        let (uuid, path) = (record.uuid, record.path.clone());
+        let (storage, path) = (record.storage(), record.path.clone());
 
-        self.mounts.store_intent(uuid).await?;
+        self.mounts.store_intent(storage).await?;
         let mount = self.mount_of_record(record, Attempt::Anew);
         if let Err(reason) = mount.start().await {
-            self.wipe_later(uuid).await;
+            self.wipe_later(storage).await;
             return Err(Error::new(ErrorKind::InvalidRequest, format!("cannot enable {path}: {reason}")));
         }
         if let Err(error) = self.mounts.store_new(&mount.record()).await {
-            self.wipe_later(uuid).await;
+            self.wipe_later(storage).await;
             return Err(error.into());
         }
         self.mounts.publish(Arc::clone(&mount));
@@ -137,10 +128,11 @@ impl Inner {
     }
 
     async fn tune(&self, path: &MountPath, tune: Tune) -> Result<(), Error> {
-        check_not_protected(path, ErrorKind::InvalidRequest, "tune")?;
+        places::check_existing(path, "tune")?;
         let _reserved = self.reserve(path)?;
         let mount = self.existing(path)?;
         let mut record = MountRecord::clone(&mount.record());
+        check_token_type(record.kind, tune.token_type)?;
         if let Some(version) = &tune.plugin_version {
             self.select(record.kind, &record.plugin, Some(version))?;
         }
@@ -148,13 +140,16 @@ impl Inner {
         self.check_tuned_ttls(&record.config)?;
         self.mounts.store_changed(&record).await?;
         let scope = self.scope(&record, Some(&mount));
+        let new_options = record.options != mount.record().options;
         mount.update(record, scope);
+        if new_options {
+            mount.renew(self.limits.drain_deadline).await;
+        }
         Ok(())
     }
 
     async fn remount(&self, from: &MountPath, to: &MountPath) -> Result<(), Error> {
-        check_not_protected(from, ErrorKind::InvalidRequest, "remount")?;
-        check_not_protected(to, ErrorKind::InvalidRequest, "remount to")?;
+        places::check_move(from, to)?;
         // Of two paths that lie inside one another the outer one covers both.
         let (outer, inner) = if from.as_str().starts_with(to.as_str()) { (to, from) } else { (from, to) };
         let _outer = self.reserve(outer)?;
@@ -172,19 +167,19 @@ impl Inner {
     }
 
     async fn disable(&self, path: &MountPath) -> Result<(), Error> {
-        check_not_protected(path, ErrorKind::InvalidRequest, "unmount")?;
+        places::check_existing(path, "unmount")?;
         let _reserved = self.reserve(path)?;
         let Some(mount) = self.mounts.get(path) else { return Ok(()) };
         mount.generation().end_start().await;
-        mount.close(self.limits.drain_deadline, self.limits.lifecycle_deadline).await;
-        let uuid = mount.record().uuid;
-        if let Err(error) = self.mounts.store_removed(uuid).await {
+        mount.close(Ending::Disable, self.limits.drain_deadline, self.limits.lifecycle_deadline).await;
+        let storage = mount.record().storage();
+        if let Err(error) = self.mounts.store_removed(storage).await {
             mount.reopen();
             return Err(error.into());
         }
         self.mounts.withdraw(path);
         self.router.publish(&[RouteChange::Remove(path.clone())]);
-        self.wipe_later(uuid).await;
+        self.wipe_later(storage).await;
         Ok(())
     }
 
@@ -203,8 +198,8 @@ impl Inner {
     }
 
     /// Returns the storage that belongs to a mount.
-    pub(super) fn view(&self, uuid: MountUuid) -> StorageView {
-        StorageView::new(Arc::clone(&self.storage), format!("{STORAGE_PREFIX}{uuid}/"), ViewLimits::from(&*self.limits))
+    pub(super) fn view(&self, storage: MountStorage) -> StorageView {
+        StorageView::new(Arc::clone(&self.storage), storage.to_string(), ViewLimits::from(&*self.limits))
     }
 
     /// Returns what a plugin may know of its mount.
@@ -212,6 +207,7 @@ impl Inner {
         let ttls = self.effective_ttls(&record.config);
         let budget = || Arc::new(LogBudget::new(self.limits.log_bytes_per_second_max));
         MountScope {
+            accessor: record.accessor.to_string().into(),
             id: record.uuid.to_string().into(),
             path: record.path.clone(),
             // What runs, which a tuned version does not before the mount is started again.
@@ -223,16 +219,16 @@ impl Inner {
             default_ttl: ttls.default,
             max_ttl: ttls.max,
             passthrough_headers: record.config.passthrough_request_headers.iter().map(|h| h.to_lowercase()).collect(),
-            storage: before.map_or_else(|| self.view(record.uuid), |mount| mount.scope().storage.clone()),
+            storage: before.map_or_else(|| self.view(record.storage()), |mount| mount.scope().storage.clone()),
             log: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().log)),
             faults: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().faults)),
         }
     }
 
     /// Wipes a mount's storage now; what a failing storage leaves over is wiped at the next start.
-    async fn wipe_later(&self, uuid: MountUuid) {
-        if let Err(error) = self.wipe(uuid).await {
-            tracing::error!(%uuid, %error, "a mount's storage could not be wiped; it will be when the server starts again");
+    async fn wipe_later(&self, storage: MountStorage) {
+        if let Err(error) = self.wipe(storage).await {
+            tracing::error!(%storage, %error, "a mount's storage could not be wiped; it will be when the server starts again");
         }
     }
 
@@ -255,7 +251,7 @@ impl Inner {
         match self.mounts.conflicting(path, leaving) {
             None => Ok(()),
             Some(other) if other == *path => {
-                Err(Error::new(ErrorKind::Conflict, format!("path is already in use at {other}")))
+                Err(Error::new(ErrorKind::Conflict, format!("path is already in use at {}", other.name())))
             }
             Some(other) => Err(Error::new(ErrorKind::Conflict, format!("existing mount at {other}"))),
         }
@@ -272,13 +268,17 @@ impl Inner {
             None => self.catalog.select(kind, name),
         };
         found.ok_or_else(|| {
+            let other = PluginKind::ALL.into_iter().filter(|other| *other != kind);
+            // Whoever took the command for the other kind is told.
+            let other = other.filter(|other| self.catalog.select(*other, name).is_some());
+            let hint: String = other.map(|other| format!("; a plugin of this name is of type {other}")).collect();
             let version = version.map(|version| format!(", version={version}")).unwrap_or_default();
-            let text = format!("plugin not found in the catalog: {name}{version}");
+            let text = format!("plugin not found in the catalog: {name}{version}{hint}");
             Error::new(ErrorKind::InvalidRequest, text)
         })
     }
 
-    fn effective_ttls(&self, config: &MountConfig) -> EffectiveTtls {
+    pub(super) fn effective_ttls(&self, config: &MountConfig) -> EffectiveTtls {
         EffectiveTtls {
             default: config.default_lease_ttl.unwrap_or(self.limits.default_lease_ttl),
             max: config.max_lease_ttl.unwrap_or(self.limits.max_lease_ttl),
@@ -369,14 +369,20 @@ fn apply(tune: Tune, record: &mut MountRecord) {
     set(&mut config.audit_non_hmac_response_keys, tune.audit_non_hmac_response_keys);
     set(&mut config.passthrough_request_headers, tune.passthrough_request_headers);
     set(&mut config.allowed_response_headers, tune.allowed_response_headers);
+    set(&mut config.token_type, tune.token_type.map(Some));
     if tune.plugin_version.is_some() {
         record.version = tune.plugin_version;
     }
 }
 
-fn check_not_protected(path: &MountPath, kind: ErrorKind, verb: &str) -> Result<(), Error> {
-    let protected = PROTECTED.iter().any(|protected| path.as_str().starts_with(protected));
-    if protected { Err(Error::new(kind, format!("cannot {verb} {:?}", path.as_str()))) } else { Ok(()) }
+/// Refuses a token type where no tokens come from.
+fn check_token_type(kind: PluginKind, token_type: Option<TokenType>) -> Result<(), Error> {
+    match (kind, token_type) {
+        (PluginKind::Secret, Some(_)) => {
+            Err(Error::new(ErrorKind::InvalidRequest, "'token_type' can only be modified on auth mounts"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn info(mount: &Mount) -> MountInfo {
@@ -525,6 +531,7 @@ mod tests {
             instances: InstancePolicy::default(),
             capabilities: Vec::new(),
             imports: Vec::new(),
+            confinement: None,
         };
         host.inner.catalog.put(record).await.unwrap();
         host.tune(&path, tune()).await.unwrap();
@@ -541,9 +548,12 @@ mod tests {
         let request = crate::request::Request::new(crate::request::Operation::Read, "kv/a".parse().unwrap());
         let mount = host.inner.mounts.get(&"kv".parse().unwrap()).unwrap();
         host.inner.router.publish(&[RouteChange::Add("kv".parse().unwrap(), mount)]);
-        let refused = host.handle(request).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::Unavailable);
+        let stranger = host.handle(request.clone()).await.unwrap_err();
+        let known = crate::request::Caller::Known(Arc::new(crate::request::Identity::named("ada")));
+        let refused = host.handle(request.by(known)).await.unwrap_err();
+        assert_eq!((stranger.kind(), refused.kind()), (ErrorKind::Unavailable, ErrorKind::Unavailable));
         let MountState::Disabled(reason) = kv(&host).state else { panic!("{:?}", kv(&host).state) };
         assert!(refused.message().contains(&reason), "{}", refused.message());
+        assert!(!stranger.message().contains(&reason), "a stranger learns nothing of it: {}", stranger.message());
     }
 }

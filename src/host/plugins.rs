@@ -1,11 +1,16 @@
 //! The catalog's operations: register, list, read, deregister.
 
+use std::path::Component;
+
 use super::programs::{ProgramError, launch_of, runtime_of};
 use super::{Error, ErrorKind, Host, Inner, PluginInfo, Registration};
-use crate::artifact::{Artifact, Format};
-use crate::catalog::PluginRecord;
+use crate::catalog::{InstancePolicy, PluginRecord, RuntimeKind};
+use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::runtime::{Description, LoadError, Program};
+
+/// Paths that one plugin may be granted. Each is a rule that the kernel is given when the plugin starts.
+const CONFINEMENT_PATHS_MAX: usize = 64;
 
 impl Host {
     /// Verifies a plugin and puts it into the catalog, in place of one with the same type, name and version.
@@ -54,18 +59,13 @@ impl Host {
 impl Inner {
     async fn register(&self, registration: Registration) -> Result<PluginInfo, Error> {
         check_env(&registration.env)?;
+        registration.confinement.as_ref().map_or(Ok(()), check_confinement)?;
         let artifact = self.programs.artifact(&registration.command, registration.sha256).await?;
-        let record = match artifact.format {
-            Format::Elf | Format::Script => native_record(registration, &artifact)?,
-            Format::Component | Format::CoreModule | Format::Unknown => {
-                let Registration { name, version, args, env, .. } = &registration;
-                let launch = launch_of(name, version.as_ref(), args, env);
-                let program = self.programs.prepare(artifact, launch).await?;
-                let record = component_record(registration, &*program)?;
-                self.programs.keep(&record, program).await;
-                record
-            }
-        };
+        let runtime = runtime_of(artifact.format);
+        check_fits(&registration, runtime)?;
+        let program = self.programs.learn(artifact, launch_of(&registration)).await?;
+        let record = record_of(registration, runtime, &*program)?;
+        self.programs.keep(&record, program).await;
         let registered = info(&record);
         self.catalog.put(record).await?;
         tracing::info!(plugin = %registered.name, sha256 = %registered.sha256, "registered a plugin");
@@ -73,12 +73,12 @@ impl Inner {
     }
 }
 
-/// Returns the record of a component that said what it is.
-fn component_record(registration: Registration, program: &dyn Program) -> Result<PluginRecord, Error> {
+/// Returns the record of a plugin that said what it is.
+fn record_of(registration: Registration, runtime: RuntimeKind, program: &dyn Program) -> Result<PluginRecord, Error> {
     let description = program.description();
     let kind = checked_kind(&registration, description)?;
     let version = checked_version(&registration, description)?;
-    let Registration { name, command, args, env, sha256, instances, .. } = registration;
+    let Registration { name, command, args, env, sha256, instances, confinement, .. } = registration;
     Ok(PluginRecord {
         kind,
         name,
@@ -87,40 +87,26 @@ fn component_record(registration: Registration, program: &dyn Program) -> Result
         args,
         env,
         sha256,
-        runtime: runtime_of(Format::Component),
+        runtime,
         instances,
         capabilities: program.capabilities().to_vec(),
         imports: program.imports().to_vec(),
+        confinement,
     })
 }
 
-/// Returns the record of a native plugin, which is believed what the registration says of it.
-fn native_record(registration: Registration, artifact: &Artifact) -> Result<PluginRecord, Error> {
-    if artifact.format == Format::Elf
-        && let Some(why) = artifact.foreign_machine()
-    {
-        return Err(Error::new(ErrorKind::InvalidRequest, why));
+/// Refuses what only plugins of the other runtime have.
+fn check_fits(registration: &Registration, runtime: RuntimeKind) -> Result<(), Error> {
+    let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidRequest, format!("{}: {why}", registration.name)));
+    match runtime {
+        RuntimeKind::Wasm if registration.confinement.is_some() => {
+            refuse("a component cannot be confined further: it runs in a sandbox that reaches nothing")
+        }
+        RuntimeKind::Native if registration.instances == InstancePolicy::PerRequest => refuse(
+            "a native plugin cannot be started for each request; take -instances=per-mount, or build it as a component",
+        ),
+        RuntimeKind::Wasm | RuntimeKind::Native => Ok(()),
     }
-    let Registration { kind, name, version, command, args, env, sha256, instances } = registration;
-    let kind = kind.ok_or_else(|| {
-        Error::new(
-            ErrorKind::InvalidRequest,
-            format!("the type of the native plugin {name} must be given: auth or secret"),
-        )
-    })?;
-    Ok(PluginRecord {
-        kind,
-        name,
-        version,
-        command,
-        args,
-        env,
-        sha256,
-        runtime: runtime_of(artifact.format),
-        instances,
-        capabilities: vec!["everything that the server's user may do (not sandboxed)".to_owned()],
-        imports: Vec::new(),
-    })
 }
 
 fn checked_kind(registration: &Registration, description: &Description) -> Result<PluginKind, Error> {
@@ -159,10 +145,57 @@ fn check_env(env: &[String]) -> Result<(), Error> {
     })
 }
 
+/// Refuses what cannot be meant: a path that depends on a working directory, or that names another than it seems to.
+fn check_confinement(confinement: &Confinement) -> Result<(), Error> {
+    let refused = |what: String| Err(Error::new(ErrorKind::InvalidRequest, what));
+    let Confinement { read, write } = confinement;
+    if read.len() + write.len() > CONFINEMENT_PATHS_MAX {
+        return refused(format!("a plugin may be granted {CONFINEMENT_PATHS_MAX} paths at most"));
+    }
+    for path in read.iter().chain(write) {
+        let shown = path.display();
+        if path.to_str().is_none_or(|path| path.contains(char::is_control)) {
+            return refused(format!(
+                "the path {path:?} that the plugin is to be granted holds what no path should hold"
+            ));
+        }
+        if !path.is_absolute() {
+            return refused(format!("the path {shown:?} that the plugin is to be granted must start with '/'"));
+        }
+        if path.components().any(|component| component == Component::ParentDir) {
+            return refused(format!("the path {shown:?} that the plugin is to be granted must not hold \"..\""));
+        }
+    }
+    Ok(())
+}
+
 pub(super) fn info(record: &PluginRecord) -> PluginInfo {
-    let PluginRecord { kind, name, version, command, args, env: _, sha256, runtime, instances, capabilities, imports } =
+    let PluginRecord { kind, name, version, command, args, env: _, sha256, runtime, instances, capabilities, .. } =
         record.clone();
-    PluginInfo { kind, name, version, command, args, sha256, runtime, instances, capabilities, imports }
+    let (imports, confinement) = (record.imports.clone(), record.confinement.clone());
+    PluginInfo { confinement, kind, name, version, command, args, sha256, runtime, instances, capabilities, imports }
+}
+
+#[cfg(test)]
+impl Host {
+    /// Puts an entry into the catalog that no file stands behind, for tests of what is done with entries.
+    pub(crate) async fn put_entry(&self, name: PluginName, version: Option<PluginVersion>) {
+        let record = PluginRecord {
+            kind: PluginKind::Secret,
+            command: name.as_str().parse().expect("a name without a slash is a command"),
+            name,
+            version,
+            args: Vec::new(),
+            env: Vec::new(),
+            sha256: crate::ident::Digest::of(b""),
+            runtime: RuntimeKind::Native,
+            instances: InstancePolicy::default(),
+            capabilities: Vec::new(),
+            imports: Vec::new(),
+            confinement: None,
+        };
+        self.inner.catalog.put(record).await.expect("memory takes a record");
+    }
 }
 
 impl From<ProgramError> for Error {

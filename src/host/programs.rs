@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
+use super::types::Registration;
 use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
 use crate::catalog::{Catalog, PluginRecord, RuntimeKind};
+use crate::confinement::Confinement;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
 use crate::mount::{Attempt, Launched, Launcher};
@@ -25,14 +27,22 @@ struct Identity {
     command: Command,
     args: Vec<String>,
     env: Vec<String>,
+    confinement: Option<Confinement>,
     sha256: Digest,
+}
+
+/// What programs run on: each runtime that this host was built with.
+pub(super) struct Runtimes {
+    #[cfg(feature = "wasm")]
+    pub(super) wasm: crate::runtime::wasm::WasmRuntime,
+    #[cfg(feature = "process")]
+    pub(super) process: crate::runtime::process::ProcessRuntime,
 }
 
 /// The programs that are loaded.
 pub(super) struct Programs {
     directory: Option<Arc<PluginDirectory>>,
-    #[cfg(feature = "wasm")]
-    wasm: crate::runtime::wasm::WasmRuntime,
+    runtimes: Runtimes,
     limits: Arc<Limits>,
     slots: Mutex<HashMap<Identity, Arc<Slot>>>,
     unused: Mutex<VecDeque<Arc<dyn Program>>>,
@@ -71,15 +81,9 @@ impl From<ArtifactError> for ProgramError {
 }
 
 impl Programs {
-    pub(super) fn new(directory: Option<PluginDirectory>, limits: Arc<Limits>) -> Result<Self, LoadError> {
-        Ok(Self {
-            directory: directory.map(Arc::new),
-            #[cfg(feature = "wasm")]
-            wasm: crate::runtime::wasm::WasmRuntime::new(Arc::clone(&limits))?,
-            limits,
-            slots: Mutex::default(),
-            unused: Mutex::default(),
-        })
+    pub(super) fn new(directory: Option<PluginDirectory>, runtimes: Runtimes, limits: Arc<Limits>) -> Self {
+        let directory = directory.map(Arc::new);
+        Self { directory, runtimes, limits, slots: Mutex::default(), unused: Mutex::default() }
     }
 
     /// Reads a plugin's file and checks its digest.
@@ -90,36 +94,65 @@ impl Programs {
         Ok(read.map_err(|_| LoadError::Host("reading the plugin's file failed".to_owned()))??)
     }
 
-    /// Makes a program of a verified artifact, whatever it is.
-    pub(super) async fn prepare(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, ProgramError> {
-        let unfit = |why: String| Err(ProgramError::Load(LoadError::Unfit(why)));
+    /// Makes a program of a verified artifact, whatever it is, and learns what it is. A native plugin is started for that, once.
+    pub(super) async fn learn(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, ProgramError> {
+        match artifact.format {
+            #[cfg(feature = "process")]
+            Format::Elf | Format::Script => {
+                let bytes = executable(&artifact)?;
+                Ok(self.runtimes.process.learn(bytes, launch).await?)
+            }
+            _ => self.prepare(artifact, launch).await,
+        }
+    }
+
+    /// Makes a program of the artifact of a record.
+    async fn run(&self, artifact: Artifact, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
+        match artifact.format {
+            // It said what it is when it was registered, and its bytes are the same.
+            #[cfg(feature = "process")]
+            Format::Elf | Format::Script => {
+                let bytes = executable(&artifact)?;
+                Ok(self.runtimes.process.load(bytes, launch(record), record.kind)?)
+            }
+            _ => self.prepare(artifact, launch(record)).await,
+        }
+    }
+
+    async fn prepare(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, ProgramError> {
+        let unfit = |why: &str| Err(ProgramError::Load(LoadError::Unfit(why.to_owned())));
         match artifact.format {
             #[cfg(feature = "wasm")]
-            Format::Component => Ok(self.wasm.load(artifact.bytes, launch).await?),
+            Format::Component => Ok(self.runtimes.wasm.load(artifact.bytes, launch).await?),
             #[cfg(not(feature = "wasm"))]
             Format::Component => {
                 let _ = launch;
-                unfit("this host was built without the feature \"wasm\", which runs components".to_owned())
+                unfit("this host was built without the feature \"wasm\", which runs components")
             }
             Format::CoreModule => unfit(
                 "the file is a core WebAssembly module, and a plugin is a component; build it with `cargo build --target \
-                 wasm32-wasip2`, or make a component of it with `wasm-tools component new`"
-                    .to_owned(),
+                 wasm32-wasip2`, or make a component of it with `wasm-tools component new`",
             ),
-            Format::Elf | Format::Script => match artifact.foreign_machine().filter(|_| artifact.format == Format::Elf) {
-                Some(why) => unfit(why),
-                None => unfit(
-                    "the file is a native plugin, which runs as a process; this version runs components only. Build it for \
-                     wasm32-wasip2"
-                        .to_owned(),
-                ),
-            },
+            Format::Elf | Format::Script => unfit(
+                "the file is a native plugin, and this host was built without the feature \"process\", which runs those",
+            ),
             Format::Unknown => unfit(
                 "the file is neither a WebAssembly component nor a binary of this system; if it was copied, compare its \
-                 digest with the original's"
-                    .to_owned(),
+                 digest with the original's",
             ),
         }
+    }
+
+    /// Gives up the native plugins' processes that are being started, and lets no more start.
+    pub(super) fn stop_starting(&self) {
+        #[cfg(feature = "process")]
+        self.runtimes.process.stop_starting();
+    }
+
+    /// Waits until the processes of native plugins are gone that nobody uses any more.
+    pub(super) async fn ended(&self) {
+        #[cfg(feature = "process")]
+        self.runtimes.process.ended(self.limits.drain_deadline).await;
     }
 
     /// Keeps a program that was just prepared for this record, for the mounts that will follow.
@@ -150,7 +183,7 @@ impl Programs {
 
     async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
         let artifact = self.artifact(&record.command, record.sha256).await?;
-        let program = self.prepare(artifact, launch(record)).await?;
+        let program = self.run(artifact, record).await?;
         if program.description().kind != record.kind {
             return Err(LoadError::Unfit("the plugin says now that it is of another type".to_owned()).into());
         }
@@ -165,6 +198,7 @@ impl Programs {
             command: record.command.clone(),
             args: record.args.clone(),
             env: record.env.clone(),
+            confinement: record.confinement.clone(),
             sha256: record.sha256,
         };
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,13 +219,31 @@ impl Programs {
 }
 
 /// Returns what a record says about starting its plugin.
-pub(super) fn launch(record: &PluginRecord) -> Launch {
-    launch_of(&record.name, record.version.as_ref(), &record.args, &record.env)
+fn launch(record: &PluginRecord) -> Launch {
+    Launch {
+        label: label(&record.name, record.version.as_ref()),
+        name: record.name.clone(),
+        kind: Some(record.kind),
+        version: record.version.clone(),
+        args: record.args.clone(),
+        env: record.env.clone(),
+        confinement: record.confinement.clone(),
+    }
 }
 
 /// Returns how to start a plugin that has no record yet.
-pub(super) fn launch_of(name: &PluginName, version: Option<&PluginVersion>, args: &[String], env: &[String]) -> Launch {
-    Launch { label: label(name, version), args: args.to_vec(), env: env.to_vec() }
+pub(super) fn launch_of(registration: &Registration) -> Launch {
+    let Registration { kind, name, version, args, env, confinement, .. } = registration.clone();
+    Launch { label: label(&name, version.as_ref()), name, kind, version, args, env, confinement }
+}
+
+/// Returns the bytes of a file that the plugin directory allows to be executed.
+#[cfg(feature = "process")]
+fn executable(artifact: &Artifact) -> Result<&[u8], ProgramError> {
+    match &artifact.not_executable {
+        Some(why) => Err(LoadError::Unfit(why.clone()).into()),
+        None => Ok(&artifact.bytes),
+    }
 }
 
 /// Returns a plugin's name and version as log lines show it.

@@ -1,12 +1,12 @@
 //! What a host does when it starts: take up the stored mounts, start them, and finish what a crash interrupted.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use futures_util::StreamExt;
 
 use super::{Error, ErrorKind, Inner};
-use crate::ident::MountUuid;
-use crate::mount::{Attempt, Mount};
+use crate::mount::{Attempt, Mount, MountStorage};
 use crate::router::RouteChange;
 
 /// Mounts that start at a time in the background. Their code may wait, for storage or for ever; the others go on meanwhile.
@@ -34,8 +34,8 @@ impl Inner {
             if pending.is_empty() {
                 return Ok(());
             }
-            for uuid in pending {
-                self.wipe(uuid).await?;
+            for storage in pending {
+                self.wipe(storage).await?;
             }
         }
     }
@@ -52,10 +52,10 @@ impl Inner {
     }
 
     /// Removes everything that a mount stored, then the intent to do so.
-    pub(super) async fn wipe(&self, uuid: MountUuid) -> Result<(), Error> {
-        let wiped = self.view(uuid).wipe(WIPE_KEYS_MAX).await;
+    pub(super) async fn wipe(&self, storage: MountStorage) -> Result<(), Error> {
+        let wiped = self.view(storage).wipe(WIPE_KEYS_MAX).await;
         wiped.map_err(|error| Error::new(ErrorKind::Storage, error.to_string()))?;
-        Ok(self.mounts.store_wiped(uuid).await?)
+        Ok(self.mounts.store_wiped(storage).await?)
     }
 }
 
@@ -63,7 +63,11 @@ async fn start_one(mount: Arc<Mount>, host: Weak<Inner>) {
     if host.strong_count() == 0 {
         return;
     }
-    if let Err(reason) = mount.start().await {
+    let started = mount.start().await;
+    if host.upgrade().is_none_or(|inner| inner.stopping.load(Ordering::Relaxed)) {
+        return;
+    }
+    if let Err(reason) = started {
         let record = mount.record();
         tracing::error!(plugin = %record.plugin, mount = %record.path, "the mount is disabled: {reason}");
     }

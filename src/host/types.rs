@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::confinement::Confinement;
 use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
 
 pub use crate::catalog::{InstancePolicy, RuntimeKind};
-pub use crate::mount::{MountConfig, MountState};
+pub use crate::mount::{MountConfig, MountState, TokenType};
 
 // ------------------------------------------------------------------------------------------------------------------ plugins
 
@@ -30,6 +31,8 @@ pub struct Registration {
     pub sha256: Digest,
     /// How instances are kept.
     pub instances: InstancePolicy,
+    /// Confines a native plugin; `None` leaves it what the server's user may do. Components are always in a sandbox.
+    pub confinement: Option<Confinement>,
 }
 
 impl Registration {
@@ -45,6 +48,7 @@ impl Registration {
             env: Vec::new(),
             sha256,
             instances: InstancePolicy::default(),
+            confinement: None,
         }
     }
 }
@@ -58,6 +62,7 @@ impl fmt::Debug for Registration {
             .field("version", &self.version)
             .field("command", &self.command)
             .field("sha256", &self.sha256)
+            .field("confinement", &self.confinement)
             .finish_non_exhaustive()
     }
 }
@@ -85,6 +90,8 @@ pub struct PluginInfo {
     pub capabilities: Vec<String>,
     /// The interfaces that the component imports, as it names them. Empty for native plugins.
     pub imports: Vec<String>,
+    /// What a native plugin is confined to, if it is.
+    pub confinement: Option<Confinement>,
 }
 
 // ------------------------------------------------------------------------------------------------------------------- mounts
@@ -92,7 +99,7 @@ pub struct PluginInfo {
 /// Where and how to mount a plugin.
 #[derive(Debug, Clone)]
 pub struct MountRequest {
-    /// Where.
+    /// Where: below `auth/` for an auth method, anywhere else for a secrets engine.
     pub path: MountPath,
     /// Auth method or secrets engine.
     pub kind: PluginKind,
@@ -127,6 +134,11 @@ impl MountRequest {
             config: MountConfig::default(),
         }
     }
+
+    /// Returns the request to mount an auth method likewise. The path is whole, such as `auth/userpass/`.
+    pub fn auth(path: MountPath, plugin: PluginName) -> Self {
+        Self { kind: PluginKind::Auth, ..Self::new(path, plugin) }
+    }
 }
 
 /// Changes to a mount: only what is `Some` changes.
@@ -150,6 +162,8 @@ pub struct Tune {
     pub passthrough_request_headers: Option<Vec<String>>,
     /// Response headers that the plugin may set.
     pub allowed_response_headers: Option<Vec<String>>,
+    /// What tokens an auth method's logins ask for.
+    pub token_type: Option<TokenType>,
     /// The version to run from the next reload on; it must be in the catalog.
     pub plugin_version: Option<PluginVersion>,
 }
@@ -166,7 +180,7 @@ pub enum TtlChange {
 /// A mount, as listings show it.
 #[derive(Debug, Clone)]
 pub struct MountInfo {
-    /// Where it is.
+    /// Where it is, whole: an auth method's begins with `auth/`, which [`MountPath::name`] leaves out.
     pub path: MountPath,
     /// Auth method or secrets engine. The host's own `sys/` counts as one.
     pub kind: PluginKind,

@@ -27,6 +27,8 @@ pub(super) struct Envelope<'a> {
     pub(super) data: Option<&'a [u8]>,
     /// Shown as `null` when there are none.
     pub(super) warnings: &'a [String],
+    /// A login, as a JSON object; `None` shows as `null`.
+    pub(super) auth: Option<&'a [u8]>,
     /// Where the data goes.
     pub(super) placement: Placement,
 }
@@ -61,7 +63,9 @@ impl Envelope<'_> {
         json.extend_from_slice(data);
         json.extend_from_slice(b",\"wrap_info\":null,\"warnings\":");
         append(&mut json, &(!self.warnings.is_empty()).then_some(self.warnings));
-        json.extend_from_slice(b",\"auth\":null}\n");
+        json.extend_from_slice(b",\"auth\":");
+        json.extend_from_slice(self.auth.unwrap_or(b"null"));
+        json.extend_from_slice(b"}\n");
         json
     }
 }
@@ -124,6 +128,10 @@ mod tests {
         check(
             Envelope { request_id: "i", lease_seconds: 60, warnings: &["say \"x\"".to_owned()], ..Envelope::default() },
             r#"{"request_id":"i","lease_id":"","renewable":false,"lease_duration":60,"data":null,"wrap_info":null,"warnings":["say \"x\""],"auth":null}"#,
+        );
+        check(
+            Envelope { request_id: "i", auth: Some(b"{\"client_token\":\"\"}"), ..Envelope::default() },
+            r#"{"request_id":"i","lease_id":"","renewable":false,"lease_duration":0,"data":null,"wrap_info":null,"warnings":null,"auth":{"client_token":""}}"#,
         );
     }
 

@@ -81,7 +81,7 @@ pub(super) fn caller(host: &Host, headers: &HeaderMap) -> Result<Caller, Refusal
 }
 
 /// Returns the token that comes with a request.
-fn token(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn token(headers: &HeaderMap) -> Option<&str> {
     let token = headers.get(TOKEN).and_then(|token| token.to_str().ok()).filter(|token| !token.is_empty());
     token.or_else(|| bearer(headers))
 }
@@ -114,7 +114,8 @@ fn refuse_unsupported_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn path_below_v1(encoded: &str) -> Result<Cow<'_, str>, Refusal> {
+/// Returns the decoded path that comes behind `/v1/`.
+pub(super) fn path_below_v1(encoded: &str) -> Result<Cow<'_, str>, Refusal> {
     match encoded.strip_prefix("/v1/") {
         Some(below) => decode(below, Plus::Literal),
         None => Err(Refusal::new(StatusCode::NOT_FOUND, "no handler for this path: the API is below /v1/")),
@@ -212,12 +213,12 @@ async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
     Ok(if all.is_empty() { first } else { all.freeze() })
 }
 
-/// Returns a body as the JSON object that it must be.
+/// Returns a body as the JSON object that it must be. Go's client sends `null` where it has nothing to say.
 ///
 /// curl says "form" of whatever it sends, so a form that starts like an object is one: Vault does the same.
 fn data_of(body: Bytes, content_type: &str) -> Result<Bytes, Refusal> {
     let start = body.trim_ascii_start().first();
-    if start.is_none() {
+    if start.is_none() || body.trim_ascii() == b"null" {
         return Ok(Bytes::new());
     }
     if content_type.eq_ignore_ascii_case(FORM) && start != Some(&b'{') {
@@ -344,6 +345,7 @@ mod tests {
         for (content_type, body, data) in [
             ("application/json", "", ""),
             ("application/json", "  \n", ""),
+            ("application/json", "null\n", ""),
             ("application/json", " {\"a\": 1.50} ", "{\"a\": 1.50}"),
             ("", "{}", "{}"),
             (FORM, "a=1&b=x+y", "{\"a\":\"1\",\"b\":\"x y\"}\n"),
@@ -357,7 +359,7 @@ mod tests {
         for (body, status, message) in [
             ("{\"a\":", 400, "error parsing JSON: EOF while parsing a value at line 1 column 5"),
             ("[1]", 400, "error parsing JSON: expected an object"),
-            ("null", 400, "expected an object"),
+            ("nul", 400, "EOF"),
             ("{} {}", 400, "trailing characters"),
             ("{\"a\":\"\u{1}\"}", 400, "control character"),
             (deep.as_str(), 400, "EOF"),

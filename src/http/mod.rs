@@ -10,13 +10,14 @@
 //! One handler takes every request, in place of a route for each: paths are compared once they are decoded, mounts hold slashes
 //! anywhere, and `LIST` is no method that a router of routes knows. It also keeps the path to a plugin short.
 //!
-//! Absent on purpose, until tokens of our own exist: logins, response wrapping, leases that can be renewed, namespaces. Who asks
-//! for one of these is told so.
+//! Absent on purpose, until tokens of our own exist: tokens for those who log in, response wrapping but for native plugins'
+//! certificates, leases that can be renewed, namespaces. Who asks for one of these is told so.
 
 mod answer;
 mod call;
 mod fields;
 mod limits;
+mod login;
 mod plugin;
 mod refusal;
 mod server;
@@ -94,6 +95,10 @@ async fn respond(State(door): State<Door>, request: Request) -> Response {
 
 async fn answer_to(Door { api, limits }: &Door, request: Request) -> Result<Response, Refusal> {
     let (parts, body) = request.into_parts();
+    #[cfg(feature = "process")]
+    if system::is_unwrapping(&parts) {
+        return system::unwrap(&api.host, &parts, body, limits).await;
+    }
     let caller = call::caller(&api.host, &parts.headers)?;
     if matches!(caller, Caller::Anonymous) && !body.is_end_stream() {
         call::refuse_strangers(&parts, &api.host)?;

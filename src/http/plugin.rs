@@ -17,6 +17,7 @@ use serde_json::value::RawValue;
 
 use super::answer::{self, Envelope};
 use super::call::{self, Call};
+use super::login::{self, LoginView};
 use super::refusal::Refusal;
 use crate::host::Host;
 use crate::ident::RequestPath;
@@ -71,11 +72,8 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     fn answer(&self, response: Response) -> Result<HttpResponse, Refusal> {
-        if response.login.is_some() {
-            let message = "logins need the token system, which this version does not have";
-            return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message));
-        }
         let mut answer = match &response.body {
+            Body::Empty | Body::Data(_) if response.login.is_some() => self.login(&response)?,
             Body::Empty => self.empty(&response),
             Body::Data(data) => self.data(data, &response)?,
             Body::Raw { status, content_type, bytes } => {
@@ -108,13 +106,38 @@ impl Asked<'_> {
     }
 
     fn data(&self, data: &[u8], response: &Response) -> Result<HttpResponse, Refusal> {
-        let object = call::json_object(data).map_err(|_| self.fault("something that is not a JSON object"))?;
+        let object = self.object(data)?;
         match self.operation {
             // The help of a path is not a secret: Vault shows it without an envelope.
             Operation::Help => Ok(answer::json(StatusCode::OK, [object.as_bytes(), b"\n"].concat())),
             Operation::List if lists_nothing(object) => Ok(self.empty(response)),
             _ => Ok(self.envelope(StatusCode::OK, Some(object.as_bytes()), response)),
         }
+    }
+
+    /// Says who logged in, and that there is no token in it.
+    fn login(&self, response: &Response) -> Result<HttpResponse, Refusal> {
+        let mount = self.host.mount_of(&self.path);
+        let token_type = mount.and_then(|mount| mount.config.token_type).unwrap_or_default();
+        let auth = response.login.as_ref().map(|login| answer::to_json(&LoginView::of(login, token_type)));
+        let data = match &response.body {
+            Body::Data(data) => Some(self.object(data)?.as_bytes()),
+            _ => None,
+        };
+        let mut warnings = response.warnings.clone();
+        warnings.push(login::NO_TOKEN.to_owned());
+        let envelope = Envelope {
+            request_id: &self.id,
+            data,
+            warnings: &warnings,
+            auth: auth.as_deref().map(<[u8]>::trim_ascii_end),
+            ..Envelope::default()
+        };
+        Ok(answer::json(StatusCode::OK, envelope.to_json()))
+    }
+
+    fn object<'a>(&self, data: &'a [u8]) -> Result<&'a str, Refusal> {
+        call::json_object(data).map_err(|_| self.fault("something that is not a JSON object"))
     }
 
     fn raw(&self, status: u16, content_type: &str, bytes: bytes::Bytes) -> Result<HttpResponse, Refusal> {

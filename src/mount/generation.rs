@@ -141,15 +141,9 @@ impl Generation {
         if self.ending.load(Ordering::SeqCst) {
             return Err(ENDED.to_owned());
         }
-        let unauthenticated = program.description().unauthenticated.clone();
         let pool = Pool::new(program, policy, Arc::clone(&self.settings.budget), self.settings.pool);
         let call = Call::lifecycle(scope, self.settings.lifecycle_deadline);
-        let lease = pool.lease(&call).await.map_err(|failure| format!("the plugin failed to set up: {failure}"))?;
-        let initialized = lease.instance().initialize(call).await;
-        initialized.map_err(|failure| format!("the plugin failed to initialize: {failure}"))?;
-        drop(lease);
-        // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs.
-        pool.evict();
+        let unauthenticated = pool.start(call).await?;
         Ok(Running { pool, unauthenticated, version, sha256 })
     }
 }
@@ -160,8 +154,7 @@ mod tests {
 
     use super::*;
     use crate::limits::Limits;
-    use crate::runtime::LogBudget;
-    use crate::storage::{MemoryStorage, StorageView, ViewLimits};
+    use crate::runtime::double::scope;
 
     /// Never has a program, and remembers how it was asked.
     #[derive(Default)]
@@ -178,18 +171,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_could_not_be_started_may_be_tried_again_later() {
         let limits = Limits::default();
-        let scope = Arc::new(MountScope {
-            id: "id".into(),
-            path: "m".parse().unwrap(),
-            plugin: "plugin".into(),
-            options: Default::default(),
-            default_ttl: limits.default_lease_ttl,
-            max_ttl: limits.max_lease_ttl,
-            passthrough_headers: Vec::new(),
-            storage: StorageView::new(Arc::new(MemoryStorage::new()), "m/", ViewLimits::from(&limits)),
-            log: Arc::new(LogBudget::new(1)),
-            faults: Arc::new(LogBudget::new(1)),
-        });
+        let scope = Arc::new(scope());
         let launcher = Arc::new(Broken::default());
         let settings = GenerationSettings {
             budget: InstanceBudget::new(1),

@@ -24,13 +24,14 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::duration::format_go_duration;
+use crate::pool::Rollback;
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
 use gate::Gate;
 pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher};
-pub use record::MountConfig;
-pub(crate) use record::MountRecord;
+pub use record::{MountConfig, TokenType};
+pub(crate) use record::{MountRecord, MountStorage};
 pub(crate) use table::MountTable;
 
 /// Whether a mount answers.
@@ -59,6 +60,15 @@ pub(crate) enum MountError {
     /// The plugin, or what runs it, failed.
     #[error(transparent)]
     Failed(#[from] Failure),
+}
+
+/// Why a mount ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It is disabled, and what it stored is wiped next.
+    Disable,
+    /// The host shuts down.
+    Shutdown,
 }
 
 /// One mounted plugin.
@@ -142,7 +152,11 @@ impl Mount {
                 .await
                 .map_err(|_| Failure::Busy(format!("it was still starting after {}", format_go_duration(limit))))?,
         };
-        let running = started.as_ref().map_err(|reason| MountError::NotStarted(reason.clone()))?;
+        let running = started.as_ref().map_err(|reason| match request.caller {
+            // The reason may hold what the plugin printed, and is none of a stranger's business.
+            Caller::Anonymous => MountError::NotStarted("the server's log says why".to_owned()),
+            Caller::Known(_) => MountError::NotStarted(reason.clone()),
+        })?;
         let caller = match &request.caller {
             // On an open path nobody is asked who they are, so what somebody said of themselves is not passed on.
             _ if running.unauthenticated.matches(request.path.as_str()) => Caller::Anonymous,
@@ -163,9 +177,44 @@ impl Mount {
         Ok(lease.instance().handle(call, request).await?)
     }
 
-    /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the plugin.
-    pub(crate) async fn close(&self, drain: Duration, cleanup: Duration) {
+    /// Gives the mount's new options to a plugin that only hears of them when it is set up.
+    pub(crate) async fn renew(&self, drain: Duration) {
+        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
+        if let Some(Ok(running)) = generation.outcome() {
+            running.pool.renew(Call::lifecycle(&scope, drain)).await;
+        }
+    }
+
+    /// Asks a native plugin to undo what was left half done.
+    pub(crate) async fn roll_back(&self, rollback: Rollback, limit: Duration) {
+        let gate = self.gate.load_full();
+        // The last one comes when nobody else gets in any more.
+        let _inside = match (rollback, gate.enter()) {
+            (Rollback::Periodic, None) => return,
+            (_, inside) => inside,
+        };
+        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
+        if let Some(Ok(running)) = generation.outcome() {
+            running.pool.roll_back(Call::lifecycle(&scope, limit), rollback).await;
+        }
+    }
+
+    /// Tells the plugin that somebody else changed a stored value. One that is not running has nothing to forget.
+    pub(crate) async fn invalidate(&self, key: &str, limit: Duration) -> Result<(), Failure> {
+        let gate = self.gate.load_full();
+        let Some(_inside) = gate.enter() else { return Ok(()) };
+        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
+        let Some(Ok(running)) = generation.outcome() else { return Ok(()) };
+        running.pool.invalidate(Call::lifecycle(&scope, limit), key).await
+    }
+
+    /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the plugin. One whose
+    /// mount goes for good has a last chance to undo what was left half done.
+    pub(crate) async fn close(&self, ending: Ending, drain: Duration, cleanup: Duration) {
         self.gate.load_full().close(drain).await;
+        if ending == Ending::Disable {
+            self.roll_back(Rollback::Final, cleanup).await;
+        }
         if let Some(Ok(running)) = self.generation.load_full().outcome() {
             running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup)).await;
         }

@@ -1,6 +1,7 @@
 //! What is stored of a mount.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,31 @@ pub(crate) struct MountRecord {
     pub(crate) config: MountConfig,
 }
 
+impl MountRecord {
+    /// Returns which storage is the mount's.
+    pub(crate) fn storage(&self) -> MountStorage {
+        MountStorage { kind: self.kind, uuid: self.uuid }
+    }
+}
+
+/// Which storage is a mount's. It stays the same wherever the mount moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MountStorage {
+    pub(crate) kind: PluginKind,
+    pub(crate) uuid: MountUuid,
+}
+
+/// What all of its keys begin with, in Vault's layout.
+impl fmt::Display for MountStorage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let table = match self.kind {
+            PluginKind::Auth => "auth",
+            PluginKind::Secret => "logical",
+        };
+        write!(f, "{table}/{}/", self.uuid)
+    }
+}
+
 /// A mount's settings that `tune` can change.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -44,4 +70,63 @@ pub struct MountConfig {
     pub passthrough_request_headers: Vec<String>,
     /// Response headers that the plugin may set.
     pub allowed_response_headers: Vec<String>,
+    /// Which tokens an auth method's logins ask for; `None` means the default. Secrets engines have none.
+    pub token_type: Option<TokenType>,
+}
+
+/// Which tokens the logins of an auth method ask for, in Vault's words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TokenType {
+    /// Service tokens, unless the method asks for others.
+    #[default]
+    DefaultService,
+    /// Batch tokens, unless the method asks for others.
+    DefaultBatch,
+    /// Service tokens.
+    Service,
+    /// Batch tokens.
+    Batch,
+}
+
+impl TokenType {
+    /// Every type.
+    pub const ALL: [TokenType; 4] =
+        [TokenType::DefaultService, TokenType::DefaultBatch, TokenType::Service, TokenType::Batch];
+
+    /// Returns Vault's word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            TokenType::DefaultService => "default-service",
+            TokenType::DefaultBatch => "default-batch",
+            TokenType::Service => "service",
+            TokenType::Batch => "batch",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As it was stored before there were auth methods, but for the order of its members.
+    const OLD: &str = r#"{"uuid":"6ba7b810-9dad-11d1-80b4-00c04fd430c8","accessor":"kv_0123abcd","path":"team/kv/",
+        "kind":"secret","plugin":"kv","version":"v1.0.0","description":"","options":{},"local":false,"seal_wrap":false,
+        "config":{"default_lease_ttl":{"secs":60,"nanos":0},"max_lease_ttl":null,"force_no_cache":false,
+        "listing_visibility":"","audit_non_hmac_request_keys":[],"audit_non_hmac_response_keys":[],
+        "passthrough_request_headers":["x-a"],"allowed_response_headers":[]}}"#;
+
+    #[test]
+    fn records_from_before_auth_methods_are_read() {
+        let record: MountRecord = serde_json::from_str(OLD).unwrap();
+        assert_eq!(record.storage().to_string(), "logical/6ba7b810-9dad-11d1-80b4-00c04fd430c8/");
+        assert_eq!((record.config.token_type, record.config.default_lease_ttl), (None, Some(Duration::from_secs(60))));
+    }
+
+    #[test]
+    fn token_types_are_stored_and_shown_alike() {
+        for token_type in TokenType::ALL {
+            assert_eq!(serde_json::to_value(token_type).unwrap(), token_type.as_str());
+        }
+    }
 }

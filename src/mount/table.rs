@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::{Mount, MountRecord};
-use crate::ident::{MountPath, MountUuid};
+use super::{Mount, MountRecord, MountStorage};
+use crate::ident::{MountPath, MountUuid, PluginKind};
 use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
 
 /// Where the records lie: `core/mounts/<uuid>`.
 const RECORDS: &str = "core/mounts/";
 
-/// Where intents to wipe a mount's storage lie: `core/wipes/<uuid>`.
+/// Where intents to wipe a mount's storage lie: `core/wipes/<uuid>` for a secrets engine, `core/wipes/auth/<uuid>` for an auth
+/// method. The kind stands in the key, so that a host that knows secrets engines only leaves an auth method's intent alone.
 const WIPES: &str = "core/wipes/";
+
+/// What follows there for an auth method.
+const AUTH: &str = "auth/";
 
 /// Intents read at a time when the host starts.
 const WIPES_PAGE: usize = 1_000;
@@ -44,14 +48,14 @@ impl MountTable {
     // ------------------------------------------------------------------------------------------------------------- storing
 
     /// Announces that a mount is being made: until its record is stored, what it stores is to be wiped.
-    pub(crate) async fn store_intent(&self, uuid: MountUuid) -> Result<(), StorageError> {
-        self.storage.commit(Batch::default().put(wipe_key(uuid), Vec::new())).await
+    pub(crate) async fn store_intent(&self, storage: MountStorage) -> Result<(), StorageError> {
+        self.storage.commit(Batch::default().put(wipe_key(storage), Vec::new())).await
     }
 
     /// Stores a new mount and withdraws the intent to wipe: from here on it exists.
     pub(crate) async fn store_new(&self, record: &MountRecord) -> Result<(), StorageError> {
         let batch = store_record(Batch::default(), &record_key(record.uuid), record)?;
-        self.storage.commit(batch.delete(wipe_key(record.uuid))).await
+        self.storage.commit(batch.delete(wipe_key(record.storage()))).await
     }
 
     /// Stores a mount's changed record.
@@ -60,19 +64,20 @@ impl MountTable {
     }
 
     /// Removes a mount and announces that its storage is to be wiped: from here on it does not exist.
-    pub(crate) async fn store_removed(&self, uuid: MountUuid) -> Result<(), StorageError> {
-        self.storage.commit(Batch::default().delete(record_key(uuid)).put(wipe_key(uuid), Vec::new())).await
+    pub(crate) async fn store_removed(&self, storage: MountStorage) -> Result<(), StorageError> {
+        let batch = Batch::default().delete(record_key(storage.uuid)).put(wipe_key(storage), Vec::new());
+        self.storage.commit(batch).await
     }
 
     /// Withdraws an intent that was carried out.
-    pub(crate) async fn store_wiped(&self, uuid: MountUuid) -> Result<(), StorageError> {
-        self.storage.commit(Batch::default().delete(wipe_key(uuid))).await
+    pub(crate) async fn store_wiped(&self, storage: MountStorage) -> Result<(), StorageError> {
+        self.storage.commit(Batch::default().delete(wipe_key(storage))).await
     }
 
-    /// Returns the mounts whose storage is still to be wiped, some at a time.
-    pub(crate) async fn pending_wipes(&self) -> Result<Vec<MountUuid>, StorageError> {
+    /// Returns what is still to be wiped, some at a time.
+    pub(crate) async fn pending_wipes(&self) -> Result<Vec<MountStorage>, StorageError> {
         let keys = self.storage.keys(WIPES, WIPES_PAGE).await?;
-        Ok(keys.iter().filter_map(|key| key.strip_prefix(WIPES)?.parse().ok()).collect())
+        Ok(keys.iter().filter_map(|key| to_wipe(key)).collect())
     }
 
     // ---------------------------------------------------------------------------------------------------------- publishing
@@ -115,6 +120,40 @@ fn record_key(uuid: MountUuid) -> String {
     format!("{RECORDS}{uuid}")
 }
 
-fn wipe_key(uuid: MountUuid) -> String {
-    format!("{WIPES}{uuid}")
+fn wipe_key(MountStorage { kind, uuid }: MountStorage) -> String {
+    match kind {
+        PluginKind::Auth => format!("{WIPES}{AUTH}{uuid}"),
+        PluginKind::Secret => format!("{WIPES}{uuid}"),
+    }
+}
+
+/// Returns what an intent's key says is to be wiped.
+fn to_wipe(key: &str) -> Option<MountStorage> {
+    let named = key.strip_prefix(WIPES)?;
+    let (kind, uuid) = match named.strip_prefix(AUTH) {
+        Some(uuid) => (PluginKind::Auth, uuid),
+        None => (PluginKind::Secret, named),
+    };
+    Some(MountStorage { kind, uuid: uuid.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intent_names_what_it_is_to_wipe() {
+        let uuid: MountUuid = "6ba7b810-9dad-11d1-80b4-00c04fd430c8".parse().unwrap();
+        for (kind, key, prefix) in [
+            (PluginKind::Secret, format!("core/wipes/{uuid}"), format!("logical/{uuid}/")),
+            (PluginKind::Auth, format!("core/wipes/auth/{uuid}"), format!("auth/{uuid}/")),
+        ] {
+            let storage = MountStorage { kind, uuid };
+            assert_eq!((wipe_key(storage), storage.to_string()), (key.clone(), prefix));
+            assert_eq!(to_wipe(&key), Some(storage));
+        }
+        for unknown in ["core/wipes/auth/", "core/wipes/x", "core/wipes/later/6ba7b810-9dad-11d1-80b4-00c04fd430c8"] {
+            assert_eq!(to_wipe(unknown), None, "{unknown}");
+        }
+    }
 }

@@ -7,10 +7,16 @@
 //!   instance keeps none of it.
 //!
 //! A call ends in one of five ways, which are never mixed: it answers, the plugin declines ([`Failure::Backend`]), it traps, it
-//! runs out of time, or the host itself fails. After the last three the instance is dead and is replaced.
+//! runs out of time, or the host itself fails. [`Instance::is_alive`] says whether it can be called again: a sandbox cannot, after the
+//! last three; a native plugin's backend can, as long as its process lives.
 
 mod description;
+#[cfg(test)]
+pub(crate) mod double;
+#[cfg(feature = "process")]
+pub(crate) mod process;
 mod scope;
+mod text;
 #[cfg(feature = "wasm")]
 pub(crate) mod wasm;
 
@@ -22,10 +28,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
+use crate::confinement::Confinement;
+use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::request::{BackendError, Caller, Headers, Request, Response};
 use crate::storage::StorageView;
 
 pub(crate) use description::{Description, PathRules, Spread};
+#[cfg(feature = "process")]
+pub(crate) use scope::LogPermit;
 pub(crate) use scope::{LogBudget, MountScope};
 
 /// What a registration says about starting a plugin. Not `Debug`: the environment may hold secrets.
@@ -33,9 +43,15 @@ pub(crate) use scope::{LogBudget, MountScope};
 pub(crate) struct Launch {
     /// For log lines: the plugin's name and version.
     pub(crate) label: Arc<str>,
+    pub(crate) name: PluginName,
+    /// As it was asked for; `None` before the plugin was registered, if it was left to the plugin.
+    pub(crate) kind: Option<PluginKind>,
+    pub(crate) version: Option<PluginVersion>,
     pub(crate) args: Vec<String>,
     /// `KEY=value` pairs.
     pub(crate) env: Vec<String>,
+    /// What a native plugin is confined to, if it is.
+    pub(crate) confinement: Option<Confinement>,
 }
 
 /// A verified artifact that can make instances.
@@ -53,8 +69,23 @@ pub(crate) trait Program: Send + Sync {
     /// How many calls one instance serves at a time.
     fn concurrency(&self) -> NonZeroU32;
 
+    /// Whether its instances may go while nobody calls them.
+    fn residence(&self) -> Residence {
+        Residence::Evictable
+    }
+
     /// Makes an instance that is not set up for any mount yet.
     async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure>;
+}
+
+/// How long instances stay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Residence {
+    /// An instance's memory is a cache: it goes when it is idle and another needs its place, and its mount does not notice.
+    Evictable,
+    /// An instance works in the background too, so it lives as long as its mount. One that takes the place of a crashed one is
+    /// initialized like the first. It takes no place in the host's budget of sandboxes.
+    Resident,
 }
 
 /// What answers requests.
@@ -65,6 +96,11 @@ pub(crate) trait Program: Send + Sync {
 pub(crate) trait Instance: Send + Sync {
     /// Whether it can be called. Once `false`, always `false`.
     fn is_alive(&self) -> bool;
+
+    /// The paths that need no token, where each instance says so by itself once it is set up; `None` where the program does.
+    fn unauthenticated(&self) -> Option<&PathRules> {
+        None
+    }
 
     /// Prepares for a mount. The call's storage is read-only.
     async fn setup(&self, call: Call) -> Result<(), Failure>;
@@ -77,6 +113,9 @@ pub(crate) trait Instance: Send + Sync {
 
     /// Tells whether the path of a write exists; `None` where the plugin does not tell create from update.
     async fn exists(&self, call: Call, request: &Request) -> Result<Option<bool>, Failure>;
+
+    /// Tells that a stored value was changed by somebody else.
+    async fn invalidate(&self, call: Call, key: &str) -> Result<(), Failure>;
 
     /// Ends what `setup` began, for this mount.
     async fn cleanup(&self, call: Call) -> Result<(), Failure>;
@@ -129,12 +168,18 @@ pub(crate) enum Failure {
     /// The instance crashed, ran into a limit, or answered what no plugin may answer.
     #[error("{0}")]
     Trap(String),
-    /// The call took longer than it may.
+    /// It answered what no plugin may answer, or more than is taken. The instance lives on.
+    #[error("{0}")]
+    Unusable(String),
+    /// The call took longer than it may. A sandbox is dead; a native plugin's call is cancelled, and its instance lives on.
     #[error("it did not answer within {}", crate::duration::format_go_duration(*.0))]
     Deadline(Duration),
     /// All instances that may live are busy, and stayed so until the deadline.
     #[error("{0}")]
     Busy(String),
+    /// It crashes again and again, and is left alone for a while.
+    #[error("{0}")]
+    Failing(String),
     /// The host failed.
     #[error("{0}")]
     Host(String),

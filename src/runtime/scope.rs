@@ -15,6 +15,7 @@ pub(crate) struct MountScope {
     /// The mount's UUID as text, which plugins key their state by.
     pub(crate) id: Arc<str>,
     pub(crate) path: MountPath,
+    pub(crate) accessor: Arc<str>,
     /// The plugin's name and version, for log lines.
     pub(crate) plugin: Arc<str>,
     pub(crate) options: BTreeMap<String, String>,

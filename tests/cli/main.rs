@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
+mod auth;
 mod logical;
 mod plugin;
 mod secrets;

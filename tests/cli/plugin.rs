@@ -47,6 +47,26 @@ fn register_sends_what_was_given_and_tells_what_is_asked_for() {
 }
 
 #[test]
+fn register_confines_where_it_is_told_to_or_given_paths() {
+    for (flags, fields) in [
+        (&["-confine"][..], r#""confine":true"#),
+        (
+            &["-confine-read=/etc/ssl", "-confine-read", "/etc/pki"],
+            r#""confine":true,"confine_read":["/etc/ssl","/etc/pki"]"#,
+        ),
+        (&["-confine", "-confine-write=/var/lib/x"], r#""confine":true,"confine_write":["/var/lib/x"]"#),
+    ] {
+        check(Case {
+            typed: &[&["plugin", "register", "-sha256=ab"], flags, &["hello"]].concat(),
+            answers: &[(204, "")],
+            requests: &[&format!(r#"PUT /v1/sys/plugins/catalog/hello {{"command":"hello",{fields},"sha256":"ab"}}"#)],
+            stdout: "Success! Registered plugin: hello\n",
+            ..Case::default()
+        });
+    }
+}
+
+#[test]
 fn register_reports_refusals_as_vault_does() {
     check(Case {
         typed: &["plugin", "register", "-sha256=ab", "auth", "hello"],

@@ -1,6 +1,7 @@
 //! The table.
 
 mod answers;
+mod logins;
 mod mounts;
 mod stored;
 
@@ -8,5 +9,5 @@ use crate::script::Case;
 
 /// Returns every case.
 pub(crate) fn all() -> Vec<Case> {
-    [stored::cases(), answers::cases(), mounts::cases()].into_iter().flatten().collect()
+    [stored::cases(), answers::cases(), mounts::cases(), logins::cases()].into_iter().flatten().collect()
 }

@@ -4,6 +4,8 @@
 //! script on a host, `runtime` knows how each runtime's plugins are built.
 
 mod cases;
+#[path = "../support/go.rs"]
+mod go;
 #[path = "../support/guests.rs"]
 mod guests;
 mod runtime;
@@ -11,12 +13,35 @@ mod script;
 mod stage;
 
 #[tokio::test]
-async fn every_case_holds_on_every_runtime() {
-    for runtime in runtime::all() {
-        let mut stage = stage::Stage::build(&*runtime).await;
-        for case in cases::all() {
-            println!("{}: {}", runtime.name(), case.name);
-            stage.play(case).await;
+async fn every_case_holds_in_the_sandbox() {
+    play(&runtime::Wasm::build()).await;
+}
+
+#[tokio::test]
+async fn every_case_holds_for_plugins_of_our_sdk_as_processes() {
+    play(&runtime::Native::build()).await;
+}
+
+#[tokio::test]
+async fn every_case_holds_for_plugins_of_vaults_sdk() {
+    for flavor in runtime::Flavor::ALL {
+        match runtime::Go::build(flavor) {
+            Some(runtime) => play(&runtime).await,
+            None => println!("left out, for want of Go: {flavor:?}"),
         }
     }
+}
+
+async fn play(runtime: &dyn runtime::Runtime) {
+    let mut stage = stage::Stage::build(runtime).await;
+    for case in cases::all() {
+        match case.needs.and_then(|need| runtime.lacks(need)) {
+            Some(why) => println!("{}: left out: {}: {why}", runtime.name(), case.name),
+            None => {
+                println!("{}: {}", runtime.name(), case.name);
+                stage.play(case).await;
+            }
+        }
+    }
+    stage.end().await;
 }

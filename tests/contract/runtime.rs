@@ -3,56 +3,165 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::guests;
+use crate::script::Need;
+use crate::{go, guests};
 
 /// A runtime that plugins can be built for.
 pub(crate) trait Runtime {
     /// What it is called in a failure.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> String;
 
     /// Returns a plugin's file.
     fn artifact(&self, plugin: Plugin) -> Vec<u8>;
+
+    /// Says why it does not have something, if so.
+    fn lacks(&self, need: Need) -> Option<&'static str>;
 }
 
-/// A plugin whose source builds for every runtime.
+/// A plugin that there is for every runtime.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Plugin {
     Counter,
     Hello,
+    Login,
     Passthrough,
     Probe,
 }
 
-/// Returns every runtime that this host was built with.
-pub(crate) fn all() -> Vec<Box<dyn Runtime>> {
-    vec![Box::new(Wasm::build())]
-}
+const ONE_PROCESS: &str = "a process serves many requests";
+const WHOLE_LISTINGS: &str = "go-plugin's listings are whole";
 
 /// The sandbox.
-struct Wasm {
+pub(crate) struct Wasm {
     examples: PathBuf,
     guests: PathBuf,
 }
 
 impl Wasm {
-    fn build() -> Self {
+    pub(crate) fn build() -> Self {
         let build = |workspace| guests::build(workspace).expect("the plugins build");
         Self { examples: build("guest-examples"), guests: build("tests/guests") }
     }
 }
 
 impl Runtime for Wasm {
-    fn name(&self) -> &'static str {
-        "wasm"
+    fn name(&self) -> String {
+        "wasm".to_owned()
     }
 
     fn artifact(&self, plugin: Plugin) -> Vec<u8> {
         let path = match plugin {
             Plugin::Counter => self.examples.join("counter_plugin.wasm"),
             Plugin::Hello => self.examples.join("hello_plugin.wasm"),
+            Plugin::Login => self.guests.join("login_plugin.wasm"),
             Plugin::Passthrough => self.examples.join("passthrough_plugin.wasm"),
             Plugin::Probe => self.guests.join("probe_plugin.wasm"),
         };
         fs::read(path).expect("the plugin was built")
+    }
+
+    fn lacks(&self, _: Need) -> Option<&'static str> {
+        None
+    }
+}
+
+/// The same sources, as processes.
+pub(crate) struct Native {
+    examples: PathBuf,
+    guests: PathBuf,
+}
+
+impl Native {
+    pub(crate) fn build() -> Self {
+        let build = |workspace| guests::build_native(workspace).expect("the plugins build");
+        Self { examples: build("guest-examples"), guests: build("tests/guests") }
+    }
+}
+
+impl Runtime for Native {
+    fn name(&self) -> String {
+        "native".to_owned()
+    }
+
+    fn artifact(&self, plugin: Plugin) -> Vec<u8> {
+        let path = match plugin {
+            Plugin::Counter => self.examples.join("counter-native"),
+            Plugin::Hello => self.examples.join("hello-native"),
+            Plugin::Passthrough => self.examples.join("passthrough-native"),
+            Plugin::Login => self.guests.join("login-native"),
+            Plugin::Probe => self.guests.join("probe-native"),
+        };
+        fs::read(path).expect("the plugin was built")
+    }
+
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        match need {
+            Need::PerRequest => Some(ONE_PROCESS),
+            Need::HostPages => Some(WHOLE_LISTINGS),
+            Need::Transactions => None,
+        }
+    }
+}
+
+/// Plugins written in Go.
+pub(crate) struct Go(Flavor);
+
+/// With whose SDK, and how they serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flavor {
+    /// Vault's newest; one process serves all mounts.
+    Vault,
+    /// Vault's newest; a process for each mount.
+    VaultSingle,
+    /// Vault's of 2023, 0.10; a process for each mount.
+    VaultOld,
+    /// Vault's newest, with OpenBao's transactions and pages added message by message.
+    VaultWithTransactions,
+}
+
+impl Flavor {
+    pub(crate) const ALL: [Flavor; 4] =
+        [Flavor::Vault, Flavor::VaultSingle, Flavor::VaultOld, Flavor::VaultWithTransactions];
+}
+
+impl Go {
+    /// Returns `None` where there is no Go.
+    pub(crate) fn build(flavor: Flavor) -> Option<Self> {
+        match go::build("hello").expect("the plugin builds") {
+            go::Built::Yes(_) => Some(Self(flavor)),
+            go::Built::NoGo => None,
+        }
+    }
+}
+
+impl Runtime for Go {
+    fn name(&self) -> String {
+        format!("Go, {:?}", self.0)
+    }
+
+    fn artifact(&self, plugin: Plugin) -> Vec<u8> {
+        let program = match (plugin, self.0) {
+            (Plugin::Counter, _) => "counter",
+            (Plugin::Hello, _) => "hello",
+            (Plugin::Passthrough, _) => "passthrough",
+            (Plugin::Login, _) => "login",
+            (Plugin::Probe, Flavor::Vault) => "probe",
+            (Plugin::Probe, Flavor::VaultSingle) => "probe-single",
+            (Plugin::Probe, Flavor::VaultOld) => "probe-old",
+            (Plugin::Probe, Flavor::VaultWithTransactions) => "probe-tx",
+        };
+        match go::build(program).expect("the plugin builds") {
+            go::Built::Yes(path) => fs::read(path).expect("the plugin was built"),
+            go::Built::NoGo => panic!("Go went away"),
+        }
+    }
+
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        match need {
+            Need::PerRequest => Some(ONE_PROCESS),
+            Need::HostPages => Some(WHOLE_LISTINGS),
+            Need::Transactions if self.0 == Flavor::VaultWithTransactions => None,
+            Need::Transactions => Some("Vault's SDK has no transactions"),
+        }
     }
 }

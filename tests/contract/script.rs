@@ -7,24 +7,60 @@ use serde_json::Value;
 /// One part of the contract.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
-    /// The plugin's name in the catalog; it is mounted at `m/` when the case begins.
+    /// The plugin's name in the catalog; it is mounted at `m/` when the case begins, an auth method at `auth/m/`.
     pub(crate) plugin: &'static str,
     pub(crate) options: &'static [(&'static str, &'static str)],
     pub(crate) config: MountConfig,
     pub(crate) steps: Vec<Step>,
+    /// What not every runtime has.
+    pub(crate) needs: Option<Need>,
+}
+
+/// What not every runtime, or not every SDK, has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// A fresh instance for each request.
+    PerRequest,
+    /// Transactions in the plugin's storage.
+    Transactions,
+    /// A bound on what one listing gives.
+    HostPages,
 }
 
 /// One step of a case.
 pub(crate) enum Step {
+    Change(Change),
+    /// A change that is not made, for a reason in these words.
+    Refused(Change, ErrorKind, &'static str),
+    /// Ends the host, and starts another on what it stored.
+    Restart,
+    /// Tells the plugin at a mount that somebody else changed a stored value.
+    Invalidate(&'static str, &'static str),
+    /// Makes a request, whose answer is exactly this.
+    Ask(Ask, Expected),
+}
+
+/// A change of the mount table.
+pub(crate) enum Change {
     /// Mounts the case's plugin once more.
     Enable(&'static str),
     Move(&'static str, &'static str),
     Disable(&'static str),
-    Tune(&'static str, Tune),
-    /// Ends the host, and starts another on what it stored.
-    Restart,
-    /// Makes a request, whose answer is exactly this.
-    Ask(Ask, Expected),
+    Tune(&'static str, Box<Tune>),
+}
+
+impl Change {
+    pub(crate) fn tune(mount: &'static str, tune: Tune) -> Self {
+        Self::Tune(mount, tune.into())
+    }
+
+    pub(crate) fn works(self) -> Step {
+        Step::Change(self)
+    }
+
+    pub(crate) fn fails(self, kind: ErrorKind, phrase: &'static str) -> Step {
+        Step::Refused(self, kind, phrase)
+    }
 }
 
 /// A request.
@@ -47,18 +83,31 @@ pub(crate) enum Asker {
 
 /// What must come of a request.
 pub(crate) enum Expected {
-    Answer(Answer),
+    Answer(Box<Answer>),
     Failure(ErrorKind, &'static str),
 }
+
+/// TTL, maximum, whether it can be renewed, and what is internal.
+pub(crate) type Lease = (u64, u64, bool, Value);
 
 /// A whole answer.
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Answer {
     pub(crate) body: Body,
-    /// TTL, maximum, whether it can be renewed, and what is internal.
-    pub(crate) lease: Option<(u64, u64, bool, Value)>,
+    pub(crate) lease: Option<Lease>,
+    pub(crate) login: Option<Login>,
     pub(crate) warnings: Vec<String>,
     pub(crate) headers: Vec<(String, String)>,
+}
+
+/// Who was let in.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Login {
+    pub(crate) policies: Vec<String>,
+    pub(crate) display_name: String,
+    pub(crate) metadata: Vec<(String, String)>,
+    pub(crate) alias: Option<String>,
+    pub(crate) lease: Lease,
 }
 
 #[derive(Debug, Default, PartialEq)]
@@ -72,7 +121,13 @@ pub(crate) enum Body {
 
 /// Returns a case with a mount that has all defaults.
 pub(crate) fn case(name: &'static str, plugin: &'static str, steps: impl Into<Vec<Step>>) -> Case {
-    Case { name, plugin, options: &[], config: MountConfig::default(), steps: steps.into() }
+    Case { name, plugin, options: &[], config: MountConfig::default(), steps: steps.into(), needs: None }
+}
+
+impl Case {
+    pub(crate) fn needs(self, need: Need) -> Self {
+        Self { needs: Some(need), ..self }
+    }
 }
 
 // ----------------------------------------------------------------------------------------------------------------- requests
@@ -123,7 +178,7 @@ impl Ask {
     }
 
     pub(crate) fn answers(self, answer: Answer) -> Step {
-        Step::Ask(self, Expected::Answer(answer))
+        Step::Ask(self, Expected::Answer(answer.into()))
     }
 
     pub(crate) fn fails(self, kind: ErrorKind, phrase: &'static str) -> Step {

@@ -1,29 +1,31 @@
 //! Plays cases on a host.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{self, Caller, Identity, Request, Response};
 use cofferdam::storage::DurableStorage;
-use cofferdam::{Error, Host, InstancePolicy, Limits, MountRequest, PluginDirectory, Registration};
+use cofferdam::{Error, Host, InstancePolicy, Limits, MountRequest, PluginDirectory, Registration, Tune};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::runtime::{Plugin, Runtime};
-use crate::script::{Answer, Ask, Asker, Body, Case, Expected, Step};
+use crate::script::{Answer, Ask, Asker, Body, Case, Change, Expected, Lease, Login, Need, Step};
 
 /// No step takes this long; only a hang does.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The catalog that cases choose from.
-const CATALOG: [(&str, Plugin, InstancePolicy); 5] = [
-    ("counter", Plugin::Counter, InstancePolicy::PerMount),
-    ("hello", Plugin::Hello, InstancePolicy::PerMount),
-    ("passthrough", Plugin::Passthrough, InstancePolicy::PerMount),
-    ("probe", Plugin::Probe, InstancePolicy::PerMount),
-    ("probe-per-request", Plugin::Probe, InstancePolicy::PerRequest),
+const CATALOG: [(&str, Plugin, PluginKind, InstancePolicy); 6] = [
+    ("counter", Plugin::Counter, PluginKind::Secret, InstancePolicy::PerMount),
+    ("hello", Plugin::Hello, PluginKind::Secret, InstancePolicy::PerMount),
+    ("login", Plugin::Login, PluginKind::Auth, InstancePolicy::PerMount),
+    ("passthrough", Plugin::Passthrough, PluginKind::Secret, InstancePolicy::PerMount),
+    ("probe", Plugin::Probe, PluginKind::Secret, InstancePolicy::PerMount),
+    ("probe-per-request", Plugin::Probe, PluginKind::Secret, InstancePolicy::PerRequest),
 ];
 
 /// A host with all plugins registered, and where it keeps what it stores.
@@ -32,18 +34,23 @@ pub(crate) struct Stage {
     host: Option<Host>,
     data: TempDir,
     plugins: TempDir,
-    runtime: &'static str,
+    runtime: String,
 }
 
 impl Stage {
     pub(crate) async fn build(runtime: &dyn Runtime) -> Self {
         let (data, plugins) = (directory(), directory());
         let host = start(&data, &plugins).await;
-        for (name, plugin, instances) in CATALOG {
+        for (name, plugin, kind, instances) in CATALOG {
+            if instances == InstancePolicy::PerRequest && runtime.lacks(Need::PerRequest).is_some() {
+                continue;
+            }
             let bytes = runtime.artifact(plugin);
-            fs::write(plugins.path().join(name), &bytes).expect("the plugin directory takes a file");
+            let file = plugins.path().join(name);
+            fs::write(&file, &bytes).expect("the plugin directory takes a file");
+            fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a file can be made executable");
             let registration = Registration {
-                kind: Some(PluginKind::Secret),
+                kind: Some(kind),
                 name: name.parse().expect("the name is well formed"),
                 version: None,
                 command: name.parse().expect("the command is well formed"),
@@ -51,10 +58,15 @@ impl Stage {
                 env: vec![],
                 sha256: Digest::of(&bytes),
                 instances,
+                confinement: None,
             };
             host.register_plugin(registration).await.expect("the plugin can be registered");
         }
         Self { host: Some(host), data, plugins, runtime: runtime.name() }
+    }
+
+    pub(crate) async fn end(self) {
+        self.host().shutdown().await;
     }
 
     fn host(&self) -> &Host {
@@ -63,7 +75,12 @@ impl Stage {
 
     /// Plays a case, from its first mount until nothing is mounted any more.
     pub(crate) async fn play(&mut self, case: Case) {
-        self.enable(&case, "m").await;
+        let first = match kind_of(case.plugin) {
+            PluginKind::Auth => "auth/m",
+            PluginKind::Secret => "m",
+        };
+        let enabled = self.enable(&case, first).await;
+        enabled.unwrap_or_else(|error| panic!("{}: {:?}: it cannot be mounted: {error}", self.runtime, case.name));
         for (at, step) in case.steps.iter().enumerate() {
             let place = format!("{}: {:?}, step {}", self.runtime, case.name, at + 1);
             match tokio::time::timeout(PATIENCE, self.step(&case, step)).await {
@@ -80,15 +97,7 @@ impl Stage {
     }
 
     async fn step(&mut self, case: &Case, step: &Step) -> Result<(), String> {
-        let path = |path: &str| path.parse().expect("the mount path is well formed");
-        let done = match step {
-            Step::Enable(path) => {
-                self.enable(case, path).await;
-                Ok(())
-            }
-            Step::Move(from, to) => self.host().remount(&path(from), &path(to)).await,
-            Step::Disable(mount) => self.host().disable(&path(mount)).await,
-            Step::Tune(mount, tune) => self.host().tune(&path(mount), tune.clone()).await,
+        match step {
             Step::Restart => {
                 self.host().shutdown().await;
                 // The storage is free once nothing of the old host is left.
@@ -96,15 +105,33 @@ impl Stage {
                 self.host = Some(start(&self.data, &self.plugins).await);
                 Ok(())
             }
-            Step::Ask(ask, expected) => return check(self.host().handle(request(ask)).await, expected),
-        };
-        done.map_err(|error| error.to_string())
+            Step::Invalidate(mount, key) => {
+                let mount = mount.parse().expect("the mount path is well formed");
+                self.host().invalidate(&mount, key).await.map_err(|error| error.to_string())
+            }
+            Step::Ask(ask, expected) => check(self.host().handle(request(ask)).await, expected),
+            Step::Change(change) => self.change(case, change).await.map_err(|error| error.to_string()),
+            Step::Refused(change, kind, phrase) => match self.change(case, change).await {
+                Ok(()) => Err(format!("it was not refused, expected {kind:?}: {phrase}")),
+                Err(error) => check(Err(error), &Expected::Failure(*kind, phrase)),
+            },
+        }
     }
 
-    async fn enable(&self, case: &Case, path: &str) {
+    async fn change(&self, case: &Case, change: &Change) -> Result<(), Error> {
+        let path = |path: &str| path.parse().expect("the mount path is well formed");
+        match change {
+            Change::Enable(path) => self.enable(case, path).await,
+            Change::Move(from, to) => self.host().remount(&path(from), &path(to)).await,
+            Change::Disable(mount) => self.host().disable(&path(mount)).await,
+            Change::Tune(mount, tune) => self.host().tune(&path(mount), Tune::clone(tune)).await,
+        }
+    }
+
+    async fn enable(&self, case: &Case, path: &str) -> Result<(), Error> {
         let request = MountRequest {
             path: path.parse().expect("the mount path is well formed"),
-            kind: PluginKind::Secret,
+            kind: kind_of(case.plugin),
             plugin: case.plugin.parse().expect("the name is well formed"),
             version: None,
             description: String::new(),
@@ -113,9 +140,13 @@ impl Stage {
             seal_wrap: false,
             config: case.config.clone(),
         };
-        let enabled = self.host().enable(request).await;
-        enabled.unwrap_or_else(|error| panic!("{}: {:?}: it cannot be mounted: {error}", self.runtime, case.name));
+        self.host().enable(request).await.map(drop)
     }
+}
+
+/// Returns what the catalog holds a plugin for.
+fn kind_of(plugin: &str) -> PluginKind {
+    CATALOG.iter().find(|(name, ..)| *name == plugin).map_or(PluginKind::Secret, |(_, _, kind, _)| *kind)
 }
 
 fn directory() -> TempDir {
@@ -157,7 +188,7 @@ fn check(outcome: Result<Response, Error>, expected: &Expected) -> Result<(), St
     match (outcome, expected) {
         (Ok(response), Expected::Answer(expected)) => {
             let answer = answer(response)?;
-            if answer == *expected { Ok(()) } else { Err(format!("it answered {answer:?}, expected {expected:?}")) }
+            if answer == **expected { Ok(()) } else { Err(format!("it answered {answer:?}, expected {expected:?}")) }
         }
         (Err(error), Expected::Failure(kind, phrase)) => {
             let as_expected = error.kind() == *kind && error.message().contains(phrase);
@@ -171,18 +202,18 @@ fn check(outcome: Result<Response, Error>, expected: &Expected) -> Result<(), St
 fn answer(response: Response) -> Result<Answer, String> {
     let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|error| error.to_string());
     let Response { body, secret, login, warnings, headers } = response;
-    if let Some(login) = login {
-        return Err(format!("it answered with a login: {login:?}"));
-    }
     let body = match body {
         request::Body::Empty => Body::Nothing,
         request::Body::Data(data) => Body::Data(json(&data)?),
         request::Body::Raw { status, content_type, bytes } => Body::Raw(status, content_type, bytes.into()),
         request::Body::Redirect(address) => Body::Redirect(address),
     };
-    let lease = match secret {
-        Some(lease) => Some((lease.ttl_seconds, lease.max_ttl_seconds, lease.renewable, json(&lease.internal)?)),
-        None => None,
+    let lease = |lease: request::Lease| -> Result<Lease, String> {
+        Ok((lease.ttl_seconds, lease.max_ttl_seconds, lease.renewable, json(&lease.internal)?))
     };
-    Ok(Answer { body, lease, warnings, headers })
+    let login = login.map(|login| {
+        let request::Login { policies, display_name, metadata, lease: held, alias, .. } = login;
+        Ok::<_, String>(Login { policies, display_name, metadata, alias, lease: lease(held)? })
+    });
+    Ok(Answer { body, lease: secret.map(lease).transpose()?, login: login.transpose()?, warnings, headers })
 }

@@ -37,9 +37,13 @@ impl Fused {
     async fn store_early(&self, batch: &Batch) -> Result<(), StorageError> {
         for change in &batch.changes {
             if let Change::Put(key, _) = change
-                && let Some(uuid) = key.strip_prefix("core/wipes/")
+                && let Some(announced) = key.strip_prefix("core/wipes/")
             {
-                self.storage.commit(Batch::default().put(format!("logical/{uuid}/early"), "x")).await?;
+                let storage = match announced.strip_prefix("auth/") {
+                    Some(uuid) => format!("auth/{uuid}/"),
+                    None => format!("logical/{announced}/"),
+                };
+                self.storage.commit(Batch::default().put(format!("{storage}early"), "x")).await?;
             }
         }
         Ok(())

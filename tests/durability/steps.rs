@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use cofferdam::ident::{Digest, PluginKind, RequestPath};
+use cofferdam::ident::PluginKind::{Auth, Secret};
+use cofferdam::ident::{Digest, MountPath, PluginKind, RequestPath};
 use cofferdam::request::{Body, Caller, Identity, Operation as Verb, Request};
 use cofferdam::storage::{Batch, DurableStorage, Storage as _};
 use cofferdam::{
-    Error, ErrorKind, Host, InstancePolicy, MountConfig, MountRequest, PluginDirectory, Registration, Tune,
+    Error, ErrorKind, Host, InstancePolicy, MountConfig, MountInfo, MountRequest, PluginDirectory, Registration, Tune,
 };
 
 use super::fuse::{Fuse, Fused, NEVER};
@@ -24,6 +25,7 @@ const OPERATION: &str = "COFFERDAM_TEST_OPERATION";
 const STEP: &str = "COFFERDAM_TEST_STEP";
 const MOMENT: &str = "COFFERDAM_TEST_MOMENT";
 const PLUGINS: &str = "COFFERDAM_TEST_PLUGINS";
+const KIND: &str = "COFFERDAM_TEST_KIND";
 
 /// More than one transaction of a wipe removes.
 const BULK_KEYS: usize = 1_500;
@@ -33,35 +35,42 @@ const SIGKILL: i32 = 9;
 
 #[test]
 fn register_is_all_or_nothing() {
-    check("register", 1);
+    check(Secret, "register", 1);
 }
 
 #[test]
 fn enable_is_all_or_nothing() {
-    check("enable", 2);
+    check(Secret, "enable", 2);
+    check(Auth, "enable", 2);
 }
 
 #[test]
 fn move_is_all_or_nothing() {
-    check("move", 1);
+    check(Secret, "move", 1);
 }
 
 #[test]
 fn tune_is_all_or_nothing() {
-    check("tune", 1);
+    check(Secret, "tune", 1);
 }
 
 #[test]
 fn disable_is_all_or_nothing() {
-    check("disable", 5);
+    check(Secret, "disable", 5);
+}
+
+/// An auth method's storage lies elsewhere.
+#[test]
+fn disable_is_all_or_nothing_for_an_auth_method() {
+    check(Auth, "disable", 5);
 }
 
 /// Does what a name stands for.
-async fn operate(host: &Host, plugins: &Path, operation: &str) -> Result<(), Error> {
-    let path = |typed: &str| typed.parse().expect("a good path");
+async fn operate(host: &Host, plugins: &Path, kind: PluginKind, operation: &str) -> Result<(), Error> {
+    let path = |name: &str| mount_path(kind, name);
     match operation {
-        "register" => register(host, plugins, "second").await,
-        "enable" => enable(host, "new").await,
+        "register" => register(host, plugins, kind, "second").await,
+        "enable" => enable(host, kind, "new").await,
         "move" => host.remount(&path("target"), &path("moved")).await,
         "tune" => {
             let tune = Tune { description: Some("tuned".to_owned()), ..Tune::default() };
@@ -74,9 +83,13 @@ async fn operate(host: &Host, plugins: &Path, operation: &str) -> Result<(), Err
     }
 }
 
-async fn register(host: &Host, plugins: &Path, name: &str) -> Result<(), Error> {
+fn mount_path(kind: PluginKind, name: &str) -> MountPath {
+    kind.mount_path(&name.parse().expect("a good name")).expect("a good path")
+}
+
+async fn register(host: &Host, plugins: &Path, kind: PluginKind, name: &str) -> Result<(), Error> {
     let registration = Registration {
-        kind: Some(PluginKind::Secret),
+        kind: Some(kind),
         name: name.parse().expect("a good name"),
         version: None,
         command: "plugin".parse().expect("a good command"),
@@ -84,14 +97,15 @@ async fn register(host: &Host, plugins: &Path, name: &str) -> Result<(), Error> 
         env: Vec::new(),
         sha256: Digest::of(&std::fs::read(plugins.join("plugin")).expect("the plugin is there")),
         instances: InstancePolicy::default(),
+        confinement: None,
     };
     host.register_plugin(registration).await.map(drop)
 }
 
-async fn enable(host: &Host, path: &str) -> Result<(), Error> {
+async fn enable(host: &Host, kind: PluginKind, name: &str) -> Result<(), Error> {
     let request = MountRequest {
-        path: path.parse().expect("a good path"),
-        kind: PluginKind::Secret,
+        path: mount_path(kind, name),
+        kind,
         plugin: "first".parse().expect("a good name"),
         version: None,
         description: String::new(),
@@ -105,22 +119,24 @@ async fn enable(host: &Host, path: &str) -> Result<(), Error> {
 
 #[test]
 fn a_wipe_is_finished_however_often_it_is_interrupted() {
-    let scene = Scene::new();
-    scene.begin();
-    assert_eq!(scene.run_until(1, "after", "disable"), Ran::Killed);
-    std::fs::rename(scene.path("store"), scene.path("template")).unwrap();
-    // The keys left go in two steps, the intent in a third.
-    scene.sweep("start", 4);
+    for kind in [Secret, Auth] {
+        let scene = Scene::new(kind);
+        scene.begin();
+        assert_eq!(scene.run_until(1, "after", "disable"), Ran::Killed);
+        std::fs::rename(scene.path("store"), scene.path("template")).unwrap();
+        // The keys left go in two steps, the intent in a third.
+        scene.sweep("start", 4);
+    }
 }
 
 /// Kills a child at every step of an operation, and looks at what it leaves.
 #[track_caller]
-fn check(operation: &str, steps: usize) {
-    Scene::new().sweep(operation, steps);
+fn check(kind: PluginKind, operation: &str, steps: usize) {
+    Scene::new(kind).sweep(operation, steps);
 }
 
-/// A store to begin with, and a plugin.
-struct Scene(tempfile::TempDir);
+/// A store to begin with, and a plugin of one kind.
+struct Scene(tempfile::TempDir, PluginKind);
 
 #[derive(Debug, PartialEq, Eq)]
 enum Ran {
@@ -129,12 +145,16 @@ enum Ran {
 }
 
 impl Scene {
-    fn new() -> Self {
-        let scene = Self(tempfile::tempdir().unwrap());
+    fn new(kind: PluginKind) -> Self {
+        let scene = Self(tempfile::tempdir().unwrap(), kind);
         std::fs::create_dir(scene.path("plugins")).unwrap();
-        let built = guests::build("guest-examples").unwrap_or_else(|why| panic!("{why}"));
-        std::fs::copy(built.join("passthrough_plugin.wasm"), scene.path("plugins/plugin")).unwrap();
-        prepare(&scene.path("template"), &scene.path("plugins"));
+        let (workspace, plugin) = match kind {
+            Auth => ("tests/guests", "login_plugin.wasm"),
+            Secret => ("guest-examples", "passthrough_plugin.wasm"),
+        };
+        let built = guests::build(workspace).unwrap_or_else(|why| panic!("{why}"));
+        std::fs::copy(built.join(plugin), scene.path("plugins/plugin")).unwrap();
+        prepare(&scene.path("template"), &scene.path("plugins"), kind);
         scene
     }
 
@@ -150,14 +170,14 @@ impl Scene {
     #[track_caller]
     fn sweep(&self, operation: &str, steps: usize) {
         self.begin();
-        let (old, new) = examine(&self.path("store"), &self.path("plugins"), operation);
+        let (old, new) = examine(&self.path("store"), &self.path("plugins"), self.1, operation);
         // One step more than there are is never reached: the child gets to its end.
         for (moment, last) in [("before", steps + 1), ("after", steps)] {
             for step in 1..=last {
                 self.begin();
                 let ran = self.run_until(step, moment, operation);
                 assert_eq!(ran == Ran::Killed, step <= steps, "{operation} has {steps} steps, and this is {step}");
-                let (seen, repeated) = examine(&self.path("store"), &self.path("plugins"), operation);
+                let (seen, repeated) = examine(&self.path("store"), &self.path("plugins"), self.1, operation);
                 let expected = if ran == Ran::ToItsEnd { [&new, &new] } else { [&old, &new] };
                 assert!(expected.contains(&&seen), "killed {moment} step {step} of {operation}: {seen:#?}");
                 assert_eq!(repeated, new, "repeated after a kill {moment} step {step} of {operation}");
@@ -169,7 +189,7 @@ impl Scene {
     fn run_until(&self, step: usize, moment: &str, operation: &str) -> Ran {
         let mut child = role::command("operate", &self.path("store"));
         child.env(OPERATION, operation).env(STEP, step.to_string()).env(MOMENT, moment);
-        let output = child.env(PLUGINS, self.path("plugins")).output().unwrap();
+        let output = child.env(PLUGINS, self.path("plugins")).env(KIND, self.1.as_str()).output().unwrap();
         match output.status.signal() {
             Some(SIGKILL) => Ran::Killed,
             _ => {
@@ -193,7 +213,8 @@ pub(super) async fn play(store: &Path) {
     }
     let host = build(storage, &plugins).await;
     fuse.steps.store(step, Ordering::SeqCst);
-    operate(&host, &plugins, &operation).await.unwrap();
+    let kind = variable(KIND).parse().expect("a kind");
+    operate(&host, &plugins, kind, &operation).await.unwrap();
     fuse.steps.store(NEVER, Ordering::SeqCst);
 }
 
@@ -201,30 +222,33 @@ pub(super) async fn play(store: &Path) {
 
 /// Makes a store with a plugin and two mounts, both with data.
 #[tokio::main]
-async fn prepare(store: &Path, plugins: &Path) {
+async fn prepare(store: &Path, plugins: &Path, kind: PluginKind) {
     let storage = Fused::open(store);
     let inner = Arc::clone(&storage.storage);
     let host = build(storage, plugins).await;
-    register(&host, plugins, "first").await.unwrap();
-    for path in ["kept", "target"] {
-        enable(&host, path).await.unwrap();
-        let data = format!("{{\"of\":\"{path}\"}}");
-        ask(&host, Verb::Update, &format!("{path}/a"), data.into()).await.unwrap();
+    register(&host, plugins, kind, "first").await.unwrap();
+    for name in ["kept", "target"] {
+        enable(&host, kind, name).await.unwrap();
+        let data = match kind {
+            Auth => format!(r#"{{"password":"x","policies":["{name}"]}}"#),
+            Secret => format!(r#"{{"of":"{name}"}}"#),
+        };
+        ask(&host, Verb::Update, &a_value_of(&mount_path(kind, name)), data.into()).await.unwrap();
     }
-    let uuid = host.mount(&"target".parse().unwrap()).unwrap().uuid;
-    let keys = (0..BULK_KEYS).map(|number| format!("logical/{uuid}/bulk/{number:04}"));
+    let target = host.mount(&mount_path(kind, "target")).unwrap();
+    let keys = (0..BULK_KEYS).map(|number| format!("{}bulk/{number:04}", storage_of(&target)));
     inner.commit(keys.fold(Batch::default(), |batch, key| batch.put(key, "x"))).await.unwrap();
     host.shutdown().await;
 }
 
 /// Opens a store with a host, repeats an operation there, and returns the state before and after.
 #[tokio::main]
-async fn examine(store: &Path, plugins: &Path, operation: &str) -> (Vec<String>, Vec<String>) {
+async fn examine(store: &Path, plugins: &Path, kind: PluginKind, operation: &str) -> (Vec<String>, Vec<String>) {
     let storage = Fused::open(store);
     let inner = Arc::clone(&storage.storage);
     let host = build(storage, plugins).await;
     let seen = state(&host, &inner).await;
-    match operate(&host, plugins, operation).await {
+    match operate(&host, plugins, kind, operation).await {
         Ok(()) => {}
         // What is done already cannot be done again; whoever asks learns so.
         Err(error) => assert!(matches!(error.kind(), ErrorKind::Conflict | ErrorKind::NotFound), "{error}"),
@@ -239,20 +263,41 @@ async fn state(host: &Host, storage: &DurableStorage) -> Vec<String> {
     let mut state: Vec<String> = host.plugins().iter().map(|plugin| format!("plugin {}", plugin.name)).collect();
     let mut owned = 0;
     for mount in host.mounts().iter().filter(|mount| mount.plugin != "system") {
-        let keys = storage.keys(&format!("logical/{}/", mount.uuid), NEVER).await.unwrap().len();
-        let data = ask(host, Verb::Read, &format!("{}a", mount.path), Bytes::new()).await.unwrap();
+        let keys = storage.keys(&storage_of(mount), NEVER).await.unwrap().len();
+        let data = ask(host, Verb::Read, &a_value_of(&mount.path), Bytes::new()).await.unwrap();
         state.push(format!("mount {} {:?} of {keys} keys: {data}", mount.path, mount.description));
         owned += keys;
     }
-    assert_eq!(storage.keys("logical/", NEVER).await.unwrap().len(), owned, "data of no mount is left: {state:#?}");
+    let mut found = 0;
+    for table in ["auth/", "logical/"] {
+        found += storage.keys(table, NEVER).await.unwrap().len();
+    }
+    assert_eq!(found, owned, "data of no mount is left: {state:#?}");
     assert_eq!(storage.keys("core/wipes/", NEVER).await.unwrap(), [""; 0], "something is left to be wiped: {state:#?}");
     let mounts = state.iter().filter(|line| line.starts_with("mount")).count();
     assert_eq!(storage.keys("core/mounts/", NEVER).await.unwrap().len(), mounts, "{state:#?}");
-    assert!(
-        state.iter().any(|line| line.contains("kept/") && line.contains("of 2 keys: {\"of\":\"kept\"}")),
-        "{state:#?}"
-    );
+    let kept = [
+        "mount kept/ \"\" of 2 keys: {\"of\":\"kept\"}",
+        "mount auth/kept/ \"\" of 2 keys: {\"policies\":[\"kept\"],\"ttl\":0}",
+    ];
+    assert!(state.iter().any(|line| kept.contains(&line.as_str())), "{state:#?}");
     state
+}
+
+/// Returns what a mount's storage begins with, in Vault's layout.
+fn storage_of(mount: &MountInfo) -> String {
+    match mount.kind {
+        Auth => format!("auth/{}/", mount.uuid),
+        Secret => format!("logical/{}/", mount.uuid),
+    }
+}
+
+/// Returns the path of something that the plugin stores.
+fn a_value_of(mount: &MountPath) -> String {
+    match mount.kind() {
+        Auth => format!("{mount}users/a"),
+        Secret => format!("{mount}a"),
+    }
 }
 
 async fn build(storage: Fused, plugins: &Path) -> Host {

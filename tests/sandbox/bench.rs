@@ -93,6 +93,7 @@ impl Bench {
             env: vec!["REGION=eu".to_owned(), "EMPTY=".to_owned()],
             sha256: Digest::of(bytes),
             instances: InstancePolicy::PerMount,
+            confinement: None,
         };
         change(&mut registration);
         within(self.host.register_plugin(registration)).await

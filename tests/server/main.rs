@@ -4,6 +4,7 @@
 //! it is ready, and every wait has a deadline.
 
 mod api;
+mod auth;
 mod bodies;
 mod commands;
 mod config;

@@ -1,6 +1,8 @@
 //! The program under test as a server: a child process, its output and its end.
 
+use std::fs::Permissions;
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -35,9 +37,11 @@ impl World {
         self.directory.path().join(name)
     }
 
-    /// Puts a file into the plugin directory.
+    /// Puts a file into the plugin directory, one that may be executed.
     pub(crate) fn add_plugin(&self, name: &str, bytes: &[u8]) {
-        std::fs::write(self.path("plugins").join(name), bytes).unwrap();
+        let path = self.path("plugins").join(name);
+        std::fs::write(&path, bytes).unwrap();
+        std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Writes a file and returns its path.
@@ -127,6 +131,13 @@ pub(crate) fn example(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| guests::build("guest-examples").unwrap_or_else(|why| panic!("{why}")));
     std::fs::read(folder.join(format!("{name}.wasm"))).unwrap()
+}
+
+/// Returns the bytes of the auth method that tests log in with.
+pub(crate) fn login() -> Vec<u8> {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    let folder = BUILT.get_or_init(|| guests::build("tests/guests").unwrap_or_else(|why| panic!("{why}")));
+    std::fs::read(folder.join("login_plugin.wasm")).unwrap()
 }
 
 /// Returns the digest that `sha256sum` prints for a file.

@@ -19,7 +19,8 @@ struct Count {
     count: u64,
 }
 
-struct Counter {
+/// The plugin, in one mount.
+pub struct Counter {
     routes: Routes<Self>,
     reads: AtomicU64,
 }

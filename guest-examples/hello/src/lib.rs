@@ -3,7 +3,8 @@
 use cofferdam_sdk::{Call, Context, Description, Error, Field, Plugin, Request, Response, Route, Routes};
 use serde_json::json;
 
-struct Hello {
+/// The plugin, in one mount.
+pub struct Hello {
     routes: Routes<Self>,
 }
 

@@ -5,7 +5,8 @@ use cofferdam_sdk::{
 };
 use serde_json::{Map, Value};
 
-struct Passthrough {
+/// The plugin, in one mount.
+pub struct Passthrough {
     routes: Routes<Self>,
 }
 

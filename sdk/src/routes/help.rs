@@ -26,7 +26,7 @@ pub(super) fn of_route<P>(path: &str, route: &Route<P>) -> Value {
     }
     let description = or(&route.description, "<no description>");
     push(&mut help, format_args!("\n## DESCRIPTION\n\n{description}\n"));
-    json!({ "help": help, "see_also": "", "openapi": openapi::document([route]) })
+    json!({ "help": help, "see_also": [], "openapi": openapi::document([route]) })
 }
 
 /// Helps with the plugin as a whole: what it is, and which patterns it knows.
@@ -37,7 +37,7 @@ pub(super) fn of_plugin<P>(about: &str, routes: &[Route<P>]) -> Value {
         let synopsis = or(&route.synopsis, "<no synopsis>");
         push(&mut help, format_args!("{}\n{}\n\n", indent(4, pattern), indent(8, synopsis)));
     }
-    json!({ "help": help, "see_also": "", "openapi": openapi::document(routes) })
+    json!({ "help": help, "see_also": [], "openapi": openapi::document(routes) })
 }
 
 const PATHS: &str = "\

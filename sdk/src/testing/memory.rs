@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::mount::{LogLine, World};
-use super::rules::{check_key, check_prefix};
+use crate::keys::{check_key, check_prefix};
 use crate::storage::{Page, StorageError, Wrap};
 use crate::view::{Access, TransactionView, View};
 use crate::{Caller, Level, Ttls};

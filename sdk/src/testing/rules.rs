@@ -1,10 +1,7 @@
 //! What the host checks before and after a plugin's own code.
 
 use crate::response::Body;
-use crate::{Description, Error, Kind, Operation, Request, Response, StorageError};
-
-/// The longest storage key, in bytes: what the contract says.
-const KEY_BYTES_MAX: usize = 1_024;
+use crate::{Description, Error, Kind, Operation, Request, Response};
 
 /// Refuses requests that never reach a plugin.
 pub(super) fn check_request(request: &Request) -> Result<(), Error> {
@@ -40,29 +37,6 @@ pub(super) fn check_response(
         _ => return Ok(response),
     };
     Err(Error::Internal(format!("the plugin answered with {reason}")))
-}
-
-/// Refuses malformed storage keys.
-pub(super) fn check_key(key: &str) -> Result<(), StorageError> {
-    let reason = if key.len() > KEY_BYTES_MAX {
-        "longer than 1,024 bytes"
-    } else if key.split('/').any(str::is_empty) {
-        "holds an empty segment"
-    } else if key.split('/').any(|segment| matches!(segment, "." | "..")) {
-        "holds a relative segment"
-    } else {
-        return Ok(());
-    };
-    Err(StorageError::InvalidKey(reason.into()))
-}
-
-/// Refuses malformed prefixes of a listing.
-pub(super) fn check_prefix(prefix: &str) -> Result<(), StorageError> {
-    match prefix.strip_suffix('/') {
-        Some(folder) => check_key(folder),
-        None if prefix.is_empty() => Ok(()),
-        None => Err(StorageError::InvalidKey("prefix does not end in a slash".into())),
-    }
 }
 
 /// Who can reach a path.
@@ -115,16 +89,5 @@ mod tests {
         for (pattern, path, expected) in rows {
             assert_eq!(fits(pattern, path), expected, "{pattern} on {path}");
         }
-    }
-
-    #[test]
-    fn malformed_keys_are_refused() {
-        assert_eq!(check_key("a/b"), Ok(()));
-        for key in ["", "/a", "a/", "a//b", "./a", "a/..", &"x".repeat(1_025)] {
-            assert!(check_key(key).is_err(), "{key:?} was taken");
-        }
-        assert_eq!(check_prefix(""), Ok(()));
-        assert_eq!(check_prefix("a/b/"), Ok(()));
-        assert!(check_prefix("a").is_err() && check_prefix("/").is_err());
     }
 }

@@ -73,6 +73,18 @@ pub(super) struct RegisterCommand {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     instances: Option<String>,
+    /// Confine a native plugin to the network, the system's programs and libraries, and the paths below
+    #[arg(long)]
+    #[serde(skip_serializing_if = "is_unset")]
+    confine: bool,
+    /// File or directory that a confined plugin may read; may be repeated. Implies -confine
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    confine_read: Vec<String>,
+    /// File or directory that a confined plugin may change; may be repeated. Implies -confine
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    confine_write: Vec<String>,
     #[command(flatten)]
     #[serde(skip)]
     arguments: Positionals,
@@ -86,6 +98,7 @@ impl RegisterCommand {
         }
         self.kind = kind.as_deref().map(parse_kind).transpose()?;
         self.command.get_or_insert_with(|| name.clone());
+        self.confine |= !self.confine_read.is_empty() || !self.confine_write.is_empty();
         let call = Call::new(Method::PUT, catalog_path(self.kind, &name)).with_body(&self);
         let answer = session.client.send(&call).and_then(|answer| answer.secret());
         let answer = answer.map_err(during(format!("registering plugin {name}")))?;
@@ -96,6 +109,10 @@ impl RegisterCommand {
         }
         Ok(Exit::Success)
     }
+}
+
+fn is_unset(flag: &bool) -> bool {
+    !flag
 }
 
 /// Tells what a plugin could use, before anybody mounts it. On standard error, since Vault's output has no such lines.

@@ -6,6 +6,7 @@ mod banner;
 mod config;
 mod dev;
 mod log;
+mod native;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,11 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
     let (mut config, warnings) =
         config::load(&arguments.config, mode).map_err(|error| Ended::local(error.to_string()))?;
     let log = log::Settings::gather(&arguments, environment, &config)?;
+    if let Some(typed) = &environment.api_addr {
+        // As in Vault, the environment goes before the file here.
+        let checked = config::api_addr(typed).map_err(|why| Ended::local(format!("VAULT_API_ADDR {why}")))?;
+        config.api_addr = Some(checked);
+    }
     if let Some(dev) = &dev {
         dev.apply(&mut config)?;
     }
@@ -90,7 +96,7 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
         tracing::warn!("{warning}");
     }
     let served = runtime.block_on(async {
-        let opened = open(config, dev.as_ref()).await?;
+        let opened = open(config, dev.as_ref(), environment).await?;
         banner::before_start(&opened, &log, console);
         serve(opened, dev, environment, console).await
     });
@@ -99,10 +105,12 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
 }
 
 /// Opens everything that serving needs: sockets first, so that two servers never fight for one store.
-async fn open(config: ServerConfig, dev: Option<&dev::Settings>) -> Result<Opened, Ended> {
+async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &Environment) -> Result<Opened, Ended> {
     let failed = |what: String| Ended::local(format!("Error starting the server: {what}"));
     let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
-    let mut builder = Host::builder().limits(config.limits.clone());
+    let native = native::settings(&config, environment, &listeners).map_err(failed)?;
+    native::announce(&native);
+    let mut builder = Host::builder().limits(config.limits.clone()).native_plugins(native);
     if let Some(directory) = &config.plugin_directory {
         let opened = PluginDirectory::open(directory);
         let opened = opened.map_err(|cause| failed(format!("plugin directory {}: {cause}", directory.display())))?;

@@ -1,10 +1,12 @@
 //! `sys/plugins/catalog`: what may be mounted.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
 use super::Reply;
+use crate::confinement::Confinement;
 use crate::host::{Host, PluginInfo, Registration};
 use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
@@ -189,7 +191,24 @@ fn registration(rest: &str, mut fields: Fields) -> Result<Registration, Refusal>
     let (command, args) = command(&mut fields)?;
     let instances = fields.text("instances")?.unwrap_or_default().parse().map_err(Refusal::invalid)?;
     let env = fields.list("env")?.unwrap_or_default();
-    Ok(Registration { kind, name, version, command, args, env, sha256, instances })
+    let confinement = confinement(&mut fields)?;
+    Ok(Registration { kind, name, version, command, args, env, sha256, instances, confinement })
+}
+
+/// Reads what a native plugin is confined to. Who names a path means it.
+fn confinement(fields: &mut Fields) -> Result<Option<Confinement>, Refusal> {
+    let confine = fields.flag("confine")?;
+    let mut paths =
+        |name| fields.list(name).map(|paths| paths.unwrap_or_default().into_iter().map(PathBuf::from).collect());
+    let confinement = Confinement { read: paths("confine_read")?, write: paths("confine_write")? };
+    let grants_nothing = confinement == Confinement::default();
+    match confine {
+        Some(false) if !grants_nothing => {
+            Err(Refusal::invalid("confine_read and confine_write confine the plugin, and confine is false"))
+        }
+        Some(true) => Ok(Some(confinement)),
+        _ => Ok((!grants_nothing).then_some(confinement)),
+    }
 }
 
 /// Reads a type by its word or by the number that older clients send. `None` is for the plugin to say.
@@ -260,6 +279,12 @@ struct Shown<'a> {
     builtin: bool,
     capabilities: &'a [String],
     command: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    confine: Option<bool>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    confine_read: &'a [PathBuf],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    confine_write: &'a [PathBuf],
     imports: &'a [String],
     instances: &'static str,
     name: &'a str,
@@ -275,6 +300,9 @@ impl<'a> Shown<'a> {
             builtin: false,
             capabilities: &plugin.capabilities,
             command: plugin.command.as_str(),
+            confine: plugin.confinement.as_ref().map(|_| true),
+            confine_read: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.read),
+            confine_write: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.write),
             imports: &plugin.imports,
             instances: plugin.instances.as_str(),
             name: plugin.name.as_str(),
@@ -288,7 +316,7 @@ impl<'a> Shown<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::InstancePolicy;
+    use crate::host::{InstancePolicy, RuntimeKind};
 
     const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -310,8 +338,8 @@ mod tests {
         }
     }
 
-    /// Returns a host whose catalog holds `secret/kv` in these versions, and what its plugin directory lies in. An empty version
-    /// is none.
+    /// Returns a host whose catalog holds `secret/kv` in these versions, and its plugin directory with some file `kv` in it. An
+    /// empty version is none.
     async fn host_with(versions: &[&str]) -> (tempfile::TempDir, Host) {
         const SCRIPT: &[u8] = b"#!/bin/sh\n";
         let directory = tempfile::tempdir().unwrap();
@@ -319,8 +347,8 @@ mod tests {
         let plugins = crate::artifact::PluginDirectory::open(directory.path()).unwrap();
         let host = Host::builder().plugin_directory(plugins).build().await.unwrap();
         for version in versions {
-            let body = format!(r#"{{"sha256":"{}","command":"kv","version":"{version}"}}"#, Digest::of(SCRIPT));
-            register(&host, "secret/kv", Fields::parse(body.as_bytes()).unwrap()).await.map(drop).unwrap();
+            let version = (!version.is_empty()).then(|| version.parse().unwrap());
+            host.put_entry("kv".parse().unwrap(), version).await;
         }
         (directory, host)
     }
@@ -398,6 +426,77 @@ mod tests {
     }
 
     #[test]
+    fn who_names_a_path_confines_the_plugin() {
+        let confined = |read: &[&str], write: &[&str]| {
+            let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
+            Some(Confinement { read: paths(read), write: paths(write) })
+        };
+        for (fields, expected) in [
+            ("\"env\":[]", None),
+            ("\"confine\":false,\"confine_read\":[]", None),
+            ("\"confine\":true", confined(&[], &[])),
+            ("\"confine\":\"1\",\"confine_write\":null", confined(&[], &[])),
+            ("\"confine_read\":[\"/a\",\"/b,c\"]", confined(&["/a", "/b,c"], &[])),
+            ("\"confine\":true,\"confine_write\":\"/a\"", confined(&[], &["/a"])),
+        ] {
+            let registration = read("secret/kv", &format!(r#"{{"sha256":"SHA","command":"kv",{fields}}}"#)).unwrap();
+            assert_eq!(registration.confinement, expected, "{fields}");
+        }
+    }
+
+    #[test]
+    fn a_confinement_is_shown_where_there_is_one() {
+        let mut plugin = PluginInfo {
+            kind: PluginKind::Secret,
+            name: "kv".parse().unwrap(),
+            version: None,
+            command: "kv".parse().unwrap(),
+            args: Vec::new(),
+            sha256: SHA256.parse().unwrap(),
+            runtime: RuntimeKind::Native,
+            instances: InstancePolicy::PerMount,
+            confinement: None,
+            capabilities: Vec::new(),
+            imports: Vec::new(),
+        };
+        let shown = |plugin: &PluginInfo| serde_json::to_value(Shown::of(plugin)).unwrap();
+        assert!(!shown(&plugin).to_string().contains("confine"));
+        plugin.confinement = Some(Confinement { read: vec!["/etc/ssl".into()], write: Vec::new() });
+        let confined = shown(&plugin);
+        assert_eq!((&confined["confine"], &confined["confine_read"]), (&true.into(), &serde_json::json!(["/etc/ssl"])));
+        assert_eq!(confined.get("confine_write"), None);
+    }
+
+    #[tokio::test]
+    async fn a_confinement_grants_absolute_paths() {
+        let (_directory, host) = host_with(&[]).await;
+        for (fields, because) in [
+            (r#""confine_read":["etc"]"#, "the path \"etc\" that the plugin is to be granted must start with '/'"),
+            (r#""confine_write":["/a/../b"]"#, "must not hold \"..\""),
+            (r#""confine_write":["/a\u0000"]"#, "holds what no path should hold"),
+            (r#""confine_read":["/a",""]"#, "must start with '/'"),
+        ] {
+            let body = format!(r#"{{"sha256":"{}","command":"kv",{fields}}}"#, Digest::of(b"#!/bin/sh\n"));
+            let body = Fields::parse(body.as_bytes()).unwrap();
+            let refusal = register(&host, "secret/kv", body).await.map(drop).unwrap_err();
+            assert_eq!(refusal.status().as_u16(), 400, "{fields}");
+            assert!(refusal.message().contains(because), "{fields}: {}", refusal.message());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_component_is_not_confined_but_refused() {
+        const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0";
+        let (directory, host) = host_with(&[]).await;
+        std::fs::write(directory.path().join("kv.wasm"), COMPONENT).unwrap();
+        let body = format!(r#"{{"sha256":"{}","command":"kv.wasm","confine":true}}"#, Digest::of(COMPONENT));
+        let refusal =
+            register(&host, "secret/kv", Fields::parse(body.as_bytes()).unwrap()).await.map(drop).unwrap_err();
+        assert_eq!(refusal.status().as_u16(), 400);
+        assert!(refusal.message().contains("a component cannot be confined further"), "{}", refusal.message());
+    }
+
+    #[test]
     fn refusals_use_vaults_words() {
         for (rest, body, message) in [
             ("secret", "{}", "missing plugin name"),
@@ -419,6 +518,12 @@ mod tests {
             ("secret/kv", r#"{"download":true}"#, "\"download\" is not supported"),
             ("secret/kv", r#"{"sha256":"SHA","command":"x","instances":"many"}"#, "is not an instance policy"),
             ("secret/kv", r#"{"sha256":"SHA","command":"x","env":{}}"#, "\"env\" must be a list"),
+            ("secret/kv", r#"{"sha256":"SHA","command":"x","confine":"maybe"}"#, "\"confine\" must be true or false"),
+            (
+                "secret/kv",
+                r#"{"sha256":"SHA","command":"x","confine":false,"confine_read":"/a"}"#,
+                "and confine is false",
+            ),
         ] {
             let refusal = read(rest, body).map(|_| ()).unwrap_err();
             assert_eq!(refusal.status().as_u16(), 400, "{body}");

@@ -8,6 +8,8 @@ mod mount_body;
 mod mount_view;
 mod mounts;
 mod status;
+#[cfg(feature = "process")]
+mod wrapping;
 
 use std::sync::Arc;
 
@@ -20,9 +22,12 @@ use super::answer::{self, Envelope, Placement};
 use super::call::Call;
 use super::fields::Fields;
 use super::refusal::Refusal;
+use crate::ident::PluginKind;
 use crate::request::{Caller, Operation};
 
 pub(super) use migrations::Migrations;
+#[cfg(feature = "process")]
+pub(super) use wrapping::{is_unwrapping, unwrap};
 
 /// Answers a request for a path below `sys/`.
 pub(super) async fn answer(api: Arc<Api>, call: Call, caller: Caller) -> Result<Response, Refusal> {
@@ -45,9 +50,12 @@ enum Route<'a> {
     Leader,
     Catalog,
     CatalogEntry(&'a str),
-    Mounts,
-    Mount(&'a str),
-    Tune(&'a str),
+    /// All mounts of a kind.
+    Mounts(PluginKind),
+    /// One of them.
+    Mount(PluginKind, &'a str),
+    /// Its settings.
+    Tune(PluginKind, &'a str),
     Remount,
     Migration(&'a str),
     VisibleMounts,
@@ -63,20 +71,22 @@ impl<'a> Route<'a> {
             "seal-status" => Some(Route::SealStatus),
             "leader" => Some(Route::Leader),
             "plugins/catalog" => Some(Route::Catalog),
-            "mounts" => Some(Route::Mounts),
+            "mounts" => Some(Route::Mounts(PluginKind::Secret)),
+            "auth" => Some(Route::Mounts(PluginKind::Auth)),
             "remount" => Some(Route::Remount),
             "internal/ui/mounts" => Some(Route::VisibleMounts),
             _ => below("plugins/catalog/")
                 .map(Route::CatalogEntry)
-                .or_else(|| below("mounts/").map(Route::mount))
+                .or_else(|| below("mounts/").map(|path| Route::mount(PluginKind::Secret, path)))
+                .or_else(|| below("auth/").map(|path| Route::mount(PluginKind::Auth, path)))
                 .or_else(|| below("remount/status/").map(Route::Migration))
                 .or_else(|| below("internal/ui/mounts/").map(Route::Preflight)),
         }
     }
 
     /// A mount whose own path ends in `tune` cannot be told from the tuning of another; Vault reads it so, too.
-    fn mount(path: &'a str) -> Self {
-        path.strip_suffix("/tune").map_or(Route::Mount(path), Route::Tune)
+    fn mount(kind: PluginKind, path: &'a str) -> Self {
+        path.strip_suffix("/tune").map_or(Route::Mount(kind, path), |path| Route::Tune(kind, path))
     }
 
     /// Says whether it is answered without a token.
@@ -103,12 +113,12 @@ async fn dispatch(
         (Route::CatalogEntry(rest), Read) => catalog::read(host, rest, fields),
         (Route::CatalogEntry(rest), Update) => catalog::register(host, rest, fields).await,
         (Route::CatalogEntry(rest), Delete) => catalog::deregister(host, rest, fields).await,
-        (Route::Mounts, Read) => Ok(mounts::list(host)),
-        (Route::Mount(path), Read) => mounts::read(host, path),
-        (Route::Mount(path), Update) => mounts::enable(host, path, fields).await,
-        (Route::Mount(path), Delete) => mounts::disable(host, path).await,
-        (Route::Tune(path), Read) => mounts::read_tuning(host, path),
-        (Route::Tune(path), Update) => mounts::tune(host, path, fields).await,
+        (Route::Mounts(kind), Read) => Ok(mounts::list(host, kind)),
+        (Route::Mount(kind, path), Read) => mounts::read(host, kind, path),
+        (Route::Mount(kind, path), Update) => mounts::enable(host, kind, path, fields).await,
+        (Route::Mount(kind, path), Delete) => mounts::disable(host, kind, path).await,
+        (Route::Tune(kind, path), Read) => mounts::read_tuning(host, kind, path),
+        (Route::Tune(kind, path), Update) => mounts::tune(host, kind, path, fields).await,
         (Route::Remount, Update) => mounts::remount(host, &api.migrations, fields).await,
         (Route::Migration(id), Read) => mounts::migration(&api.migrations, id),
         (Route::VisibleMounts, Read) => Ok(mounts::visible(host, caller)),
@@ -173,6 +183,7 @@ impl Reply {
                     lease_seconds: 0,
                     data: data.as_deref(),
                     warnings: &warnings,
+                    auth: None,
                     placement,
                 };
                 answer::json(StatusCode::OK, envelope.to_json())
@@ -187,14 +198,20 @@ mod tests {
 
     #[test]
     fn paths_name_their_routes() {
+        use PluginKind::{Auth, Secret};
         for (path, route) in [
             ("sys/health", Some(Route::Health)),
-            ("sys/mounts", Some(Route::Mounts)),
-            ("sys/mounts/", Some(Route::Mounts)),
-            ("sys/mounts/a", Some(Route::Mount("a"))),
-            ("sys/mounts/team/a/", Some(Route::Mount("team/a"))),
-            ("sys/mounts/team/a/tune", Some(Route::Tune("team/a"))),
-            ("sys/mounts/tune", Some(Route::Mount("tune"))),
+            ("sys/mounts", Some(Route::Mounts(Secret))),
+            ("sys/mounts/", Some(Route::Mounts(Secret))),
+            ("sys/mounts/a", Some(Route::Mount(Secret, "a"))),
+            ("sys/mounts/team/a/", Some(Route::Mount(Secret, "team/a"))),
+            ("sys/mounts/team/a/tune", Some(Route::Tune(Secret, "team/a"))),
+            ("sys/mounts/tune", Some(Route::Mount(Secret, "tune"))),
+            ("sys/mounts/auth/a/tune", Some(Route::Tune(Secret, "auth/a"))),
+            ("sys/auth", Some(Route::Mounts(Auth))),
+            ("sys/auth/userpass", Some(Route::Mount(Auth, "userpass"))),
+            ("sys/auth/userpass/tune", Some(Route::Tune(Auth, "userpass"))),
+            ("sys/authors", None),
             ("sys/plugins/catalog", Some(Route::Catalog)),
             ("sys/plugins/catalog/secret/", Some(Route::CatalogEntry("secret"))),
             ("sys/plugins/catalog/secret/a/b", Some(Route::CatalogEntry("secret/a/b"))),
@@ -203,8 +220,6 @@ mod tests {
             ("sys/remount/status", None),
             ("sys/internal/ui/mounts", Some(Route::VisibleMounts)),
             ("sys/internal/ui/mounts/a/b", Some(Route::Preflight("a/b"))),
-            ("sys/auth", None),
-            ("sys/auth/userpass", None),
             ("sys/healthy", None),
             ("sys/", None),
             ("sys", None),
@@ -216,11 +231,19 @@ mod tests {
 
     #[test]
     fn only_the_servers_own_state_is_open() {
-        let open: Vec<_> =
-            ["health", "seal-status", "leader", "internal/ui/mounts", "mounts", "remount", "internal/ui/mounts/a"]
-                .into_iter()
-                .filter(|path| Route::of(&format!("sys/{path}")).is_some_and(|route| route.is_open()))
-                .collect();
+        let open: Vec<_> = [
+            "health",
+            "seal-status",
+            "leader",
+            "internal/ui/mounts",
+            "mounts",
+            "auth",
+            "remount",
+            "internal/ui/mounts/a",
+        ]
+        .into_iter()
+        .filter(|path| Route::of(&format!("sys/{path}")).is_some_and(|route| route.is_open()))
+        .collect();
         assert_eq!(open, ["health", "seal-status", "leader", "internal/ui/mounts"]);
     }
 }

@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use crate::host::{MountConfig, MountRequest, TtlChange, Tune};
+use crate::host::{MountConfig, MountRequest, TokenType, TtlChange, Tune};
 use crate::http::fields::{Fields, TypedTtl};
 use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind};
 
-/// Reads the body that enables a secrets engine.
-pub(super) fn mount_request(path: &str, mut fields: Fields) -> Result<MountRequest, Refusal> {
-    let path: MountPath = path.parse()?;
+/// Reads the body that mounts a plugin of a kind under a name.
+pub(super) fn mount_request(kind: PluginKind, name: &MountPath, mut fields: Fields) -> Result<MountRequest, Refusal> {
     let mut config = fields.section("config", "config.")?;
     let plugin = plugin_name(&mut fields, &mut config)?;
     let version = config.filled_text("plugin_version")?.map(|version| version.parse()).transpose()?;
     Ok(MountRequest {
-        path,
-        kind: PluginKind::Secret,
+        path: kind.mount_path(name)?,
+        kind,
         plugin: plugin.parse()?,
         version,
         description: fields.text("description")?.unwrap_or_default(),
@@ -28,9 +27,7 @@ pub(super) fn mount_request(path: &str, mut fields: Fields) -> Result<MountReque
 
 /// Reads the body that tunes a mount. What is not in it stays as it is.
 pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
-    if fields.filled_text("token_type")?.is_some() {
-        return Err(Refusal::invalid("'token_type' can only be modified on auth mounts"));
-    }
+    refuse_lockout(&mut fields)?;
     let default_lease_ttl = ttl_change(fields.ttl("default_lease_ttl", "default TTL")?);
     let max_lease_ttl = ttl_change(fields.ttl("max_lease_ttl", "max TTL")?);
     // An empty version is refused, as in Vault: nothing says which one it would be.
@@ -45,6 +42,7 @@ pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
         audit_non_hmac_response_keys: fields.comma_list("audit_non_hmac_response_keys")?,
         passthrough_request_headers: fields.comma_list("passthrough_request_headers")?,
         allowed_response_headers: fields.comma_list("allowed_response_headers")?,
+        token_type: token_type(&mut fields)?,
         plugin_version,
     })
 }
@@ -65,6 +63,7 @@ fn plugin_name(fields: &mut Fields, config: &mut Fields) -> Result<String, Refus
 }
 
 fn mount_config(mut config: Fields) -> Result<MountConfig, Refusal> {
+    refuse_lockout(&mut config)?;
     Ok(MountConfig {
         default_lease_ttl: ttl(config.ttl("default_lease_ttl", "default TTL")?),
         max_lease_ttl: ttl(config.ttl("max_lease_ttl", "max TTL")?),
@@ -74,7 +73,19 @@ fn mount_config(mut config: Fields) -> Result<MountConfig, Refusal> {
         audit_non_hmac_response_keys: config.comma_list("audit_non_hmac_response_keys")?.unwrap_or_default(),
         passthrough_request_headers: config.comma_list("passthrough_request_headers")?.unwrap_or_default(),
         allowed_response_headers: config.comma_list("allowed_response_headers")?.unwrap_or_default(),
+        token_type: token_type(&mut config)?,
     })
+}
+
+/// Reads Vault's word for a type of tokens. Whether the mount has any is for the host to know.
+fn token_type(fields: &mut Fields) -> Result<Option<TokenType>, Refusal> {
+    let Some(typed) = fields.filled_text("token_type")? else { return Ok(None) };
+    let known = TokenType::ALL.into_iter().find(|known| known.as_str() == typed);
+    known.map(Some).ok_or_else(|| Refusal::invalid(format!("invalid value for 'token_type': {typed:?}")))
+}
+
+fn refuse_lockout(fields: &mut Fields) -> Result<(), Refusal> {
+    fields.refuse("user_lockout_config", "logins are not counted")
 }
 
 fn listing_visibility(fields: &mut Fields) -> Result<Option<String>, Refusal> {
@@ -108,7 +119,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn enable(path: &str, body: &str) -> Result<MountRequest, Refusal> {
-        mount_request(path, Fields::parse(body.as_bytes())?)
+        mount_request(PluginKind::Secret, &path.parse()?, Fields::parse(body.as_bytes())?)
     }
 
     fn tune(body: &str) -> Result<Tune, Refusal> {
@@ -184,6 +195,9 @@ mod tests {
         assert_eq!(all.description.as_deref(), Some(""));
         assert_eq!(all.listing_visibility.as_deref(), Some(""));
         assert_eq!(all.options, Some(Default::default()));
+        assert_eq!(all.token_type, None);
+        assert_eq!(tune(r#"{"token_type":"batch"}"#).unwrap().token_type, Some(TokenType::Batch));
+        assert_eq!(tune(r#"{"token_type":""}"#).unwrap().token_type, None);
         assert_eq!(all.plugin_version.unwrap().to_string(), "v2.0.0");
     }
 
@@ -191,7 +205,8 @@ mod tests {
     fn bad_tunings_are_refused() {
         for (body, message) in [
             (r#"{"plugin_version":""}"#, "version \"\" is not a valid semantic version"),
-            (r#"{"token_type":"batch"}"#, "'token_type' can only be modified on auth mounts"),
+            (r#"{"token_type":"root"}"#, "invalid value for 'token_type': \"root\""),
+            (r#"{"user_lockout_config":{"lockout_disable":true}}"#, "\"user_lockout_config\" is not supported"),
             (r#"{"listing_visibility":"x"}"#, "invalid listing_visibility x"),
             (r#"{"default_lease_ttl":"soon"}"#, "unable to parse default TTL of soon"),
             (r#"{"options":[]}"#, "\"options\" must be an object"),

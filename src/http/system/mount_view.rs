@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::host::{EffectiveTtls, MountConfig, MountInfo, MountState};
+use crate::host::{EffectiveTtls, MountInfo, MountState};
+use crate::ident::PluginKind;
 
 /// A mount in a listing.
 #[derive(Serialize)]
@@ -71,6 +72,9 @@ struct ConfigView<'a> {
     max_lease_ttl: u64,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     passthrough_request_headers: &'a [String],
+    /// Shown of every auth method, and of nothing else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token_type: Option<&'static str>,
 }
 
 impl<'a> MountView<'a> {
@@ -82,7 +86,7 @@ impl<'a> MountView<'a> {
         };
         Self {
             accessor: mount.accessor.to_string(),
-            config: ConfigView::of(&mount.config),
+            config: ConfigView::of(mount),
             description: &mount.description,
             external_entropy_access: false,
             local: mount.local,
@@ -101,7 +105,7 @@ impl<'a> MountView<'a> {
 
 impl<'a> MatchedView<'a> {
     pub(super) fn of(mount: &'a MountInfo) -> Self {
-        Self { path: mount.path.as_str(), mount: MountView::of(mount) }
+        Self { path: mount.path.name(), mount: MountView::of(mount) }
     }
 }
 
@@ -116,7 +120,7 @@ impl<'a> TuningView<'a> {
         let config = ConfigView {
             default_lease_ttl: ttls.default.as_secs(),
             max_lease_ttl: ttls.max.as_secs(),
-            ..ConfigView::of(&mount.config)
+            ..ConfigView::of(mount)
         };
         Self {
             config,
@@ -129,7 +133,9 @@ impl<'a> TuningView<'a> {
 
 impl<'a> ConfigView<'a> {
     /// TTLs that are not set show as 0.
-    fn of(config: &'a MountConfig) -> Self {
+    fn of(mount: &'a MountInfo) -> Self {
+        let config = &mount.config;
+        let token_type = config.token_type.unwrap_or_default();
         Self {
             allowed_response_headers: &config.allowed_response_headers,
             audit_non_hmac_request_keys: &config.audit_non_hmac_request_keys,
@@ -139,6 +145,7 @@ impl<'a> ConfigView<'a> {
             listing_visibility: &config.listing_visibility,
             max_lease_ttl: config.max_lease_ttl.unwrap_or_default().as_secs(),
             passthrough_request_headers: &config.passthrough_request_headers,
+            token_type: (mount.kind == PluginKind::Auth).then(|| token_type.as_str()),
         }
     }
 }
@@ -158,7 +165,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::ident::{Accessor, MountUuid, PluginKind};
+    use crate::host::{MountConfig, TokenType};
+    use crate::ident::{Accessor, MountUuid};
 
     fn mount() -> MountInfo {
         MountInfo {
@@ -214,6 +222,18 @@ mod tests {
             "plugin_version": "v1.0.0",
         });
         assert_eq!(serde_json::to_value(TuningView::of(&mount(), ttls)).unwrap(), expected);
+    }
+
+    #[test]
+    fn auth_methods_show_what_tokens_they_ask_for() {
+        let mut mount = MountInfo { kind: PluginKind::Auth, path: "auth/userpass".parse().unwrap(), ..mount() };
+        let shown =
+            |mount: &MountInfo| serde_json::to_value(MountView::of(mount)).unwrap()["config"]["token_type"].take();
+        assert_eq!(shown(&mount), json!("default-service"));
+        mount.config.token_type = Some(TokenType::Batch);
+        assert_eq!(shown(&mount), json!("batch"));
+        let ttls = EffectiveTtls { default: Duration::ZERO, max: Duration::ZERO };
+        assert_eq!(serde_json::to_value(TuningView::of(&mount, ttls)).unwrap()["token_type"], json!("batch"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! `sys/mounts`, `sys/remount` and `sys/internal/ui/mounts`: where plugins are mounted.
+//! `sys/mounts`, `sys/auth`, `sys/remount` and `sys/internal/ui/mounts`: where plugins are mounted.
 
 use std::collections::BTreeMap;
 
@@ -15,42 +15,50 @@ use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind, RequestPath};
 use crate::request::Caller;
 
-/// Lists the secrets engines.
-pub(super) fn list(host: &Host) -> Reply {
+/// Lists the mounts of a kind.
+pub(super) fn list(host: &Host, kind: PluginKind) -> Reply {
     let mounts = host.mounts();
-    Reply::data_and_top(&of_kind(&mounts, PluginKind::Secret, MountView::of))
+    Reply::data_and_top(&of_kind(&mounts, kind, MountView::of))
 }
 
-/// Shows one secrets engine.
-pub(super) fn read(host: &Host, path: &str) -> Result<Reply, Refusal> {
-    let path: MountPath = path.parse()?;
-    let mount = host.mount(&path).filter(|mount| mount.kind == PluginKind::Secret);
-    let mount = mount.ok_or_else(|| Refusal::invalid(format!("No secret engine mount at {path}")))?;
+/// Shows one mount of a kind.
+pub(super) fn read(host: &Host, kind: PluginKind, name: &str) -> Result<Reply, Refusal> {
+    let name: MountPath = name.parse()?;
+    let mount = host.mount(&kind.mount_path(&name)?).filter(|mount| mount.kind == kind);
+    let mount = mount.ok_or_else(|| match kind {
+        PluginKind::Auth => Refusal::invalid(format!("No auth engine at {name}")),
+        PluginKind::Secret => Refusal::invalid(format!("No secret engine mount at {name}")),
+    })?;
     Ok(Reply::data_and_top(&MountView::of(&mount)))
 }
 
-/// Enables a secrets engine.
-pub(super) async fn enable(host: &Host, path: &str, fields: Fields) -> Result<Reply, Refusal> {
-    host.enable(mount_request(path, fields)?).await?;
+/// Mounts a plugin of a kind.
+pub(super) async fn enable(host: &Host, kind: PluginKind, name: &str, fields: Fields) -> Result<Reply, Refusal> {
+    host.enable(mount_request(kind, &name.parse()?, fields)?).await?;
     Ok(Reply::Done)
 }
 
-/// Disables a secrets engine.
-pub(super) async fn disable(host: &Host, path: &str) -> Result<Reply, Refusal> {
-    host.disable(&path.parse()?).await?;
+/// Disables a mount of a kind.
+pub(super) async fn disable(host: &Host, kind: PluginKind, name: &str) -> Result<Reply, Refusal> {
+    let path = kind.mount_path(&name.parse()?)?;
+    if path.kind() != kind {
+        // An auth method, by the path that disables secrets engines: Vault protects it there.
+        return Err(Refusal::invalid(format!("cannot unmount {:?}", path.as_str())));
+    }
+    host.disable(&path).await?;
     Ok(Reply::Done)
 }
 
-/// Shows a mount's settings.
-pub(super) fn read_tuning(host: &Host, path: &str) -> Result<Reply, Refusal> {
-    let path: MountPath = path.parse()?;
+/// Shows a mount's settings. Those of an auth method are asked for by its name or, below `sys/mounts/`, by its whole path.
+pub(super) fn read_tuning(host: &Host, kind: PluginKind, name: &str) -> Result<Reply, Refusal> {
+    let path = kind.mount_path(&name.parse()?)?;
     let mount = host.mount(&path).ok_or_else(|| Refusal::invalid(format!("no mount at {path}")))?;
     Ok(Reply::data_and_top(&TuningView::of(&mount, host.effective_ttls(&mount.config))))
 }
 
 /// Changes a mount's settings.
-pub(super) async fn tune(host: &Host, path: &str, fields: Fields) -> Result<Reply, Refusal> {
-    host.tune(&path.parse()?, tuning(fields)?).await?;
+pub(super) async fn tune(host: &Host, kind: PluginKind, name: &str, fields: Fields) -> Result<Reply, Refusal> {
+    host.tune(&kind.mount_path(&name.parse()?)?, tuning(fields)?).await?;
     Ok(Reply::Done)
 }
 
@@ -139,5 +147,5 @@ pub(super) fn preflight(host: &Host, path: &str) -> Result<Reply, Refusal> {
 }
 
 fn of_kind<'a, V>(mounts: &'a [MountInfo], kind: PluginKind, view: fn(&'a MountInfo) -> V) -> BTreeMap<&'a str, V> {
-    mounts.iter().filter(|mount| mount.kind == kind).map(|mount| (mount.path.as_str(), view(mount))).collect()
+    mounts.iter().filter(|mount| mount.kind == kind).map(|mount| (mount.path.name(), view(mount))).collect()
 }

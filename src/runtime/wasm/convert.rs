@@ -3,9 +3,9 @@
 //! Exhaustive on both sides: a case added to the contract does not compile until it is given a meaning here.
 
 use super::bindings::cofferdam::plugin::types as wit;
-use super::imports::output::brief;
 use crate::ident::PluginKind;
 use crate::request::{BackendError, Body, Lease, Login, Operation, Request, Response};
+use crate::runtime::text::brief;
 use crate::runtime::{Description, PathRules, Spread};
 
 pub(super) fn request(request: Request) -> wit::Request {

@@ -16,9 +16,9 @@ use super::bindings::Plugin;
 use super::bindings::cofferdam::plugin::types as wit;
 use super::convert;
 use super::engine::YIELD_TICKS;
-use super::imports::output::brief;
 use super::state::{ContextHandle, State};
 use crate::request::{Request, Response};
+use crate::runtime::text::brief;
 use crate::runtime::{Call, Failure, Instance};
 
 /// A sandbox, or the empty place of one.
@@ -109,6 +109,15 @@ impl Instance for WasmInstance {
         let run = plugin.cofferdam_plugin_backend().call_exists(store, context, &request);
         let returned = timeout_at(busy.deadline, run).await;
         self.end(busy, returned)
+    }
+
+    async fn invalidate(&self, call: Call, key: &str) -> Result<(), Failure> {
+        let mut busy = self.begin(call)?;
+        let Sandbox { store, plugin } = &mut *busy.sandbox;
+        let context = Resource::new_borrow(busy.context.rep());
+        let run = plugin.cofferdam_plugin_backend().call_invalidate(store, context, key);
+        let returned = timeout_at(busy.deadline, run).await;
+        self.end(busy, returned.map(|run| run.map(Ok)))
     }
 
     async fn cleanup(&self, call: Call) -> Result<(), Failure> {

@@ -7,7 +7,7 @@ use cofferdam::request::Operation;
 use cofferdam::{MountConfig, Tune};
 use serde_json::json;
 
-use crate::script::{Answer, Body, Case, Step, ask, case, read};
+use crate::script::{Answer, Body, Case, Change, Step, ask, case, read};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -33,7 +33,7 @@ pub(super) fn cases() -> Vec<Case> {
                 "probe",
                 [
                     read("m/say/headers").answers(Answer { headers: header("X-Allowed", "yes"), ..said("headers") }),
-                    Step::Tune("m", Tune { allowed_response_headers: Some(vec![]), ..Tune::default() }),
+                    Change::tune("m", Tune { allowed_response_headers: Some(vec![]), ..Tune::default() }).works(),
                     read("m/say/headers").answers(said("headers")),
                 ],
             )

@@ -8,7 +8,7 @@ use cofferdam::request::Operation;
 use cofferdam::{MountConfig, TtlChange, Tune};
 use serde_json::{Value, json};
 
-use crate::script::{Ask, Case, Step, ask, case, list, read, write};
+use crate::script::{Ask, Case, Change, Need, Step, ask, case, list, read, write};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -29,7 +29,7 @@ pub(super) fn cases() -> Vec<Case> {
                         "options": [["color", "red"], ["size", ""]], "ttls": [60, 120],
                         "headers": [["one", "two"], []],
                     }))),
-                    Step::Tune(
+                    Change::tune(
                         "m",
                         Tune {
                             default_lease_ttl: Some(TtlChange::To(Duration::from_secs(30))),
@@ -38,7 +38,8 @@ pub(super) fn cases() -> Vec<Case> {
                             passthrough_request_headers: Some(vec!["x-secret".into()]),
                             ..Tune::default()
                         },
-                    ),
+                    )
+                    .works(),
                     with_headers(ask(Operation::Delete, "m/seen/b/")).gives(seen(json!({
                         "operation": "delete", "path": "seen/b/",
                         "options": [["color", "blue"]], "ttls": [30, 768 * 3600],
@@ -68,6 +69,17 @@ pub(super) fn cases() -> Vec<Case> {
             ],
         ),
         case(
+            "a plugin hears of what somebody else changed",
+            "probe",
+            [
+                // There is an instance to tell from its first request on.
+                read("m/memory").gives(json!({ "reads": 1 })),
+                Step::Invalidate("m", "kv/a"),
+                Step::Invalidate("m", "b"),
+                read("m/invalidated").gives(json!({ "keys": ["kv/a", "b"] })),
+            ],
+        ),
+        case(
             "a fresh instance for each request remembers nothing",
             "probe-per-request",
             [
@@ -77,12 +89,13 @@ pub(super) fn cases() -> Vec<Case> {
                 read("m/kv/a").gives(json!({ "v": 1 })),
                 read("m/starts").gives(json!({ "starts": 1 })),
             ],
-        ),
+        )
+        .needs(Need::PerRequest),
         case(
             "two mounts of a plugin share nothing",
             "probe",
             [
-                Step::Enable("n/deep"),
+                Change::Enable("n/deep").works(),
                 write("m/kv/a", json!({ "at": "m" })).gives(json!({ "operation": "create" })),
                 read("n/deep/kv/a").gives_nothing(),
                 write("n/deep/kv/a", json!({ "at": "n" })).gives(json!({ "operation": "create" })),
@@ -90,7 +103,7 @@ pub(super) fn cases() -> Vec<Case> {
                 read("m/memory").gives(json!({ "reads": 1 })),
                 read("m/memory").gives(json!({ "reads": 2 })),
                 read("n/deep/memory").gives(json!({ "reads": 1 })),
-                Step::Disable("m"),
+                Change::Disable("m").works(),
                 read("m/kv/a").fails(NotFound, "no handler for route"),
                 read("n/deep/kv/a").gives(json!({ "at": "n" })),
             ],
@@ -101,7 +114,7 @@ pub(super) fn cases() -> Vec<Case> {
             [
                 write("m/kv/a", json!({ "v": 1 })).gives(json!({ "operation": "create" })),
                 read("m/memory").gives(json!({ "reads": 1 })),
-                Step::Move("m", "else/where"),
+                Change::Move("m", "else/where").works(),
                 read("m/kv/a").fails(NotFound, "no handler for route"),
                 read("else/where/kv/a").gives(json!({ "v": 1 })),
                 read("else/where/memory").gives(json!({ "reads": 2 })),
@@ -116,8 +129,8 @@ pub(super) fn cases() -> Vec<Case> {
             "probe",
             [
                 write("m/kv/a", json!({ "v": 1 })).gives(json!({ "operation": "create" })),
-                Step::Disable("m"),
-                Step::Enable("m"),
+                Change::Disable("m").works(),
+                Change::Enable("m").works(),
                 read("m/kv/a").gives_nothing(),
                 list("m/kv/").gives(json!({ "keys": ["starts"] })),
                 read("m/starts").gives(json!({ "starts": 1 })),
@@ -155,5 +168,5 @@ fn seen(but: Value) -> Value {
 }
 
 fn seen_by_nobody() -> Value {
-    seen(json!({ "path": "open/door", "caller": ["", "", "", ""], "policies": [] }))
+    seen(json!({ "path": "open/door", "caller": ["", "", "", "192.0.2.1:4711"], "policies": [] }))
 }

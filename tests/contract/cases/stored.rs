@@ -4,7 +4,7 @@ use cofferdam::ErrorKind::{InvalidRequest, NotFound, UnsupportedOperation};
 use cofferdam::request::Operation;
 use serde_json::json;
 
-use crate::script::{Case, Step, ask, case, delete, list, read, write};
+use crate::script::{Case, Need, Step, ask, case, delete, list, read, write};
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -39,7 +39,8 @@ pub(super) fn cases() -> Vec<Case> {
             ],
         ),
         case("keys may hold what is not a separator", "passthrough", special_keys()),
-        case("a listing can be read page by page", "probe", paging()),
+        case("a listing can be read page by page", "probe", paging(PAGES)),
+        case("a listing gives as many keys as the host allows", "probe", paging(HOST_PAGES)).needs(Need::HostPages),
         case(
             "a write to what is not there creates",
             "probe",
@@ -61,7 +62,8 @@ pub(super) fn cases() -> Vec<Case> {
                 })),
                 read("m/tx/abandon").gives(json!({ "after": null })),
             ],
-        ),
+        )
+        .needs(Need::Transactions),
         case(
             "a transaction that was overtaken conflicts",
             "probe",
@@ -69,14 +71,16 @@ pub(super) fn cases() -> Vec<Case> {
                 read("m/tx/conflict").gives(json!({ "read": "1", "commit": "conflict", "after": "2" })),
                 read("m/tx/retry").gives(json!({ "rounds": 2, "after": "2+" })),
             ],
-        ),
+        )
+        .needs(Need::Transactions),
         case(
             "a read-only transaction sees one moment and writes nothing",
             "probe",
             [read("m/tx/snapshot").gives(json!({
                 "read": "1", "put": "read-only", "delete": "read-only", "commit": "done", "after": "2",
             }))],
-        ),
+        )
+        .needs(Need::Transactions),
         case(
             "a count in storage lasts, one in memory does not",
             "counter",
@@ -126,20 +130,25 @@ fn special_keys() -> Vec<Step> {
     steps
 }
 
-fn paging() -> Vec<Step> {
+/// A page that is asked for, and what it holds.
+type Page = (&'static str, &'static [&'static str]);
+
+const PAGES: &[Page] = &[
+    ("{}", &["a", "b/", "c", "d", "e"]),
+    (r#"{"limit":2}"#, &["a", "b/"]),
+    (r#"{"limit":2,"after":"b/"}"#, &["c", "d"]),
+    (r#"{"limit":2,"after":"bb"}"#, &["c", "d"]),
+    (r#"{"limit":2,"after":"d"}"#, &["e"]),
+];
+
+/// The host of these tests gives three at most.
+const HOST_PAGES: &[Page] = &[(r#"{"limit":0}"#, &["a", "b/", "c"]), (r#"{"limit":100}"#, &["a", "b/", "c"])];
+
+fn paging(pages: &[Page]) -> Vec<Step> {
     let write = |key: &str| write(format!("m/kv/p/{key}"), json!({})).gives(json!({ "operation": "create" }));
+    let page = |page: &str| list("m/kv/p/").with(serde_json::from_str(page).expect("a page is asked for in JSON"));
     let mut steps: Vec<Step> = ["a", "b/x", "b/y", "c", "d", "e"].map(write).into();
-    let rows = [
-        (json!({}), json!(["a", "b/", "c", "d", "e"])),
-        (json!({ "limit": 2 }), json!(["a", "b/"])),
-        (json!({ "limit": 2, "after": "b/" }), json!(["c", "d"])),
-        (json!({ "limit": 2, "after": "bb" }), json!(["c", "d"])),
-        (json!({ "limit": 2, "after": "d" }), json!(["e"])),
-        // The host of these tests gives three at most.
-        (json!({ "limit": 0 }), json!(["a", "b/", "c"])),
-        (json!({ "limit": 100 }), json!(["a", "b/", "c"])),
-    ];
-    steps.extend(rows.map(|(page, keys)| list("m/kv/p/").with(page).gives(json!({ "keys": keys }))));
-    steps.push(list("m/kv/p/").with(json!({ "limit": 2, "after": "e" })).gives_nothing());
+    steps.extend(pages.iter().map(|(asked, keys)| page(asked).gives(json!({ "keys": keys }))));
+    steps.push(page(r#"{"limit":2,"after":"e"}"#).gives_nothing());
     steps
 }

@@ -48,8 +48,17 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         transaction_keys_max,
         log_bytes_per_second_max,
         log_line_bytes_max,
+        rollback_period,
         default_lease_ttl: _,
         max_lease_ttl: _,
+        process_memory_bytes_max,
+        process_files_max,
+        process_cpu_seconds_max,
+        process_start_deadline,
+        process_stop_grace,
+        process_message_bytes_max,
+        processes_max,
+        process_calls_max,
     } = limits;
     stanza.set("artifact", size, artifact_bytes_max, findings);
     stanza.set("request_body", size, request_body_bytes_max, findings);
@@ -70,5 +79,14 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("transaction_keys", count, transaction_keys_max, findings);
     stanza.set("log_per_second", size, log_bytes_per_second_max, findings);
     stanza.set("log_line", size, log_line_bytes_max, findings);
+    stanza.set("rollback_period", duration, rollback_period, findings);
+    stanza.set("process_memory", size, process_memory_bytes_max, findings);
+    stanza.set("process_files", count, process_files_max, findings);
+    stanza.set("process_cpu_seconds", |value| count(value).map(Some), process_cpu_seconds_max, findings);
+    stanza.set("process_start_deadline", duration, process_start_deadline, findings);
+    stanza.set("process_stop_grace", duration, process_stop_grace, findings);
+    stanza.set("process_message", size, process_message_bytes_max, findings);
+    stanza.set("processes", count, processes_max, findings);
+    stanza.set("process_calls", count, process_calls_max, findings);
     stanza.finish(&[], findings);
 }

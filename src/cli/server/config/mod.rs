@@ -13,6 +13,7 @@ mod hcl;
 mod json;
 mod limits;
 mod listener;
+mod native;
 mod problem;
 mod source;
 mod stanza;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use tracing::Level;
 
 pub(crate) use listener::{ListenerConfig, TlsVersion};
+pub(crate) use native::{NativeConfig, PluginEnvironment};
 pub(crate) use problem::{ConfigError, Problem};
 
 use crate::limits::Limits;
@@ -53,6 +55,8 @@ pub(crate) struct ServerConfig {
     pub(crate) log_level: Option<Level>,
     /// How log lines look, if the file says so; a flag goes before it.
     pub(crate) log_format: Option<LogFormat>,
+    /// What native plugins are given.
+    pub(crate) native: NativeConfig,
     /// The file that the process's id is written to.
     pub(crate) pid_file: Option<PathBuf>,
     /// What the host grants, the TTLs included.
@@ -100,6 +104,11 @@ pub(crate) fn load(paths: &[PathBuf], mode: Mode) -> Result<(ServerConfig, Vec<P
     findings.conclude(config)
 }
 
+/// Checks an address that was given outside the files as `api_addr` in them is checked. The error is a fragment that follows its name.
+pub(crate) fn api_addr(typed: &str) -> Result<String, String> {
+    value::url(&document::Value::Text(typed.to_owned()))
+}
+
 /// Turns the document into settings. Where something required is missing or bad, the findings tell.
 fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option<ServerConfig> {
     const LEVELS: &[(&str, Level)] = &[
@@ -127,6 +136,7 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
     let api_addr = root.get("api_addr", value::url, findings);
     let log_level = root.get("log_level", value::word(LEVELS), findings);
     let log_format = root.get("log_format", value::word(FORMATS), findings);
+    let native = native::read(&mut root, findings);
     let pid_file = root.get("pid_file", value::path, findings);
     root.finish(vault::TOP_LEVEL, findings);
     Some(ServerConfig {
@@ -136,6 +146,7 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
         api_addr,
         log_level,
         log_format,
+        native,
         pid_file,
         limits,
     })

@@ -77,10 +77,17 @@ listener "tcp" {
   tls_disable = "true"
   http_read_header_timeout = "5s"
 }
+native_plugins {
+  environment = "Clean"
+  socket_directory = "/run/cofferdam"
+}
 limits {
   instance_memory = "32MiB"
   request_deadline = "45s"
   mount_queue = 64
+  process_memory = "2GiB"
+  process_cpu_seconds = 3600
+  process_start_deadline = "10s"
 }
 "#;
 
@@ -97,7 +104,9 @@ const GOOD_JSON: &str = r#"{
     {"tcp": {"address": "0.0.0.0:8200", "tls_disable": true, "max_request_size": "1MiB", "max_request_duration": 30}},
     {"tcp": {"address": "[::]:8300", "tls_disable": 1, "http_read_header_timeout": "5000ms"}}
   ],
-  "limits": {"instance_memory": 33554432, "request_deadline": 45, "mount_queue": "64"}
+  "native_plugins": {"environment": "clean", "socket_directory": "/run/cofferdam"},
+  "limits": {"instance_memory": 33554432, "request_deadline": 45, "mount_queue": "64",
+    "process_memory": 2147483648, "process_cpu_seconds": "3600", "process_start_deadline": 10}
 }"#;
 
 #[test]
@@ -110,6 +119,9 @@ fn hcl_and_json_say_the_same() {
         instance_memory_bytes_max: 32 << 20,
         request_deadline: Duration::from_secs(45),
         mount_queue_max: 64,
+        process_memory_bytes_max: 2 << 30,
+        process_cpu_seconds_max: Some(3_600),
+        process_start_deadline: Duration::from_secs(10),
         default_lease_ttl: Duration::from_secs(5_400),
         max_lease_ttl: Duration::from_secs(86_400),
         ..Limits::default()
@@ -136,6 +148,7 @@ fn hcl_and_json_say_the_same() {
         api_addr: Some("https://vault.example.com:8200".into()),
         log_level: Some(Level::WARN),
         log_format: Some(LogFormat::Json),
+        native: NativeConfig { environment: PluginEnvironment::Clean, socket_directory: Some("/run/cofferdam".into()) },
         pid_file: Some("/run/cofferdam.pid".into()),
         limits,
     };
@@ -295,6 +308,26 @@ fn types_are_checked() {
         "a.hcl:2: \"address\" is \"vault:8200\", expected an IP address with a port, such as \"127.0.0.1:8200\"\n\
          a.hcl:3: \"tls_disable\" is \"yes\", expected true or false",
     );
+}
+
+#[test]
+fn what_native_plugins_are_given_is_checked() {
+    assert_eq!(load_text("native_plugins {}").unwrap().0.native, NativeConfig::default());
+    let long = format!("/{}", "a".repeat(64));
+    for (line, fragment) in [
+        ("environment = true", "is true, expected one of \"inherit\", \"clean\""),
+        ("environment = \"none\"", "is \"none\", expected one of \"inherit\", \"clean\""),
+        ("socket_directory = \"run\"", "is \"run\", expected a path that starts with '/'"),
+        (&format!("socket_directory = {long:?}"), "has 65 bytes, at most 64 leave room for a socket's path"),
+    ] {
+        let name = line.split(' ').next().unwrap();
+        check_refused(&format!("native_plugins {{\n{line}\n}}"), &format!("a.hcl:2: {name:?} {fragment}"));
+    }
+    check_refused(
+        "native_plugins {\n  enviroment = \"clean\"\n}",
+        "a.hcl:2: unknown setting \"enviroment\" in native_plugins, did you mean \"environment\"?",
+    );
+    check_refused("native_plugins {}\nnative_plugins {}", "a.hcl:2: \"native_plugins\" is set twice, first at a.hcl:1");
 }
 
 #[test]

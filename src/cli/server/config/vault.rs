@@ -59,7 +59,7 @@ pub(super) const TOP_LEVEL: &[Foreign] = &[
     harmless("license_path", "this server needs no license"),
     harmless("plugin_download_behavior", NO_DOWNLOAD),
     harmless("plugin_download_max_size", NO_DOWNLOAD),
-    harmless("plugin_tmpdir", "plugins get no temporary files"),
+    harmless("plugin_tmpdir", "write native_plugins { socket_directory = … } for the sockets of native plugins"),
     harmless("ui", "there is no web interface").acts_as(false),
     refused("administrative_namespace_path", "there are no namespaces"),
     refused("allow_audit_log_prefixing", NO_AUDIT),

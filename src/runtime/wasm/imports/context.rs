@@ -35,19 +35,20 @@ impl HostContext for State {
 
     fn caller(&mut self, context: Context) -> wasmtime::Result<Caller> {
         let call = self.call(&context)?;
+        let remote_address = call.remote_address.map(|address| address.to_string()).unwrap_or_default();
         Ok(match &call.caller {
             RequestCaller::Known(identity) => Caller {
                 display_name: identity.display_name.clone(),
                 entity_id: identity.entity_id.clone(),
                 token_accessor: identity.token_accessor.clone(),
-                remote_address: call.remote_address.map(|address| address.to_string()).unwrap_or_default(),
+                remote_address,
                 policies: identity.policies.clone(),
             },
             RequestCaller::Anonymous => Caller {
                 display_name: String::new(),
                 entity_id: String::new(),
                 token_accessor: String::new(),
-                remote_address: String::new(),
+                remote_address,
                 policies: Vec::new(),
             },
         })

@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::runtime::MountScope;
 use crate::runtime::scope::LogPermit;
+use crate::runtime::text::clean;
 
 /// Bytes that a guest may write at once without asking again.
 const WRITE_PERMIT_BYTES: usize = 64 << 10;
@@ -34,20 +35,6 @@ pub(super) fn emit(scope: &MountScope, level: tracing::Level, line: &str) {
         tracing::Level::DEBUG => tracing::debug!(target: "cofferdam::plugin", plugin, mount, "{line}"),
         tracing::Level::TRACE => tracing::trace!(target: "cofferdam::plugin", plugin, mount, "{line}"),
     }
-}
-
-/// Bytes of a guest's text that answers, states and reports repeat. What matters fits; what does not would fill the log.
-const BRIEF_BYTES_MAX: usize = 2 << 10;
-
-/// Returns the beginning of a guest's text, cleaned.
-pub(in crate::runtime::wasm) fn brief(text: &str) -> String {
-    clean(&text[..text.floor_char_boundary(BRIEF_BYTES_MAX)])
-}
-
-/// Returns a guest's text without control characters and without the ones that turn the writing direction around.
-pub(in crate::runtime::wasm) fn clean(text: &str) -> String {
-    let is_hostile = |c: char| c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    text.chars().map(|c| if is_hostile(c) { ' ' } else { c }).collect()
 }
 
 // -------------------------------------------------------------------------------------------------------------- OutputScope

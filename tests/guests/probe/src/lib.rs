@@ -2,12 +2,13 @@
 //!
 //! `seen` is what a request looks like from inside; `kv/…` stores, and says whether a write created; `tx/…` are stories of
 //! transactions; `say/…` answers in each way that a plugin can; `fail/…` declines in each way; `memory` is what an instance
-//! remembers; `open/…` needs no token.
+//! remembers, and `invalidated` what it was told to forget; `open/…` needs no token.
 
 mod say;
 mod tx;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use cofferdam_sdk::{Context, Description, Error, Existence, Operation, Plugin, Request, Response, Storage};
 use serde_json::{Map, Value, json};
@@ -18,6 +19,7 @@ const STARTS: &str = "starts";
 /// A plugin value, as each mount of an instance has one.
 pub struct Probe {
     reads: AtomicU64,
+    invalidated: Mutex<Vec<String>>,
     starts_at_setup: Option<u64>,
 }
 
@@ -27,7 +29,7 @@ impl Plugin for Probe {
     }
 
     fn setup(ctx: &Context) -> Result<Self, Error> {
-        Ok(Self { reads: AtomicU64::new(0), starts_at_setup: ctx.get_json(STARTS)? })
+        Ok(Self { reads: AtomicU64::new(0), invalidated: Mutex::default(), starts_at_setup: ctx.get_json(STARTS)? })
     }
 
     fn initialize(&self, ctx: &Context) -> Result<(), Error> {
@@ -50,6 +52,7 @@ impl Plugin for Probe {
         match what {
             "seen" | "open" => seen(ctx, &request),
             "memory" => Response::json(&json!({ "reads": self.reads.fetch_add(1, Ordering::Relaxed) + 1 })),
+            "invalidated" => Response::json(&json!({ "keys": *self.told() })),
             "starts" => Response::json(&json!({ "starts": ctx.get_json::<u64>(STARTS)? })),
             "kv" => kv(ctx, &request, rest),
             "tx" => tx::story(ctx, rest),
@@ -59,12 +62,23 @@ impl Plugin for Probe {
         }
     }
 
+    fn invalidate(&self, _ctx: &Context, key: &str) {
+        self.told().push(key.to_owned());
+    }
+
     fn exists(&self, ctx: &Context, request: Request) -> Result<Existence, Error> {
         match request.path.strip_prefix("kv/") {
             None => Ok(Existence::Unknown),
             Some(key) if ctx.get(key)?.is_some() => Ok(Existence::Present),
             Some(_) => Ok(Existence::Absent),
         }
+    }
+}
+
+impl Probe {
+    /// What it was told that somebody else changed.
+    fn told(&self) -> MutexGuard<'_, Vec<String>> {
+        self.invalidated.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,6 +1,8 @@
-//! `secrets enable`, `list`, `tune`, `move` and `disable`.
+//! `secrets` and `auth`: `enable`, `list`, `tune`, `move` and `disable`, and the help of auth methods.
 
 mod configure;
+mod help;
+mod kind;
 mod list;
 
 use std::time::Duration;
@@ -14,21 +16,28 @@ use super::client::{Call, during};
 use super::console::{Ended, Exit};
 use super::flags::{Positionals, bare_path, mount_path};
 use super::output::warn;
-use configure::{EnableCommand, TuneCommand};
+use configure::{AuthEnableCommand, AuthTuneCommand, SecretsEnableCommand, SecretsTuneCommand};
+use help::HelpCommand;
+use kind::Kind;
 use list::ListCommand;
 
 /// The commands about secrets engines.
 #[derive(Subcommand)]
 pub(super) enum SecretsCommand {
     /// Enable a secrets engine
-    Enable(Box<EnableCommand>),
+    #[command(override_usage = "cofferdam secrets enable [options] TYPE")]
+    Enable(Box<SecretsEnableCommand>),
     /// List enabled secrets engines
+    #[command(override_usage = "cofferdam secrets list [options]")]
     List(ListCommand),
     /// Tune a secrets engine configuration
-    Tune(Box<TuneCommand>),
+    #[command(override_usage = "cofferdam secrets tune [options] PATH")]
+    Tune(Box<SecretsTuneCommand>),
     /// Move a secrets engine to a new path
+    #[command(override_usage = "cofferdam secrets move [options] SOURCE DESTINATION")]
     Move(MoveCommand),
     /// Disable a secrets engine
+    #[command(override_usage = "cofferdam secrets disable [options] PATH")]
     Disable(DisableCommand),
 }
 
@@ -36,19 +45,55 @@ impl SecretsCommand {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
         match self {
             Self::Enable(command) => command.run(session),
-            Self::List(command) => command.run(session),
+            Self::List(command) => command.run(session, Kind::Secrets),
             Self::Tune(command) => command.run(session),
-            Self::Move(command) => command.run(session),
-            Self::Disable(command) => command.run(session),
+            Self::Move(command) => command.run(session, Kind::Secrets),
+            Self::Disable(command) => command.run(session, Kind::Secrets),
+        }
+    }
+}
+
+/// The commands about auth methods.
+#[derive(Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(super) enum AuthCommand {
+    /// Enable a new auth method
+    #[command(override_usage = "cofferdam auth enable [options] TYPE")]
+    Enable(Box<AuthEnableCommand>),
+    /// List enabled auth methods
+    #[command(override_usage = "cofferdam auth list [options]")]
+    List(ListCommand),
+    /// Tune an auth method configuration
+    #[command(override_usage = "cofferdam auth tune [options] PATH")]
+    Tune(Box<AuthTuneCommand>),
+    /// Move an auth method to a new path
+    #[command(override_usage = "cofferdam auth move [options] SOURCE DESTINATION")]
+    Move(MoveCommand),
+    /// Disable an auth method
+    #[command(override_usage = "cofferdam auth disable [options] PATH")]
+    Disable(DisableCommand),
+    /// Print what an auth method says of its use
+    #[command(override_usage = "cofferdam auth help [options] TYPE | PATH")]
+    Help(HelpCommand),
+}
+
+impl AuthCommand {
+    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+        match self {
+            Self::Enable(command) => command.run(session),
+            Self::List(command) => command.run(session, Kind::Auth),
+            Self::Tune(command) => command.run(session),
+            Self::Move(command) => command.run(session, Kind::Auth),
+            Self::Disable(command) => command.run(session, Kind::Auth),
+            Self::Help(command) => command.run(session),
         }
     }
 }
 
 // ---------------------------------------------------------------------------------------------------------- move and disable
 
-/// `secrets move SOURCE DESTINATION`
+/// `secrets move SOURCE DESTINATION` and `auth move SOURCE DESTINATION`
 #[derive(Args)]
-#[command(override_usage = "cofferdam secrets move [options] SOURCE DESTINATION")]
 pub(super) struct MoveCommand {
     #[command(flatten)]
     arguments: Positionals,
@@ -58,21 +103,22 @@ pub(super) struct MoveCommand {
 const MOVE_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl MoveCommand {
-    fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+    fn run(self, session: &mut Session<'_>, kind: Kind) -> Result<Exit, Ended> {
         let [source, destination] = self.arguments.exactly()?;
         let (source, destination) = (mount_path(&source), mount_path(&destination));
-        let move_call = Call::new(Method::POST, "sys/remount").with_body(json!({"from": source, "to": destination}));
+        let body = json!({"from": kind.whole(&source), "to": kind.whole(&destination)});
+        let move_call = Call::new(Method::POST, "sys/remount").with_body(body);
         let answer = session.client.send(&move_call).and_then(|answer| answer.secret());
-        let failed = format!("moving secrets engine {source} to {destination}");
+        let failed = format!("moving {} {source} to {destination}", kind.noun());
         let started = answer.map_err(during(&failed))?.unwrap_or_default();
         let Some(id) = started.datum("migration_id").and_then(Value::as_str) else {
             return Err(Ended::remote(format!("Error {failed}: the answer holds no migration ID")));
         };
-        let subject = format!("secrets engine {source} to {destination}, with migration ID {id}");
+        let subject = format!("{} {source} to {destination}, with migration ID {id}", kind.noun());
         session.console.line(format!("Started moving {subject}"));
         let status_call = Call::get(format!("sys/remount/status/{id}"));
         loop {
-            let what = format!("checking migration status of secrets engine {source} to {destination}");
+            let what = format!("checking migration status of {} {source} to {destination}", kind.noun());
             let answer = session.client.send(&status_call).and_then(|answer| answer.secret());
             let secret = answer.map_err(during(what))?.unwrap_or_default();
             match secret.datum("migration_info").and_then(|info| info.get("status")).and_then(Value::as_str) {
@@ -92,21 +138,20 @@ impl MoveCommand {
     }
 }
 
-/// `secrets disable PATH`
+/// `secrets disable PATH` and `auth disable PATH`
 #[derive(Args)]
-#[command(override_usage = "cofferdam secrets disable [options] PATH")]
 pub(super) struct DisableCommand {
     #[command(flatten)]
     arguments: Positionals,
 }
 
 impl DisableCommand {
-    fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+    fn run(self, session: &mut Session<'_>, kind: Kind) -> Result<Exit, Ended> {
         let [typed] = self.arguments.exactly()?;
-        let path = mount_path(&bare_path(&typed));
-        let call = Call::new(Method::DELETE, format!("sys/mounts/{path}"));
-        send_change(session, &call, format!("disabling secrets engine at {path}"))?;
-        session.console.line(format!("Success! Disabled the secrets engine (if it existed) at: {path}"));
+        let (noun, path) = (kind.noun(), mount_path(&bare_path(&typed)));
+        let call = Call::new(Method::DELETE, format!("{}/{path}", kind.table()));
+        send_change(session, &call, format!("disabling {noun} at {path}"))?;
+        session.console.line(format!("Success! Disabled the {noun} (if it existed) at: {path}"));
         Ok(Exit::Success)
     }
 }

@@ -1,4 +1,4 @@
-//! `secrets list`: the mount table, for people or programs.
+//! `secrets list` and `auth list`: the mount tables, for people or programs.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,7 @@ use clap::Args;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::kind::Kind;
 use crate::cli::Session;
 use crate::cli::client::{Call, during};
 use crate::cli::console::{Ended, Exit};
@@ -13,9 +14,8 @@ use crate::cli::flags::Positionals;
 use crate::cli::output::{go_text, warn};
 use crate::cli::table::Table;
 
-/// `secrets list`
+/// `secrets list` and `auth list`
 #[derive(Args)]
-#[command(override_usage = "cofferdam secrets list [options]")]
 pub(in crate::cli) struct ListCommand {
     /// Print more about each mount
     #[arg(long)]
@@ -27,10 +27,10 @@ pub(in crate::cli) struct ListCommand {
 /// One mount, in the order in which Vault prints its members.
 #[derive(Default, Deserialize, Serialize)]
 #[serde(default)]
-struct Mount {
+pub(super) struct Mount {
     uuid: String,
     #[serde(rename = "type")]
-    kind: String,
+    pub(super) kind: String,
     description: String,
     accessor: String,
     config: Config,
@@ -58,20 +58,26 @@ struct Config {
 }
 
 impl ListCommand {
-    pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
+    pub(super) fn run(self, session: &mut Session<'_>, kind: Kind) -> Result<Exit, Ended> {
         let [] = self.arguments.exactly()?;
-        let what = "listing secrets engines";
-        let answer = session.client.send(&Call::get("sys/mounts")).and_then(|answer| answer.secret());
-        let secret = answer.map_err(during(what))?.unwrap_or_default();
-        warn(session.console, &secret);
-        let data =
-            secret.data.ok_or_else(|| Ended::remote(format!("Error {what}: data from server response is empty")))?;
-        let mounts: BTreeMap<String, Mount> = serde_json::from_value(Value::Object(data))
-            .map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))?;
-        let table = if self.detailed { detailed(&mounts) } else { simple(&mounts) };
+        let what = match kind {
+            Kind::Auth => "listing enabled authentications",
+            Kind::Secrets => "listing secrets engines",
+        };
+        let mounts = mounts(session, kind, what)?;
+        let table = if self.detailed { detailed(&mounts, kind) } else { simple(&mounts, kind) };
         session.view.table(session.console, table, &mounts)?;
         Ok(Exit::Success)
     }
+}
+
+/// Asks for all mounts of a kind.
+pub(super) fn mounts(session: &mut Session<'_>, kind: Kind, what: &str) -> Result<BTreeMap<String, Mount>, Ended> {
+    let answer = session.client.send(&Call::get(kind.table())).and_then(|answer| answer.secret());
+    let secret = answer.map_err(during(what))?.unwrap_or_default();
+    warn(session.console, &secret);
+    let data = secret.data.ok_or_else(|| Ended::remote(format!("Error {what}: data from server response is empty")))?;
+    serde_json::from_value(Value::Object(data)).map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))
 }
 
 impl Mount {
@@ -86,23 +92,30 @@ impl Mount {
     }
 }
 
-fn simple(mounts: &BTreeMap<String, Mount>) -> Table {
-    let mut table = Table::new(&["Path", "Type", "Accessor", "Description"]);
+/// Vault shows versions of auth methods, and not of secrets engines.
+fn simple(mounts: &BTreeMap<String, Mount>, kind: Kind) -> Table {
+    let titles = ["Path", "Type", "Accessor", "Description", "Version"];
+    let shown = if kind == Kind::Auth { titles.len() } else { titles.len() - 1 };
+    let mut table = Table::new(&titles[..shown]);
     for (path, mount) in mounts {
-        table.row([path, &mount.kind, &mount.accessor, &mount.description]);
+        let cells = [path, &mount.kind, &mount.accessor, &mount.description, &mount.plugin_version];
+        table.row(cells.into_iter().take(shown));
     }
     table
 }
 
 /// Vault's columns; and when a mount does not answer, one more that says why.
-fn detailed(mounts: &BTreeMap<String, Mount>) -> Table {
+fn detailed(mounts: &BTreeMap<String, Mount>, kind: Kind) -> Table {
     let mut titles = vec![
         "Path",
         "Plugin",
         "Accessor",
         "Default TTL",
         "Max TTL",
-        "Force No Cache",
+        match kind {
+            Kind::Auth => "Token Type",
+            Kind::Secrets => "Force No Cache",
+        },
         "Replication",
         "Seal Wrap",
         "External Entropy Access",
@@ -129,7 +142,10 @@ fn detailed(mounts: &BTreeMap<String, Mount>) -> Table {
             mount.accessor.clone(),
             ttl(mount.config.default_lease_ttl),
             ttl(mount.config.max_lease_ttl),
-            mount.config.force_no_cache.to_string(),
+            match kind {
+                Kind::Auth => mount.config.rest.get("token_type").map(go_text).unwrap_or_default(),
+                Kind::Secrets => mount.config.force_no_cache.to_string(),
+            },
             if mount.local { "local" } else { "replicated" }.to_owned(),
             mount.seal_wrap.to_string(),
             mount.external_entropy_access.to_string(),

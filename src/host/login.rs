@@ -1,0 +1,165 @@
+//! What becomes of a login: where it may come from, the policies that its token would carry, and for how long.
+//!
+//! The host issues no tokens. It brings a login to what Vault would make a token of; whoever embeds it may.
+
+use std::time::Duration;
+
+use super::{Error, ErrorKind, Inner, TokenType};
+use crate::duration::format_go_duration;
+use crate::ident::{PluginKind, RequestPath};
+use crate::mount::Mount;
+use crate::request::{Login, Operation, Request, Response};
+
+/// The policy of tokens that may do anything.
+const ROOT: &str = "root";
+
+/// The policy that every token carries, unless its login leaves it out.
+const DEFAULT: &str = "default";
+
+/// Where an answer comes from, as far as it matters for a login.
+pub(super) enum Door {
+    /// A secrets engine, or a renewal: nothing to look at.
+    Any,
+    /// This path of an auth method.
+    At(RequestPath),
+}
+
+impl Door {
+    pub(super) fn of(request: &Request, mount: &Mount) -> Self {
+        match (mount.record().kind, request.operation) {
+            (PluginKind::Auth, Operation::Renew) | (PluginKind::Secret, _) => Self::Any,
+            (PluginKind::Auth, _) => Self::At(request.path.clone()),
+        }
+    }
+
+    /// Tells whether whoever asked here may be let in: somebody who has a token already gets no other one by asking.
+    fn lets_in(&self, mount: &Mount) -> bool {
+        match self {
+            Self::Any => true,
+            Self::At(path) => mount
+                .generation()
+                .outcome()
+                .and_then(|outcome| outcome.as_ref().ok())
+                .is_some_and(|running| running.unauthenticated.matches(path.as_str())),
+        }
+    }
+}
+
+impl Inner {
+    /// Completes a login as Vault does before it makes a token of it. Other answers stay as they are.
+    pub(super) fn settle(&self, mut response: Response, door: &Door, mount: &Mount) -> Result<Response, Error> {
+        let Some(login) = &mut response.login else { return Ok(response) };
+        let record = mount.record();
+        if !door.lets_in(mount) {
+            let (path, plugin) = (&record.path, &record.plugin);
+            let text = format!(
+                "the plugin {plugin} at {path} answered what it may not: a login on a path that it does not declare open"
+            );
+            return Err(Error::new(ErrorKind::PluginFault, text));
+        }
+        login.policies = sanitised(login);
+        if login.policies.iter().any(|policy| policy == ROOT) {
+            return Err(Error::new(ErrorKind::InvalidRequest, "auth methods cannot create root tokens"));
+        }
+        let ttls = self.effective_ttls(&record.config);
+        response.warnings.extend(limit(login, ttls.default.as_secs(), ttls.max.as_secs()));
+        if matches!(record.config.token_type, Some(TokenType::Batch | TokenType::DefaultBatch)) {
+            login.lease.renewable = false;
+        }
+        Ok(response)
+    }
+}
+
+/// Returns a login's policies in lower case, sorted, each once, with the default one among them unless it is left out.
+fn sanitised(login: &Login) -> Vec<String> {
+    let mut policies: Vec<_> = login.policies.iter().map(|policy| policy.trim().to_lowercase()).collect();
+    policies.extend((!login.no_default_policy).then(|| DEFAULT.to_owned()));
+    policies.retain(|policy| !policy.is_empty());
+    policies.sort();
+    policies.dedup();
+    policies
+}
+
+/// Sets how many seconds a login's token would live, and returns a warning where that is less than the plugin asked for. A token
+/// with a period lives that long; it may be renewed for ever, but for no longer at a time than others live at most.
+fn limit(login: &mut Login, default: u64, max: u64) -> Option<String> {
+    let filled = |seconds: u64, otherwise: u64| if seconds == 0 { otherwise } else { seconds };
+    let lease = &mut login.lease;
+    let max = max.min(filled(lease.max_ttl_seconds, u64::MAX));
+    let (asked, name) = match login.period_seconds {
+        0 => (filled(lease.ttl_seconds, default), "TTL"),
+        period => (period, "period"),
+    };
+    lease.ttl_seconds = asked.min(max);
+    if login.period_seconds > 0 {
+        login.period_seconds = lease.ttl_seconds;
+    }
+    (asked > max).then(|| {
+        let [asked, max] = [asked, max].map(|seconds| format_go_duration(Duration::from_secs(seconds)));
+        format!("{name} of {asked:?} exceeded the effective max_ttl of {max:?}; {name} value is capped accordingly")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::request::Lease;
+
+    fn login(policies: &[&str]) -> Login {
+        Login {
+            policies: policies.iter().map(ToString::to_string).collect(),
+            display_name: String::new(),
+            metadata: Vec::new(),
+            lease: Lease { ttl_seconds: 0, max_ttl_seconds: 0, renewable: true, internal: Bytes::new() },
+            alias: None,
+            entity: None,
+            num_uses: 0,
+            period_seconds: 0,
+            no_default_policy: false,
+        }
+    }
+
+    #[test]
+    fn policies_are_written_as_vault_writes_them() {
+        for (given, default, sanitised_as) in [
+            (&[][..], true, &["default"][..]),
+            (&[], false, &[]),
+            (&["b", "A", " b ", "", "B"], true, &["a", "b", "default"]),
+            (&["b", "a"], false, &["a", "b"]),
+            (&["Default"], true, &["default"]),
+            (&["default"], false, &["default"]),
+            (&["ROOT"], false, &["root"]),
+        ] {
+            let login = Login { no_default_policy: !default, ..login(given) };
+            assert_eq!(sanitised(&login), sanitised_as, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn no_token_lives_longer_than_its_mount_allows() {
+        let capped = |what: &str, asked: &str, max: &str| {
+            let first = what.split(' ').next().unwrap();
+            Some(format!(
+                "{first} of \"{asked}\" exceeded the effective max_ttl of \"{max}\"; {what} is capped accordingly"
+            ))
+        };
+        for (ttl, max, period, lives, warning) in [
+            (0, 0, 0, 60, None),
+            (90, 0, 0, 90, None),
+            (7200, 0, 0, 3600, capped("TTL value", "2h0m0s", "1h0m0s")),
+            (90, 30, 0, 30, capped("TTL value", "1m30s", "30s")),
+            (0, 30, 0, 30, capped("TTL value", "1m0s", "30s")),
+            (90, 7200, 0, 90, None),
+            (u64::MAX, u64::MAX, 0, 3600, capped("TTL value", "5124095576030431h0m15s", "1h0m0s")),
+            (90, 0, 120, 120, None),
+            (90, 0, 7200, 3600, capped("period value", "2h0m0s", "1h0m0s")),
+        ] {
+            let mut login = login(&[]);
+            (login.lease.ttl_seconds, login.lease.max_ttl_seconds, login.period_seconds) = (ttl, max, period);
+            assert_eq!(limit(&mut login, 60, 3600), warning, "{ttl} {max} {period}");
+            assert_eq!(login.lease.ttl_seconds, lives, "{ttl} {max} {period}");
+        }
+    }
+}

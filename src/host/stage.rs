@@ -1,0 +1,51 @@
+//! A host for the façade's own tests, with a mount whose plugin is a test's.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::Host;
+use crate::catalog::InstancePolicy;
+use crate::ident::{Accessor, Digest, MountUuid, PluginKind, PluginName};
+use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig, MountRecord};
+use crate::router::RouteChange;
+use crate::runtime::double::{self, Double};
+use crate::runtime::{MountScope, Program};
+
+/// Launches what there is.
+struct Ready(Arc<Double>);
+
+#[async_trait]
+impl Launcher for Ready {
+    async fn launch(&self, _attempt: Attempt) -> Result<Launched, String> {
+        let program = Arc::clone(&self.0) as Arc<dyn Program>;
+        Ok(Launched { program, policy: InstancePolicy::PerMount, version: None, sha256: Digest::of(b"") })
+    }
+}
+
+/// Returns a host with this program mounted at `t/`, open to everyone. The mount is not started.
+pub(super) async fn host_with(double: &Arc<Double>) -> Host {
+    let host = Host::builder().build().await.unwrap();
+    let plugin: PluginName = "double".parse().unwrap();
+    let record = MountRecord {
+        uuid: MountUuid::random(),
+        accessor: Accessor::random(PluginKind::Secret, &plugin),
+        path: "t".parse().unwrap(),
+        kind: PluginKind::Secret,
+        plugin,
+        version: None,
+        description: String::new(),
+        options: Default::default(),
+        local: false,
+        seal_wrap: false,
+        config: MountConfig::default(),
+    };
+    let scope = MountScope { id: record.uuid.to_string().into(), ..double::scope() };
+    let launcher = Arc::new(Ready(Arc::clone(double)));
+    let generation = Generation::new(launcher, Attempt::Anew, host.inner.generations.clone());
+    let path = record.path.clone();
+    let mount = Mount::new(record, scope, generation);
+    host.inner.mounts.publish(Arc::clone(&mount));
+    host.inner.router.publish(&[RouteChange::Add(path, mount)]);
+    host
+}
