@@ -33,6 +33,18 @@ pub struct Limits {
     /// Instances alive at a time in the whole host, idle ones included. Each takes 4 memory mappings of the 65,530 that Linux
     /// gives a process, and 2 more for its stack; idle instances give way when it is reached.
     pub instances_max: u32,
+    /// Instances of one mount, of a plugin whose requests may be spread over several: enough for four cores. A plugin that serves many
+    /// requests in one instance needs no more.
+    pub mount_instances_max: u32,
+    /// Instances that all mounts of one program share, where they do: twice as many as a mount of its own has, so that no single
+    /// mount can take all of them.
+    pub pooled_instances_max: u32,
+    /// Fresh sandboxes that one mount may use at a time, where each request has one and the plugin lets them be spread: enough to keep
+    /// the cores busy while some wait for storage.
+    pub per_request_instances_max: u32,
+    /// How long an instance stays that nobody calls. A fresh one costs 20 µs and what the plugin's `setup` does; one that stays costs
+    /// some 50 KiB, and a place that another mount could use.
+    pub instance_idle_timeout: Duration,
     /// Requests that wait for one mount's instance. The next one is told that the mount is busy.
     pub mount_queue_max: usize,
     /// Largest stored value, in bytes: the limit of Vault's integrated storage for an entry.
@@ -93,6 +105,10 @@ impl Default for Limits {
             instance_handles_max: 1_000,
             random_bytes_max: 64 << 10,
             instances_max: 1_000,
+            mount_instances_max: 4,
+            pooled_instances_max: 8,
+            per_request_instances_max: 32,
+            instance_idle_timeout: Duration::from_secs(5 * 60),
             mount_queue_max: 512,
             storage_value_bytes_max: 1 << 20,
             storage_key_bytes_max: 1_024,

@@ -14,6 +14,13 @@ use crate::limits::Limits;
 pub(crate) struct StorageView {
     shared: Arc<Shared>,
     access: Access,
+    observer: Option<Arc<dyn WriteObserver>>,
+}
+
+/// Hears of what is written through a view.
+pub(crate) trait WriteObserver: Send + Sync {
+    /// These keys, as the view names them, were written or removed; or may have been, where storage failed in between.
+    fn written(&self, keys: &[Arc<str>]);
 }
 
 struct Shared {
@@ -81,12 +88,18 @@ impl StorageView {
     /// Returns a view of what lies below a prefix, which ends in `/`.
     pub(crate) fn new(storage: Arc<dyn Storage>, prefix: impl Into<String>, limits: ViewLimits) -> Self {
         let shared = Shared { storage, prefix: prefix.into(), limits };
-        Self { shared: Arc::new(shared), access: Access::ReadWrite }
+        Self { shared: Arc::new(shared), access: Access::ReadWrite, observer: None }
     }
 
     /// Returns a view of the same keys that refuses to write.
     pub(crate) fn read_only(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), access: Access::ReadOnly }
+        Self { shared: Arc::clone(&self.shared), access: Access::ReadOnly, observer: None }
+    }
+
+    /// Returns the same view, whose writes this observer hears of.
+    pub(crate) fn observed_by(mut self, observer: Arc<dyn WriteObserver>) -> Self {
+        self.observer = Some(observer);
+        self
     }
 
     /// Returns the entry under a key.
@@ -102,14 +115,14 @@ impl StorageView {
         let key = self.full_key(key)?;
         self.check_size(entry)?;
         let sealed = envelope::seal(&key, entry);
-        Ok(self.shared.storage.commit(Batch::default().put(key, sealed)).await?)
+        self.commit(Batch::default().put(key, sealed)).await
     }
 
     /// Removes a key, if it is there. That is durable when this returns.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), ViewError> {
         self.check_writable()?;
         let key = self.full_key(key)?;
-        Ok(self.shared.storage.commit(Batch::default().delete(key)).await?)
+        self.commit(Batch::default().delete(key)).await
     }
 
     /// Returns the direct children of a prefix in byte order, from behind `after`, at most `limit` and at most as many as the
@@ -148,8 +161,24 @@ impl StorageView {
         self.shared.limits
     }
 
+    /// Applies a batch of full keys.
     pub(super) async fn commit(&self, batch: Batch) -> Result<(), ViewError> {
-        Ok(self.shared.storage.commit(batch).await?)
+        let Some(observer) = self.observer.as_ref().filter(|_| !batch.changes.is_empty()) else {
+            return Ok(self.shared.storage.commit(batch).await?);
+        };
+        let (shared, observer) = (Arc::clone(&self.shared), Arc::clone(observer));
+        // A task of its own, so that the observer hears of a write whose writer stopped waiting, after it was applied.
+        let applied = tokio::spawn(async move {
+            let keys: Vec<Arc<str>> =
+                batch.changes.iter().filter_map(|change| change.key().strip_prefix(&shared.prefix)).map(Arc::from).collect();
+            let applied = shared.storage.commit(batch).await;
+            if !matches!(applied, Err(StorageError::Conflict)) {
+                observer.written(&keys);
+            }
+            applied
+        });
+        let applied = applied.await.map_err(|_| ViewError::Unavailable("the storage failed".to_owned()))?;
+        Ok(applied?)
     }
 
     pub(super) fn check_writable(&self) -> Result<(), ViewError> {
