@@ -206,6 +206,7 @@ impl Inner {
     fn scope(&self, record: &MountRecord, before: Option<&Mount>) -> MountScope {
         let ttls = self.effective_ttls(&record.config);
         let budget = || Arc::new(LogBudget::new(self.limits.log_bytes_per_second_max));
+        let meter = before.map_or_else(Arc::default, |mount| Arc::clone(mount.meter()));
         MountScope {
             accessor: record.accessor.to_string().into(),
             id: record.uuid.to_string().into(),
@@ -219,9 +220,11 @@ impl Inner {
             default_ttl: ttls.default,
             max_ttl: ttls.max,
             passthrough_headers: record.config.passthrough_request_headers.iter().map(|h| h.to_lowercase()).collect(),
-            storage: before.map_or_else(|| self.view(record.storage()), |mount| mount.scope().storage.clone()),
+            storage: before
+                .map_or_else(|| self.view(record.storage()).metered(&meter), |mount| mount.scope().storage.clone()),
             log: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().log)),
             faults: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().faults)),
+            meter,
         }
     }
 

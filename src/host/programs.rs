@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
+use super::metrics::PluginMeters;
 use super::types::Registration;
 use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
 use crate::catalog::{Catalog, PluginRecord, RuntimeKind};
@@ -46,6 +47,8 @@ pub(super) struct Programs {
     limits: Arc<Limits>,
     slots: Mutex<HashMap<Identity, Arc<Slot>>>,
     unused: Mutex<VecDeque<Arc<dyn Program>>>,
+    /// What they count on.
+    pub(super) meters: PluginMeters,
 }
 
 /// One identity's program, and the turn to load it: while one mount loads, the others wait for the result.
@@ -83,7 +86,8 @@ impl From<ArtifactError> for ProgramError {
 impl Programs {
     pub(super) fn new(directory: Option<PluginDirectory>, runtimes: Runtimes, limits: Arc<Limits>) -> Self {
         let directory = directory.map(Arc::new);
-        Self { directory, runtimes, limits, slots: Mutex::default(), unused: Mutex::default() }
+        let meters = PluginMeters::default();
+        Self { directory, runtimes, limits, slots: Mutex::default(), unused: Mutex::default(), meters }
     }
 
     /// Reads a plugin's file and checks its digest.
@@ -157,6 +161,7 @@ impl Programs {
 
     /// Keeps a program that was just prepared for this record, for the mounts that will follow.
     pub(super) async fn keep(&self, record: &PluginRecord, program: Arc<dyn Program>) {
+        self.meters.watch(record, program.meter());
         *self.slot(record).loaded.lock().await = Some(Ok(Arc::downgrade(&program)));
         self.linger(program);
     }
@@ -187,6 +192,7 @@ impl Programs {
         if program.description().kind != record.kind {
             return Err(LoadError::Unfit("the plugin says now that it is of another type".to_owned()).into());
         }
+        self.meters.watch(record, program.meter());
         Ok(program)
     }
 
@@ -228,13 +234,15 @@ fn launch(record: &PluginRecord) -> Launch {
         args: record.args.clone(),
         env: record.env.clone(),
         confinement: record.confinement.clone(),
+        meter: Arc::default(),
     }
 }
 
 /// Returns how to start a plugin that has no record yet.
 pub(super) fn launch_of(registration: &Registration) -> Launch {
     let Registration { kind, name, version, args, env, confinement, .. } = registration.clone();
-    Launch { label: label(&name, version.as_ref()), name, kind, version, args, env, confinement }
+    let label = label(&name, version.as_ref());
+    Launch { label, name, kind, version, args, env, confinement, meter: Arc::default() }
 }
 
 /// Returns the bytes of a file that the plugin directory allows to be executed.

@@ -24,6 +24,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 
 use crate::duration::format_go_duration;
+use crate::meter::{MountMeter, Outcome};
 use crate::pool::Rollback;
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
@@ -62,6 +63,35 @@ pub(crate) enum MountError {
     Failed(#[from] Failure),
 }
 
+impl MountError {
+    /// Returns how a request ended that was answered with this.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            MountError::Denied => Outcome::Denied,
+            MountError::NotStarted(_) => Outcome::NotStarted,
+            MountError::Closing => Outcome::Closing,
+            MountError::Failed(Failure::Backend(error)) => match error {
+                BackendError::Internal(_) | BackendError::Unavailable(_) | BackendError::Status(500.., _) => {
+                    Outcome::Errored
+                }
+                BackendError::Denied(_)
+                | BackendError::InvalidRequest(_)
+                | BackendError::UnsupportedOperation
+                | BackendError::UnsupportedPath
+                | BackendError::NotFound(_)
+                | BackendError::Conflict(_)
+                | BackendError::Status(..500, _) => Outcome::Declined,
+            },
+            MountError::Failed(Failure::Trap(_)) => Outcome::Trapped,
+            MountError::Failed(Failure::Unusable(_)) => Outcome::Unusable,
+            MountError::Failed(Failure::Deadline(_)) => Outcome::Deadline,
+            MountError::Failed(Failure::Busy(_)) => Outcome::Busy,
+            MountError::Failed(Failure::Failing(_)) => Outcome::Failing,
+            MountError::Failed(Failure::Host(_)) => Outcome::HostFault,
+        }
+    }
+}
+
 /// Why a mount ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -77,11 +107,13 @@ pub(crate) struct Mount {
     scope: ArcSwap<MountScope>,
     generation: ArcSwap<Generation>,
     gate: ArcSwap<Gate>,
+    meter: Arc<MountMeter>,
 }
 
 impl Mount {
     pub(crate) fn new(record: MountRecord, scope: MountScope, generation: Arc<Generation>) -> Arc<Self> {
         Arc::new(Self {
+            meter: Arc::clone(&scope.meter),
             record: ArcSwap::from_pointee(record),
             scope: ArcSwap::from_pointee(scope),
             generation: ArcSwap::new(generation),
@@ -102,6 +134,11 @@ impl Mount {
     /// Returns what answers for it.
     pub(crate) fn generation(&self) -> Arc<Generation> {
         self.generation.load_full()
+    }
+
+    /// Returns what its requests count on, for as long as it is mounted.
+    pub(crate) fn meter(&self) -> &Arc<MountMeter> {
+        &self.meter
     }
 
     /// Returns whether it answers.
