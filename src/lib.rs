@@ -11,6 +11,7 @@ mod host;
 pub mod http;
 pub mod ident;
 mod limits;
+mod meter;
 mod mount;
 mod pool;
 pub mod request;
@@ -20,6 +21,10 @@ pub mod storage;
 
 pub use artifact::PluginDirectory;
 pub use confinement::Confinement;
+pub use host::{
+    DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
+    PluginIdentity, PluginMetrics, Retired, StorageCounts,
+};
 pub use host::{
     EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstancePolicy, MountConfig, MountInfo, MountRequest,
     MountState, PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune,

@@ -47,6 +47,8 @@ pub struct Limits {
     pub instance_idle_timeout: Duration,
     /// Requests that wait for one mount's instance. The next one is told that the mount is busy.
     pub mount_queue_max: usize,
+    /// Requests that wait for instances that mounts share, of all those mounts together.
+    pub shared_queue_max: usize,
     /// Largest stored value, in bytes: the limit of Vault's integrated storage for an entry.
     pub storage_value_bytes_max: usize,
     /// Longest storage key, in bytes.
@@ -110,6 +112,7 @@ impl Default for Limits {
             per_request_instances_max: 32,
             instance_idle_timeout: Duration::from_secs(5 * 60),
             mount_queue_max: 512,
+            shared_queue_max: 4_096,
             storage_value_bytes_max: 1 << 20,
             storage_key_bytes_max: 1_024,
             storage_list_max: 10_000,

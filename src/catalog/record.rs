@@ -115,7 +115,7 @@ pub struct InstanceLimits {
 }
 
 impl InstanceLimits {
-    fn is_default(&self) -> bool {
+    pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
 

@@ -3,6 +3,7 @@
 use super::login::Door;
 use super::{Error, ErrorKind, Inner};
 use crate::ident::{MountPath, PluginKind};
+use crate::meter::Outcome;
 use crate::mount::{MountError, MountRecord};
 use crate::request::{BackendError, Body, Request, Response};
 use crate::runtime::Failure;
@@ -17,13 +18,21 @@ impl Inner {
         let door = Door::of(&request, &route.mount);
         let granted = self.limits.request_deadline;
         let deadline = request.deadline.map_or(granted, |deadline| deadline.min(granted));
+        let counted = route.mount.meter().begin();
         let answer = route.mount.handle(request, deadline).await;
+        let outcome = answer.as_ref().err().map(MountError::outcome);
         let record = route.mount.record();
         let in_its_own_words = matches!(&answer, Err(MountError::Failed(Failure::Backend(_))));
         let answer = match answer {
             Ok(response) => checked(response, &record).and_then(|response| self.settle(response, &door, &route.mount)),
             Err(error) => Err(meaning(error, &record)),
         };
+        counted.end(match (outcome, &answer) {
+            (Some(outcome), _) => outcome,
+            (None, Ok(_)) => Outcome::Answered,
+            // It answered, and the answer was refused.
+            (None, Err(_)) => Outcome::Unusable,
+        });
         answer.inspect_err(|error| {
             if is_for_the_operator(error.kind()) {
                 // A plugin's own words may repeat what was asked, secrets included: they are for whoever asked.

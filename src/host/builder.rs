@@ -14,7 +14,7 @@ use crate::artifact::PluginDirectory;
 use crate::catalog::Catalog;
 use crate::limits::Limits;
 use crate::mount::{GenerationSettings, MountTable};
-use crate::pool::{InstanceBudget, PoolLimits};
+use crate::pool::{InstanceBudget, PoolLimits, Pools};
 use crate::request::Identity;
 use crate::router::Router;
 #[cfg(feature = "process")]
@@ -92,8 +92,10 @@ impl HostBuilder {
         let programs = Programs::new(self.plugin_directory, runtimes, Arc::clone(&limits));
         let root_token = self.root_token.or(system.root_token);
         let generations = GenerationSettings {
-            budget: InstanceBudget::new(limits.instances_max),
-            pool: PoolLimits { queue_max: limits.mount_queue_max },
+            pools: Pools::new(
+                InstanceBudget::new(limits.instances_max),
+                PoolLimits { queue_max: limits.mount_queue_max, shared_queue_max: limits.shared_queue_max },
+            ),
             lifecycle_deadline: limits.lifecycle_deadline,
         };
         let inner = Arc::new(Inner {
@@ -116,6 +118,7 @@ impl HostBuilder {
         });
         inner.load_mounts().await?;
         tokio::spawn(Inner::start_mounts(Arc::downgrade(&inner)));
+        tokio::spawn(Inner::sweep_instances(Arc::downgrade(&inner)));
         tokio::spawn(Inner::roll_back_mounts(Arc::downgrade(&inner), inner.limits.rollback_period));
         Ok(Host { inner })
     }

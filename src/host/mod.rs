@@ -8,6 +8,7 @@ mod answer;
 mod builder;
 mod error;
 mod login;
+mod metrics;
 mod mounts;
 mod places;
 mod plugins;
@@ -44,6 +45,10 @@ use crate::storage::{Storage, StorageError};
 
 pub use builder::HostBuilder;
 pub use error::{Error, ErrorKind};
+pub use metrics::{
+    DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
+    PluginIdentity, PluginMetrics, Retired, StorageCounts,
+};
 pub use types::{
     EffectiveTtls, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo, Registration,
     RuntimeKind, TokenType, TtlChange, Tune,

@@ -185,16 +185,23 @@ impl Inner {
 
     /// Makes a mount of a record, not started.
     pub(super) fn mount_of_record(&self, record: MountRecord, attempt: Attempt) -> Arc<Mount> {
+        let generation = self.generation_of(&record, attempt);
+        let scope = self.scope(&record, None);
+        Mount::new(record, scope, generation)
+    }
+
+    /// Makes what answers for a mount by its record, not started.
+    pub(super) fn generation_of(&self, record: &MountRecord, attempt: Attempt) -> Arc<Generation> {
         let launcher = MountLauncher {
             programs: Arc::clone(&self.programs),
             catalog: Arc::clone(&self.catalog),
             kind: record.kind,
             name: record.plugin.clone(),
             version: record.version.clone(),
+            instances: record.config.instances,
+            instance_limits: record.config.instance_limits.clone(),
         };
-        let generation = Generation::new(Arc::new(launcher), attempt, self.generations.clone());
-        let scope = self.scope(&record, None);
-        Mount::new(record, scope, generation)
+        Generation::new(Arc::new(launcher), attempt, self.generations.clone())
     }
 
     /// Returns the storage that belongs to a mount.
@@ -206,6 +213,7 @@ impl Inner {
     fn scope(&self, record: &MountRecord, before: Option<&Mount>) -> MountScope {
         let ttls = self.effective_ttls(&record.config);
         let budget = || Arc::new(LogBudget::new(self.limits.log_bytes_per_second_max));
+        let meter = before.map_or_else(Arc::default, |mount| Arc::clone(mount.meter()));
         MountScope {
             accessor: record.accessor.to_string().into(),
             id: record.uuid.to_string().into(),
@@ -219,9 +227,11 @@ impl Inner {
             default_ttl: ttls.default,
             max_ttl: ttls.max,
             passthrough_headers: record.config.passthrough_request_headers.iter().map(|h| h.to_lowercase()).collect(),
-            storage: before.map_or_else(|| self.view(record.storage()), |mount| mount.scope().storage.clone()),
+            storage: before
+                .map_or_else(|| self.view(record.storage()).metered(&meter), |mount| mount.scope().storage.clone()),
             log: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().log)),
             faults: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().faults)),
+            meter,
         }
     }
 

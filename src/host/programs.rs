@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
+use super::metrics::PluginMeters;
 use super::types::Registration;
 use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
-use crate::catalog::{Catalog, PluginRecord, RuntimeKind};
+use crate::catalog::{Catalog, InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
 use crate::confinement::Confinement;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
 use crate::mount::{Attempt, Launched, Launcher};
+use crate::pool::PoolSettings;
 use crate::runtime::{Launch, LoadError, Program};
 
 /// Programs that stay loaded though no mount uses them: those registered or unmounted last, whose mount is likely to follow.
@@ -46,6 +48,8 @@ pub(super) struct Programs {
     limits: Arc<Limits>,
     slots: Mutex<HashMap<Identity, Arc<Slot>>>,
     unused: Mutex<VecDeque<Arc<dyn Program>>>,
+    /// What they count on.
+    pub(super) meters: PluginMeters,
 }
 
 /// One identity's program, and the turn to load it: while one mount loads, the others wait for the result.
@@ -83,7 +87,8 @@ impl From<ArtifactError> for ProgramError {
 impl Programs {
     pub(super) fn new(directory: Option<PluginDirectory>, runtimes: Runtimes, limits: Arc<Limits>) -> Self {
         let directory = directory.map(Arc::new);
-        Self { directory, runtimes, limits, slots: Mutex::default(), unused: Mutex::default() }
+        let meters = PluginMeters::default();
+        Self { directory, runtimes, limits, slots: Mutex::default(), unused: Mutex::default(), meters }
     }
 
     /// Reads a plugin's file and checks its digest.
@@ -157,6 +162,7 @@ impl Programs {
 
     /// Keeps a program that was just prepared for this record, for the mounts that will follow.
     pub(super) async fn keep(&self, record: &PluginRecord, program: Arc<dyn Program>) {
+        self.meters.watch(record, program.meter());
         *self.slot(record).loaded.lock().await = Some(Ok(Arc::downgrade(&program)));
         self.linger(program);
     }
@@ -187,6 +193,7 @@ impl Programs {
         if program.description().kind != record.kind {
             return Err(LoadError::Unfit("the plugin says now that it is of another type".to_owned()).into());
         }
+        self.meters.watch(record, program.meter());
         Ok(program)
     }
 
@@ -228,13 +235,15 @@ fn launch(record: &PluginRecord) -> Launch {
         args: record.args.clone(),
         env: record.env.clone(),
         confinement: record.confinement.clone(),
+        meter: Arc::default(),
     }
 }
 
 /// Returns how to start a plugin that has no record yet.
 pub(super) fn launch_of(registration: &Registration) -> Launch {
     let Registration { kind, name, version, args, env, confinement, .. } = registration.clone();
-    Launch { label: label(&name, version.as_ref()), name, kind, version, args, env, confinement }
+    let label = label(&name, version.as_ref());
+    Launch { label, name, kind, version, args, env, confinement, meter: Arc::default() }
 }
 
 /// Returns the bytes of a file that the plugin directory allows to be executed.
@@ -261,6 +270,9 @@ pub(super) struct MountLauncher {
     pub(super) kind: PluginKind,
     pub(super) name: PluginName,
     pub(super) version: Option<PluginVersion>,
+    /// What the mount chose in place of what the plugin's entry says.
+    pub(super) instances: Option<InstancePolicy>,
+    pub(super) instance_limits: InstanceLimits,
 }
 
 #[async_trait]
@@ -271,7 +283,10 @@ impl Launcher for MountLauncher {
             format!("plugin not found in the catalog: {}{version}", self.name)
         })?;
         let program = self.programs.get(&record, attempt).await.map_err(|error| error.to_string())?;
-        Ok(Launched { program, policy: record.instances, version: record.version.clone(), sha256: record.sha256 })
+        let policy = self.instances.unwrap_or(record.instances);
+        let limits = self.instance_limits.or(&record.instance_limits);
+        let settings = PoolSettings::resolve(policy, &limits, &*program, &self.programs.limits);
+        Ok(Launched { program, settings, version: record.version.clone(), sha256: record.sha256 })
     }
 }
 

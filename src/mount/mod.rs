@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::duration::format_go_duration;
+use crate::meter::{MountMeter, Outcome, Retired};
 use crate::pool::{Lease, Rollback};
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
@@ -68,6 +69,35 @@ pub(crate) enum MountError {
     Failed(#[from] Failure),
 }
 
+impl MountError {
+    /// Returns how a request ended that was answered with this.
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            MountError::Denied => Outcome::Denied,
+            MountError::NotStarted(_) => Outcome::NotStarted,
+            MountError::Closing => Outcome::Closing,
+            MountError::Failed(Failure::Backend(error)) => match error {
+                BackendError::Internal(_) | BackendError::Unavailable(_) | BackendError::Status(500.., _) => {
+                    Outcome::Errored
+                }
+                BackendError::Denied(_)
+                | BackendError::InvalidRequest(_)
+                | BackendError::UnsupportedOperation
+                | BackendError::UnsupportedPath
+                | BackendError::NotFound(_)
+                | BackendError::Conflict(_)
+                | BackendError::Status(..500, _) => Outcome::Declined,
+            },
+            MountError::Failed(Failure::Trap(_)) => Outcome::Trapped,
+            MountError::Failed(Failure::Unusable(_)) => Outcome::Unusable,
+            MountError::Failed(Failure::Deadline(_)) => Outcome::Deadline,
+            MountError::Failed(Failure::Busy(_)) => Outcome::Busy,
+            MountError::Failed(Failure::Failing(_)) => Outcome::Failing,
+            MountError::Failed(Failure::Host(_)) => Outcome::HostFault,
+        }
+    }
+}
+
 /// Why a mount ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
@@ -84,11 +114,13 @@ pub(crate) struct Mount {
     generation: ArcSwap<Generation>,
     /// Generations that are ending, after another has taken their place.
     leaving: TaskTracker,
+    meter: Arc<MountMeter>,
 }
 
 impl Mount {
     pub(crate) fn new(record: MountRecord, scope: MountScope, generation: Arc<Generation>) -> Arc<Self> {
         Arc::new(Self {
+            meter: Arc::clone(&scope.meter),
             record: ArcSwap::from_pointee(record),
             scope: ArcSwap::from_pointee(scope),
             generation: ArcSwap::new(generation),
@@ -109,6 +141,11 @@ impl Mount {
     /// Returns what answers for it.
     pub(crate) fn generation(&self) -> Arc<Generation> {
         self.generation.load_full()
+    }
+
+    /// Returns what its requests count on, for as long as it is mounted.
+    pub(crate) fn meter(&self) -> &Arc<MountMeter> {
+        &self.meter
     }
 
     /// Returns whether it answers.
@@ -231,7 +268,7 @@ impl Mount {
                 match &next_pool {
                     // The same instances answer on, and are set up again for what is new.
                     Some(next) if next.shares_instances_with(old) => next.forget(&scope.id),
-                    _ => old.close(Call::lifecycle(&scope, cleanup)).await,
+                    _ => old.close(Call::lifecycle(&scope, cleanup), Retired::Reloaded).await,
                 }
             }
             if let Some(next) = next_pool {
@@ -281,7 +318,7 @@ impl Mount {
             self.roll_back(Rollback::Final, cleanup).await;
         }
         if let Some(Ok(running)) = self.generation.load_full().outcome() {
-            running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup)).await;
+            running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup), Retired::MountEnded).await;
         }
     }
 

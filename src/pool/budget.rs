@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
 use super::set::Set;
+use crate::meter::Retired;
 use crate::runtime::Failure;
 
 /// Counts live instances, and makes idle ones give way.
@@ -105,7 +106,7 @@ impl InstanceBudget {
                 // One looks at a time: whoever looks holds each slot for a moment, which would look like use to another.
                 let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
                 while let Some(oldest) = self.oldest_idle() {
-                    oldest.evict();
+                    oldest.evict(Retired::Evicted);
                     if let Some(permit) = self.try_admit() {
                         return Ok(permit);
                     }

@@ -19,12 +19,14 @@ mod settings;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 use tokio::time::timeout_at;
 
 use crate::catalog::InstancePolicy;
 use crate::ident::RequestPath;
+use crate::meter::{InUse, Retired};
 use crate::request::{BackendError, Operation, Request, Response};
 use crate::runtime::{Call, Failure, Instance, PathRules, Program, Residence, Spread};
 use crate::storage::WriteObserver;
@@ -79,7 +81,7 @@ pub(crate) struct Lease<'pool> {
 
 enum Held<'pool> {
     Kept(Place<'pool>),
-    Fresh(Member),
+    Fresh { member: Member, _in_use: InUse },
 }
 
 /// Why a plugin is asked to undo what was left half done.
@@ -144,7 +146,7 @@ impl Pool {
         if let Err(failure) = lease.initialize(call.clone()).await {
             drop(lease);
             // Whatever it began is over before what it stored is wiped.
-            self.close(call).await;
+            self.close(call, Retired::SetupFailed).await;
             return Err(format!("the plugin failed to initialize: {failure}"));
         }
         let own = lease.instance().unauthenticated().cloned();
@@ -153,7 +155,7 @@ impl Pool {
         // still answers may have read what that one changes, so it does not answer anyway.
         match self.policy {
             InstancePolicy::Pooled => self.set.forget(&call.scope.id),
-            InstancePolicy::PerMount | InstancePolicy::PerRequest => self.set.evict(),
+            InstancePolicy::PerMount | InstancePolicy::PerRequest => self.set.evict(Retired::Idle),
         }
         Ok(own.unwrap_or_else(|| self.program.description().unauthenticated.clone()))
     }
@@ -164,10 +166,29 @@ impl Pool {
     }
 
     async fn lease_as(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Lease<'_>, Failure> {
+        if let Some(lease) = self.lease_at_once(call) {
+            call.scope.meter.waited(Duration::ZERO);
+            return Ok(lease);
+        }
+        let begun = std::time::Instant::now();
+        let leased = self.lease_in_turn(call, initialized).await;
+        call.scope.meter.waited(begun.elapsed());
+        leased
+    }
+
+    /// Returns an instance if one is free that needs no preparation.
+    fn lease_at_once(self: &Arc<Self>, call: &Call) -> Option<Lease<'_>> {
+        if self.policy == InstancePolicy::PerRequest || self.hold.get().is_some_and(|hold| hold.get().is_none()) {
+            return None;
+        }
+        let turn = self.gate.try_acquire().ok()?;
+        let place = self.set.try_place(&call.scope.id)?;
+        Some(Lease { held: Held::Kept(place), pool: self, _turn: turn })
+    }
+
+    async fn lease_in_turn(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Lease<'_>, Failure> {
         let turn = self.turn(call).await?;
-        if let Some(hold) = self.hold.get()
-            && hold.get().is_none()
-        {
+        if let Some(hold) = self.hold.get() {
             let waited = timeout_at(call.deadline, hold.wait()).await;
             waited.map_err(|_| Failure::Busy("requests to the version before were still running".to_owned()))?;
         }
@@ -175,8 +196,11 @@ impl Pool {
             InstancePolicy::PerMount | InstancePolicy::Pooled => Held::Kept(self.set.place(call, initialized).await?),
             InstancePolicy::PerRequest => {
                 let member = set::make(&*self.program, &self.budget, call).await?;
-                member.instance.setup(call.clone()).await?;
-                Held::Fresh(member)
+                let in_use = member.lend();
+                let set_up = member.instance.setup(call.clone()).await;
+                set_up.inspect_err(|_| member.goes_as(Retired::SetupFailed))?;
+                member.goes_as(Retired::Finished);
+                Held::Fresh { member, _in_use: in_use }
             }
         };
         Ok(Lease { held, pool: self, _turn: turn })
@@ -190,10 +214,16 @@ impl Pool {
         }
     }
 
-    /// Lets the requests go on that wait since [`Self::hold`].
-    pub(crate) fn release(&self) {
+    /// Answers alone from now on: the pool before has ended. A resident instance that was set up beside another is set up anew, since
+    /// it may have read what the other has changed. Requests that wait since [`Self::hold`] go on.
+    pub(crate) async fn take_over(self: &Arc<Self>, call: Call) {
+        if self.program.residence() == Residence::Resident {
+            self.close(call.clone(), Retired::Reloaded).await;
+            // Should it fail, the next request tries again and is told why.
+            drop(self.set.place(&call, Initialized::Now).await);
+        }
         if let Some(hold) = self.hold.get() {
-            // Done already by whoever was here first.
+            // Nobody else sets it.
             let _ = hold.set(());
         }
     }
@@ -218,7 +248,7 @@ impl Pool {
         }
         // Should some request outlast the deadline, it goes on in the instance that it has.
         let _turns = timeout_at(call.deadline, self.gate.acquire_many(self.turns)).await;
-        self.close(call).await;
+        self.close(call, Retired::Reloaded).await;
     }
 
     /// Tells the instances that somebody else changed a stored value: a resident one now, others before their next call.
@@ -268,8 +298,8 @@ impl Pool {
 
     /// Tells the instances that the mount ends here, and lets those go that are its own. Call it when no request is running any more:
     /// the instance of one that still is goes after it, and is not told.
-    pub(crate) async fn close(&self, call: Call) {
-        for place in self.set.leave(&call.scope.id) {
+    pub(crate) async fn close(&self, call: Call, why: Retired) {
+        for place in self.set.leave(&call.scope.id, why) {
             let scope = Arc::clone(&call.scope);
             if let Err(failure) = place.instance().cleanup(call.clone()).await {
                 tracing::warn!(plugin = &*scope.plugin, mount = %scope.path, "the plugin failed to clean up: {failure}");
@@ -307,22 +337,33 @@ impl Lease<'_> {
     fn instance(&self) -> &Arc<dyn Instance> {
         match &self.held {
             Held::Kept(place) => place.instance(),
-            Held::Fresh(member) => &member.instance,
+            Held::Fresh { member, .. } => &member.instance,
         }
+    }
+
+    /// Takes note of a failure that may have been the instance's end.
+    fn noting<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(failure) = &outcome {
+            match &self.held {
+                Held::Kept(place) => place.member.failed(failure),
+                Held::Fresh { member, .. } => member.failed(failure),
+            }
+        }
+        outcome
     }
 
     /// Answers a request.
     pub(crate) async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
-        self.instance().handle(self.observed(call), request).await
+        self.noting(self.instance().handle(self.observed(call), request).await)
     }
 
     /// Tells whether the path of a write exists.
     pub(crate) async fn exists(&self, call: Call, request: &Request) -> Result<Option<bool>, Failure> {
-        self.instance().exists(call.read_only(), request).await
+        self.noting(self.instance().exists(call.read_only(), request).await)
     }
 
     async fn initialize(&self, call: Call) -> Result<(), Failure> {
-        self.instance().initialize(self.observed(call)).await
+        self.noting(self.instance().initialize(self.observed(call)).await)
     }
 
     /// Returns the call with a storage whose writes the other instances hear of, if there can be any.

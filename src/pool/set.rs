@@ -5,15 +5,16 @@
 //! keys others have written since: the instance is told of those before its next call for that mount.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::timeout_at;
 
 use super::budget::{InstanceBudget, InstancePermit};
 use super::settings::PoolSettings;
 use super::{PoolLimits, Waiting};
+use crate::meter::{InUse, LiveInstance, Retired};
 use crate::runtime::{Call, Failure, Instance, Program, Residence, Spread};
 
 /// Mounts that one instance answers for in its life. A plugin keeps state for each, in a memory that is bounded; a fresh instance
@@ -83,6 +84,9 @@ struct Seat {
 /// A live instance.
 pub(super) struct Member {
     pub(super) instance: Arc<dyn Instance>,
+    counted: Arc<LiveInstance>,
+    /// Whether it is known why it died.
+    explained: AtomicBool,
     /// `None` for one that is resident.
     _permit: Option<InstancePermit>,
 }
@@ -101,7 +105,8 @@ pub(super) struct Place<'set> {
     set: &'set Arc<Set>,
     pub(super) member: Arc<Member>,
     mount: Arc<str>,
-    _turn: Option<tokio::sync::SemaphorePermit<'set>>,
+    _in_use: InUse,
+    _turn: Option<SemaphorePermit<'set>>,
 }
 
 /// What a look at the instances comes to.
@@ -159,6 +164,38 @@ impl Set {
         self.program.description().spread
     }
 
+    /// Returns an instance that is set up for this mount already, and knows what was written, if one is free.
+    pub(super) fn try_place(self: &Arc<Self>, mount: &Arc<str>) -> Option<Place<'_>> {
+        let turn = match &self.shared_turns {
+            Some(shared) => Some(shared.turns.try_acquire().ok()?),
+            None => None,
+        };
+        let member = {
+            let mut state = self.lock();
+            let (spread, concurrency) = (self.spread(), self.settings.concurrency);
+            if spread == Spread::One && state.making.contains(mount) {
+                return None;
+            }
+            let at = state.members.iter().position(|slot| slot.is_ready_for(mount) && slot.takes_calls(concurrency))?;
+            let elsewhere = |(other, slot): (usize, &Slot)| other != at && slot.in_flight(mount) > 0;
+            if spread == Spread::One && state.members.iter().enumerate().any(elsewhere) {
+                return None;
+            }
+            state.members[at].enter(mount).0
+        };
+        Some(self.placed(member, mount, turn))
+    }
+
+    fn placed<'set>(
+        self: &'set Arc<Self>,
+        member: Arc<Member>,
+        mount: &Arc<str>,
+        turn: Option<SemaphorePermit<'set>>,
+    ) -> Place<'set> {
+        let in_use = member.counted.lend();
+        Place { set: self, member, mount: Arc::clone(mount), _in_use: in_use, _turn: turn }
+    }
+
     /// Returns an instance that is set up for the call's mount, and knows what was written.
     pub(super) async fn place(
         self: &Arc<Self>,
@@ -191,7 +228,7 @@ impl Set {
             waited.map_err(|_| Failure::Busy("its instances were busy until the deadline".to_owned()))?;
         };
         drop(choosing);
-        let place = Place { set: self, member, mount, _turn: turn };
+        let place = self.placed(member, &mount, turn);
         if readiness != Readiness::Ready {
             place.prepare(call, initialized).await?;
         }
@@ -227,7 +264,9 @@ impl Set {
         }
         // Full ones go when they have answered.
         for slot in state.members.iter_mut().filter(|slot| !slot.has_room() && !slot.knows(mount)) {
-            slot.retiring |= slot.busy == 0;
+            if slot.busy == 0 {
+                slot.retire(Retired::Recycled);
+            }
         }
         let staying = state.members.iter().filter(|slot| !slot.retiring).count();
         if staying + state.making.len() < self.settings.instances_max as usize {
@@ -290,24 +329,27 @@ impl Set {
     pub(super) fn resident(self: &Arc<Self>, mount: &Arc<str>) -> Option<Place<'_>> {
         let mut state = self.lock();
         let slot = state.members.iter_mut().find(|slot| slot.member.instance.is_alive() && slot.knows(mount))?;
-        Some(Place { set: self, member: slot.enter(mount).0, mount: Arc::clone(mount), _turn: None })
+        let member = slot.enter(mount).0;
+        drop(state);
+        Some(self.placed(member, mount, None))
     }
 
     /// Takes a mount's seats away, and returns the instances that can be told so. One that cannot, since it is in as many calls as it
     /// takes, goes after them with what it remembers. Those that no other mount shares all go.
-    pub(super) fn leave(self: &Arc<Self>, mount: &Arc<str>) -> Vec<Place<'_>> {
+    pub(super) fn leave(self: &Arc<Self>, mount: &Arc<str>, why: Retired) -> Vec<Place<'_>> {
         let mut told = Vec::new();
         let mut state = self.lock();
         for slot in &mut state.members {
             let Some(seat) = slot.seats.remove(mount) else { continue };
             if seat.in_flight > 0 || !slot.takes_calls(self.settings.concurrency) {
-                slot.retiring = true;
+                slot.retire(why);
             } else if seat.readiness == Readiness::Ready {
                 slot.busy += 1;
-                told.push(Place { set: self, member: Arc::clone(&slot.member), mount: Arc::clone(mount), _turn: None });
+                told.push(self.placed(Arc::clone(&slot.member), mount, None));
             }
         }
         let gone = if self.shared_turns.is_none() { std::mem::take(&mut state.members) } else { Vec::new() };
+        gone.iter().for_each(|slot| slot.member.counted.retire(why));
         drop(state);
         drop(gone);
         told
@@ -323,7 +365,7 @@ impl Set {
 
     /// Lets the instance go that has been idle longest. It is not told: its memory is a cache, and telling it would make one mount
     /// wait for another's code.
-    pub(super) fn evict(&self) {
+    pub(super) fn evict(&self, why: Retired) {
         if self.program.residence() == Residence::Resident {
             return;
         }
@@ -333,6 +375,7 @@ impl Set {
             let oldest = idle.min_by_key(|(_, slot)| slot.last_used).map(|(at, _)| at);
             oldest.map(|at| state.members.swap_remove(at))
         };
+        gone.iter().for_each(|slot| slot.member.counted.retire(why));
         drop(gone);
     }
 
@@ -356,6 +399,7 @@ impl Set {
                 })
                 .collect()
         };
+        gone.iter().for_each(|slot| slot.member.counted.retire(Retired::Idle));
         drop(gone);
     }
 
@@ -382,13 +426,23 @@ impl Set {
             slot.served += 1;
             slot.last_used = self.budget.now();
             slot.idle_sweeps = 0;
-            slot.retiring |= self.settings.requests_max.is_some_and(|max| slot.served >= max);
+            if self.settings.requests_max.is_some_and(|max| slot.served >= max) {
+                slot.retire(Retired::Recycled);
+            }
+            let (idle, retiring) = (slot.busy == 0, slot.retiring);
             let dead = !member.instance.is_alive();
-            let spent = slot.busy == 0 && (slot.retiring || {
+            if dead && !member.explained.load(Ordering::Relaxed) {
+                // Nobody was there to be told: whoever called has dropped the call.
+                member.counted.retire(Retired::Cancelled);
+            }
+            let too_many = idle && !retiring && {
                 let idle = state.members.iter().filter(|slot| slot.busy == 0).count();
                 idle > self.settings.idle_max as usize
-            });
-            (dead || spent).then(|| state.members.swap_remove(at))
+            };
+            if too_many {
+                member.counted.retire(Retired::Idle);
+            }
+            (dead || too_many || idle && retiring).then(|| state.members.swap_remove(at))
         };
         self.say_changed();
         drop(gone);
@@ -414,11 +468,35 @@ pub(super) async fn make(
     // A guest's code may run already while its instance is made.
     let made = timeout_at(call.deadline, program.instantiate()).await;
     let instance = made.map_err(|_| Failure::Deadline(call.limit))??;
-    Ok(Member { instance, _permit: permit })
+    let counted = program.meter().created();
+    Ok(Member { instance, counted, explained: AtomicBool::new(false), _permit: permit })
+}
+
+impl Member {
+    /// Takes note of a failure that may have been its end.
+    pub(super) fn failed(&self, failure: &Failure) {
+        self.dies_as(failure.retires_as());
+    }
+
+    /// Takes note of why it goes, if it is dead.
+    pub(super) fn dies_as(&self, why: Retired) {
+        if !self.instance.is_alive() && !self.explained.swap(true, Ordering::Relaxed) {
+            self.counted.retire(why);
+        }
+    }
+
+    /// Takes note of why it goes, which is next.
+    pub(super) fn goes_as(&self, why: Retired) {
+        self.counted.retire(why);
+    }
+
+    pub(super) fn lend(&self) -> InUse {
+        self.counted.lend()
+    }
 }
 
 impl SharedTurns {
-    async fn take(&self, call: &Call) -> Result<tokio::sync::SemaphorePermit<'_>, Failure> {
+    async fn take(&self, call: &Call) -> Result<SemaphorePermit<'_>, Failure> {
         super::take_turn(&self.turns, &self.waiting, self.queue_max, call).await
     }
 }
@@ -434,6 +512,16 @@ impl Slot {
 
     fn knows(&self, mount: &str) -> bool {
         self.seats.contains_key(mount)
+    }
+
+    fn is_ready_for(&self, mount: &str) -> bool {
+        self.seats.get(mount).is_some_and(|seat| seat.readiness == Readiness::Ready && seat.written.is_empty())
+    }
+
+    /// Lets it take no further calls.
+    fn retire(&mut self, why: Retired) {
+        self.retiring = true;
+        self.member.goes_as(why);
     }
 
     fn has_room(&self) -> bool {
@@ -498,13 +586,15 @@ impl Place<'_> {
         let instance = &self.member.instance;
         if readiness == Readiness::Ready {
             for key in &written {
-                instance.invalidate(call.clone(), key).await?;
+                let told = instance.invalidate(call.clone(), key).await;
+                told.inspect_err(|failure| self.member.failed(failure))?;
             }
         } else {
-            instance.setup(call.clone()).await?;
-            if initialized == Initialized::Now && self.set.program.residence() == Residence::Resident {
-                instance.initialize(call.clone()).await?;
+            let mut set_up = instance.setup(call.clone()).await;
+            if set_up.is_ok() && initialized == Initialized::Now && self.set.program.residence() == Residence::Resident {
+                set_up = instance.initialize(call.clone()).await;
             }
+            set_up.inspect_err(|_| self.member.dies_as(Retired::SetupFailed))?;
         }
         self.seat(|seat| {
             // Unless somebody wanted it forgotten meanwhile.

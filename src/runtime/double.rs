@@ -11,6 +11,7 @@ use tokio::time::sleep_until;
 use super::{Call, Description, Failure, Instance, LogBudget, MountScope, PathRules, Program, Residence, Spread};
 use crate::ident::PluginKind;
 use crate::limits::Limits;
+use crate::meter::PluginMeter;
 use crate::request::{Request, Response};
 use crate::storage::{MemoryStorage, StorageView, ViewLimits};
 
@@ -24,6 +25,7 @@ pub(crate) struct Double {
     pub(crate) asked: Arc<Mutex<Vec<String>>>,
     /// Whether the instances that there are have crashed.
     pub(crate) crashed: Arc<AtomicBool>,
+    pub(crate) meter: Arc<PluginMeter>,
 }
 
 impl Double {
@@ -34,7 +36,14 @@ impl Double {
             version: None,
             unauthenticated: PathRules::parse(&["*".to_owned()]).expect("the pattern is well formed"),
         };
-        Self { description, residence, never_makes: false, asked: Arc::default(), crashed: Arc::default() }
+        Self {
+            description,
+            residence,
+            never_makes: false,
+            asked: Arc::default(),
+            crashed: Arc::default(),
+            meter: Arc::default(),
+        }
     }
 
     /// Returns what was asked since the last time.
@@ -55,6 +64,10 @@ impl Program for Double {
 
     fn imports(&self) -> &[String] {
         &[]
+    }
+
+    fn meter(&self) -> &Arc<PluginMeter> {
+        &self.meter
     }
 
     fn concurrency(&self) -> NonZeroU32 {
@@ -149,6 +162,7 @@ pub(crate) fn scope() -> MountScope {
         storage: StorageView::new(Arc::new(MemoryStorage::default()), "t/", ViewLimits::from(&limits)),
         log: Arc::new(LogBudget::new(1)),
         faults: Arc::new(LogBudget::new(1)),
+        meter: Arc::default(),
     }
 }
 

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::meter::{PluginMeter, Retired};
 use crate::request::{BackendError, Caller, Headers, Request, Response};
 use crate::storage::StorageView;
 
@@ -52,6 +53,8 @@ pub(crate) struct Launch {
     pub(crate) env: Vec<String>,
     /// What a native plugin is confined to, if it is.
     pub(crate) confinement: Option<Confinement>,
+    /// What the program's instances count on. A program of its own gets one of its own; the host knows whose it is.
+    pub(crate) meter: Arc<PluginMeter>,
 }
 
 /// A verified artifact that can make instances.
@@ -65,6 +68,9 @@ pub(crate) trait Program: Send + Sync {
 
     /// The interfaces that the artifact imports, as it names them; empty where there is no such thing.
     fn imports(&self) -> &[String];
+
+    /// What its instances count on.
+    fn meter(&self) -> &Arc<PluginMeter>;
 
     /// How many calls one instance serves at a time.
     fn concurrency(&self) -> NonZeroU32;
@@ -183,6 +189,21 @@ pub(crate) enum Failure {
     /// The host failed.
     #[error("{0}")]
     Host(String),
+}
+
+impl Failure {
+    /// Returns why an instance went that is dead after this failure.
+    pub(crate) fn retires_as(&self) -> Retired {
+        match self {
+            Failure::Deadline(_) => Retired::Deadline,
+            Failure::Trap(_)
+            | Failure::Unusable(_)
+            | Failure::Backend(_)
+            | Failure::Busy(_)
+            | Failure::Failing(_)
+            | Failure::Host(_) => Retired::Crashed,
+        }
+    }
 }
 
 /// Why an artifact did not become a program.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::ident::MountPath;
+use crate::meter::MountMeter;
 use crate::storage::StorageView;
 
 /// One mount as its plugin sees it. Replaced whole when the mount is tuned or moved; a call keeps the one it began with.
@@ -28,6 +29,8 @@ pub(crate) struct MountScope {
     pub(crate) log: Arc<LogBudget>,
     /// For what the host says of its crashes; apart, so that a plugin cannot drown it.
     pub(crate) faults: Arc<LogBudget>,
+    /// What its requests count on; the same before and after a tune or a move.
+    pub(crate) meter: Arc<MountMeter>,
 }
 
 impl MountScope {

@@ -76,7 +76,11 @@ impl Transaction {
         let key = self.view.full_key(key)?;
         let stored = match open.writes.get(&key).or_else(|| open.reads.get(&key)) {
             Some(stored) => stored.clone(),
-            None => open.read(self.mode, &key).await?,
+            None => {
+                let stored = open.read(self.mode, &key).await?;
+                self.view.count_read(stored.as_ref().map_or(0, Bytes::len));
+                stored
+            }
         };
         Ok(stored.map(|sealed| envelope::open(&key, &sealed)).transpose()?)
     }
@@ -124,6 +128,7 @@ impl Transaction {
                 break;
             }
         }
+        self.view.count_list();
         Ok(children.into_iter().take(limit).collect())
     }
 

@@ -5,9 +5,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::envelope::{self, Entry};
-use super::{Batch, Storage, StorageError, Transaction, TransactionMode};
+use super::{Batch, Change, Storage, StorageError, Transaction, TransactionMode};
 use crate::limits::Limits;
+use crate::meter::MountMeter;
 
 /// A prefix of the keys. Cloning it is cheap.
 #[derive(Clone)]
@@ -27,6 +30,8 @@ struct Shared {
     storage: Arc<dyn Storage>,
     prefix: String,
     limits: ViewLimits,
+    /// Where what is asked of it counts, if anywhere.
+    meter: Option<Arc<MountMeter>>,
 }
 
 /// Whether a view's holder may write.
@@ -87,8 +92,16 @@ pub(crate) enum ViewError {
 impl StorageView {
     /// Returns a view of what lies below a prefix, which ends in `/`.
     pub(crate) fn new(storage: Arc<dyn Storage>, prefix: impl Into<String>, limits: ViewLimits) -> Self {
-        let shared = Shared { storage, prefix: prefix.into(), limits };
+        let shared = Shared { storage, prefix: prefix.into(), limits, meter: None };
         Self { shared: Arc::new(shared), access: Access::ReadWrite, observer: None }
+    }
+
+    /// Returns the same view, on which everything that is asked of it counts here.
+    pub(crate) fn metered(&self, meter: &Arc<MountMeter>) -> Self {
+        let Shared { storage, prefix, limits, .. } = &*self.shared;
+        let (storage, prefix, meter) = (Arc::clone(storage), prefix.clone(), Some(Arc::clone(meter)));
+        let shared = Arc::new(Shared { storage, prefix, limits: *limits, meter });
+        Self { shared, access: self.access, observer: self.observer.clone() }
     }
 
     /// Returns a view of the same keys that refuses to write.
@@ -105,8 +118,9 @@ impl StorageView {
     /// Returns the entry under a key.
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Entry>, ViewError> {
         let key = self.full_key(key)?;
-        let Some(sealed) = self.shared.storage.get(&key).await? else { return Ok(None) };
-        Ok(Some(envelope::open(&key, &sealed)?))
+        let stored = self.shared.storage.get(&key).await?;
+        self.count_read(stored.as_ref().map_or(0, Bytes::len));
+        Ok(stored.map(|sealed| envelope::open(&key, &sealed)).transpose()?)
     }
 
     /// Stores an entry. It is durable when this returns.
@@ -130,7 +144,9 @@ impl StorageView {
     pub(crate) async fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, ViewError> {
         let prefix = self.full_prefix(prefix)?;
         self.check_after(after)?;
-        Ok(self.shared.storage.list(&prefix, after, self.list_limit(limit)).await?)
+        let children = self.shared.storage.list(&prefix, after, self.list_limit(limit)).await?;
+        self.count_list();
+        Ok(children)
     }
 
     /// Begins a transaction. On a read-only view its writes are refused, whatever the mode.
@@ -163,14 +179,23 @@ impl StorageView {
 
     /// Applies a batch of full keys.
     pub(super) async fn commit(&self, batch: Batch) -> Result<(), ViewError> {
-        let Some(observer) = self.observer.as_ref().filter(|_| !batch.changes.is_empty()) else {
-            return Ok(self.shared.storage.commit(batch).await?);
-        };
+        let (values, bytes) = (batch.changes.len(), batch.changes.iter().map(written_bytes).sum());
+        match self.observer.as_ref().filter(|_| !batch.changes.is_empty()) {
+            None => self.shared.storage.commit(batch).await?,
+            Some(observer) => self.commit_observed(batch, observer).await?,
+        }
+        if let Some(meter) = &self.shared.meter {
+            meter.wrote(values, bytes);
+        }
+        Ok(())
+    }
+
+    /// Applies a batch in a task of its own, so that the observer hears of a write whose writer stopped waiting, after it was applied.
+    async fn commit_observed(&self, batch: Batch, observer: &Arc<dyn WriteObserver>) -> Result<(), ViewError> {
         let (shared, observer) = (Arc::clone(&self.shared), Arc::clone(observer));
-        // A task of its own, so that the observer hears of a write whose writer stopped waiting, after it was applied.
         let applied = tokio::spawn(async move {
-            let keys: Vec<Arc<str>> =
-                batch.changes.iter().filter_map(|change| change.key().strip_prefix(&shared.prefix)).map(Arc::from).collect();
+            let keys = batch.changes.iter().filter_map(|change| change.key().strip_prefix(&shared.prefix));
+            let keys: Vec<Arc<str>> = keys.map(Arc::from).collect();
             let applied = shared.storage.commit(batch).await;
             if !matches!(applied, Err(StorageError::Conflict)) {
                 observer.written(&keys);
@@ -179,6 +204,20 @@ impl StorageView {
         });
         let applied = applied.await.map_err(|_| ViewError::Unavailable("the storage failed".to_owned()))?;
         Ok(applied?)
+    }
+
+    /// Takes note of a value that was looked up, and of as many bytes as were found.
+    pub(super) fn count_read(&self, bytes: usize) {
+        if let Some(meter) = &self.shared.meter {
+            meter.read(bytes);
+        }
+    }
+
+    /// Takes note of a listing.
+    pub(super) fn count_list(&self) {
+        if let Some(meter) = &self.shared.meter {
+            meter.listed();
+        }
     }
 
     pub(super) fn check_writable(&self) -> Result<(), ViewError> {
@@ -236,6 +275,14 @@ impl StorageView {
     }
 }
 
+/// Returns how many bytes of values a change stores.
+fn written_bytes(change: &Change) -> usize {
+    match change {
+        Change::Put(_, value) => value.len(),
+        Change::Delete(_) => 0,
+    }
+}
+
 /// The cause is for the operator: it is logged here, and the plugin gets a plain sentence.
 impl From<StorageError> for ViewError {
     fn from(error: StorageError) -> Self {
@@ -251,9 +298,8 @@ impl From<StorageError> for ViewError {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
-
     use super::*;
+    use crate::meter::StorageCounts;
     use crate::storage::MemoryStorage;
 
     fn entry(value: &'static str) -> Entry {
@@ -331,6 +377,42 @@ mod tests {
         assert_eq!(transaction.put("a", &entry("2")), Err(ViewError::ReadOnly));
         assert_eq!(view.get("a").await.unwrap(), Some(entry("1")));
         assert_eq!(storage.keys("", 10).await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_of_it_counts_on_its_mount() {
+        let (_, view, other) = views();
+        let meter = Arc::new(MountMeter::default());
+        let view = view.metered(&meter);
+        let sealed = envelope::seal("logical/1/a", &entry("12345")).len() as u64;
+        other.put("a", &entry("1")).await.unwrap();
+        view.put("a", &entry("12345")).await.unwrap();
+        view.get("a").await.unwrap();
+        view.read_only().get("absent").await.unwrap();
+        view.delete("a").await.unwrap();
+        view.list("", None, 0).await.unwrap();
+        // Refused before the storage is asked.
+        view.read_only().put("a", &entry("1")).await.unwrap_err();
+        view.get("../a").await.unwrap_err();
+
+        let mut transaction = view.begin(TransactionMode::ReadWrite).await.unwrap();
+        transaction.put("b", &entry("12345")).unwrap();
+        transaction.delete("c").unwrap();
+        // What it wrote itself, and what is stored.
+        transaction.get("b").await.unwrap();
+        transaction.get("d").await.unwrap();
+        transaction.get("d").await.unwrap();
+        transaction.list("", None, 0).await.unwrap();
+        let mut undone = view.begin(TransactionMode::ReadWrite).await.unwrap();
+        undone.put("e", &entry("1")).unwrap();
+        drop(undone);
+        let before_commit = meter.read_counts().unwrap().storage;
+        assert_eq!((before_commit.writes, before_commit.bytes_written), (2, sealed));
+        transaction.commit().await.unwrap();
+
+        let StorageCounts { reads, lists, writes, bytes_read, bytes_written } = meter.read_counts().unwrap().storage;
+        assert_eq!((reads, lists, writes), (3, 2, 4));
+        assert_eq!((bytes_read, bytes_written), (sealed, 2 * sealed));
     }
 
     #[tokio::test]

@@ -21,6 +21,7 @@ mod process;
 mod program;
 mod settings;
 mod start;
+mod usage;
 mod wrapping;
 
 use std::sync::Arc;

@@ -25,6 +25,7 @@ use tonic::{Code, Request};
 use super::child::{Child, Exit};
 use super::client::{Missed, after, identified, within};
 use super::log::PluginLog;
+use crate::meter::ProcessMark;
 
 /// How long the questions take at most that a plugin's SDK answers by itself.
 const SDK_DEADLINE: Duration = Duration::from_secs(10);
@@ -47,6 +48,8 @@ pub(super) struct Process {
     pub(super) started: Instant,
     /// Whether one process serves many mounts.
     pub(super) multiplexes: bool,
+    /// Counts it with its plugin; `None` for one that is only asked what it is.
+    pub(super) mark: Option<ProcessMark>,
     ending: Arc<AtomicBool>,
     /// For questions that the plugin's SDK answers.
     patience: Duration,
@@ -94,6 +97,7 @@ impl Process {
             directory: Arc::new(directory),
             started: Instant::now(),
             multiplexes: false,
+            mark: None,
             ending: Arc::default(),
             patience: patience.min(SDK_DEADLINE),
             end,

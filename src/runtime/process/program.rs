@@ -18,8 +18,10 @@ use super::client::{Backend, after};
 use super::instance::ProcessInstance;
 use super::process::{NEWS_OF_AN_EXIT, Process};
 use super::start::{LAST_LINES, without_output};
+use super::usage::ProcessUsage;
 use super::{Mode, Shared, StartError, start};
 use crate::ident::{MountPath, PluginKind, PluginVersion};
+use crate::meter::PluginMeter;
 use crate::runtime::text::{brief, one_entry};
 use crate::runtime::{
     Description, Failure, Instance, Launch, LoadError, LogBudget, MountScope, PathRules, Program, Residence, Spread,
@@ -104,6 +106,10 @@ impl Program for ProcessProgram {
         &[]
     }
 
+    fn meter(&self) -> &Arc<PluginMeter> {
+        &self.core.launch.meter
+    }
+
     fn concurrency(&self) -> NonZeroU32 {
         NonZeroU32::new(self.core.shared.limits.process_calls_max).unwrap_or(NonZeroU32::MIN)
     }
@@ -170,7 +176,8 @@ impl Core {
             backoff.check()?;
         }
         match self.start_as_before().await {
-            Ok(process) => {
+            Ok(mut process) => {
+                process.mark = Some(self.launch.meter.process_started(ProcessUsage::of(&process.child)));
                 let process = Arc::new(process);
                 self.watch(&process, key);
                 Ok(process)
@@ -336,6 +343,7 @@ fn nowhere(core: &Core) -> MountScope {
         storage: storage.read_only(),
         log: Arc::new(LogBudget::new(limits.log_bytes_per_second_max)),
         faults: Arc::new(LogBudget::new(limits.log_bytes_per_second_max)),
+        meter: Arc::default(),
     }
 }
 

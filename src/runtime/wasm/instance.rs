@@ -4,7 +4,7 @@
 //! trap, the deadline, a caller who stopped waiting and dropped the future) leaves the place empty: the sandbox is gone with its
 //! memory, and a half-run guest can never serve anybody else.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -17,6 +17,7 @@ use super::bindings::cofferdam::plugin::types as wit;
 use super::convert;
 use super::engine::YIELD_TICKS;
 use super::state::{ContextHandle, State};
+use crate::meter::MountMeter;
 use crate::request::{Request, Response};
 use crate::runtime::text::brief;
 use crate::runtime::{Call, Failure, Instance};
@@ -37,6 +38,8 @@ struct Busy {
     context: Resource<ContextHandle>,
     deadline: Instant,
     limit: Duration,
+    /// Where the time counts that it runs.
+    meter: Arc<MountMeter>,
 }
 
 /// What a guest's function returns: its own result, within what can go wrong with running it, within the deadline.
@@ -50,10 +53,10 @@ impl WasmInstance {
     fn begin(&self, call: Call) -> Result<Busy, Failure> {
         let taken = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut sandbox = taken.ok_or_else(|| Failure::Host("the instance is gone".to_owned()))?;
-        let (deadline, limit) = (call.deadline, call.limit);
+        let (deadline, limit, meter) = (call.deadline, call.limit, Arc::clone(&call.scope.meter));
         let context = sandbox.store.data_mut().begin(call);
         sandbox.store.set_epoch_deadline(YIELD_TICKS);
-        Ok(Busy { sandbox, context, deadline, limit })
+        Ok(Busy { sandbox, context, deadline, limit, meter })
     }
 
     fn end<T>(&self, mut busy: Busy, returned: Returned<T>) -> Result<T, Failure> {
@@ -79,7 +82,7 @@ impl Instance for WasmInstance {
         let mut busy = self.begin(call.read_only())?;
         let Sandbox { store, plugin } = &mut *busy.sandbox;
         let run = plugin.cofferdam_plugin_backend().call_setup(store, Resource::new_borrow(busy.context.rep()));
-        let returned = timeout_at(busy.deadline, run).await;
+        let returned = timeout_at(busy.deadline, busy.meter.timed(run)).await;
         self.end(busy, returned)
     }
 
@@ -87,7 +90,7 @@ impl Instance for WasmInstance {
         let mut busy = self.begin(call)?;
         let Sandbox { store, plugin } = &mut *busy.sandbox;
         let run = plugin.cofferdam_plugin_backend().call_initialize(store, Resource::new_borrow(busy.context.rep()));
-        let returned = timeout_at(busy.deadline, run).await;
+        let returned = timeout_at(busy.deadline, busy.meter.timed(run)).await;
         self.end(busy, returned)
     }
 
@@ -97,7 +100,7 @@ impl Instance for WasmInstance {
         let context = Resource::new_borrow(busy.context.rep());
         let request = convert::request(request);
         let run = plugin.cofferdam_plugin_backend().call_handle(store, context, &request);
-        let returned = timeout_at(busy.deadline, run).await;
+        let returned = timeout_at(busy.deadline, busy.meter.timed(run)).await;
         self.end(busy, returned).map(convert::response)
     }
 
@@ -107,7 +110,7 @@ impl Instance for WasmInstance {
         let context = Resource::new_borrow(busy.context.rep());
         let request = convert::request(request.clone());
         let run = plugin.cofferdam_plugin_backend().call_exists(store, context, &request);
-        let returned = timeout_at(busy.deadline, run).await;
+        let returned = timeout_at(busy.deadline, busy.meter.timed(run)).await;
         self.end(busy, returned)
     }
 
@@ -116,7 +119,7 @@ impl Instance for WasmInstance {
         let Sandbox { store, plugin } = &mut *busy.sandbox;
         let context = Resource::new_borrow(busy.context.rep());
         let run = plugin.cofferdam_plugin_backend().call_invalidate(store, context, key);
-        let returned = timeout_at(busy.deadline, run).await;
+        let returned = timeout_at(busy.deadline, busy.meter.timed(run)).await;
         self.end(busy, returned.map(|run| run.map(Ok)))
     }
 
@@ -124,7 +127,7 @@ impl Instance for WasmInstance {
         let mut busy = self.begin(call)?;
         let Sandbox { store, plugin } = &mut *busy.sandbox;
         let run = plugin.cofferdam_plugin_backend().call_cleanup(store, Resource::new_borrow(busy.context.rep()));
-        let returned = timeout_at(busy.deadline, run).await;
+        let returned = timeout_at(busy.deadline, busy.meter.timed(run)).await;
         self.end(busy, returned.map(|run| run.map(Ok)))
     }
 }

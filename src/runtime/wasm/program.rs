@@ -12,6 +12,7 @@ use super::engine::WasmEngine;
 use super::instance::{WasmInstance, trap_report};
 use super::state::{Grants, State};
 use super::{capabilities, convert};
+use crate::meter::PluginMeter;
 use crate::runtime::{Description, Failure, Instance, Launch, LoadError, Program};
 
 /// The export that makes a component a plugin.
@@ -100,6 +101,10 @@ impl Program for WasmProgram {
 
     fn imports(&self) -> &[String] {
         &self.linked.imports
+    }
+
+    fn meter(&self) -> &Arc<PluginMeter> {
+        &self.launch.meter
     }
 
     fn concurrency(&self) -> NonZeroU32 {

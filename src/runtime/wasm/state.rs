@@ -1,6 +1,7 @@
 //! What a sandbox's store holds: the limits it runs under, its closed WASI doors, and the call that it is in.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Resource, ResourceTable};
@@ -8,6 +9,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::imports::output::{GuestOutput, OutputScope, StreamName};
 use crate::limits::Limits;
+use crate::meter::PluginMeter;
 use crate::runtime::{Call, Launch};
 use crate::storage::Transaction;
 
@@ -66,7 +68,7 @@ impl State {
         State {
             wasi: wasi.build(),
             table,
-            memory: MemoryLimiter::new(limits),
+            memory: MemoryLimiter::new(limits, grants),
             output,
             streams,
             calls_begun: 0,
@@ -147,11 +149,18 @@ pub(super) struct MemoryLimiter {
     table_elements_max: usize,
     bytes: usize,
     refused: bool,
+    /// Where its bytes count; `None` for a sandbox that only says what it is.
+    meter: Option<Arc<PluginMeter>>,
 }
 
 impl MemoryLimiter {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
+        let meter = match grants {
+            Grants::Nothing => None,
+            Grants::Launch(launch) => Some(Arc::clone(&launch.meter)),
+        };
         Self {
+            meter,
             bytes_max: limits.instance_memory_bytes_max,
             table_elements_max: limits.instance_table_elements_max,
             bytes: 0,
@@ -172,11 +181,22 @@ impl ResourceLimiter for MemoryLimiter {
             self.refused = true;
             return Ok(false);
         }
+        if let Some(meter) = &self.meter {
+            meter.memory_grew(total - self.bytes);
+        }
         self.bytes = total;
         Ok(true)
     }
 
     fn table_growing(&mut self, _current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
         Ok(desired <= self.table_elements_max)
+    }
+}
+
+impl Drop for MemoryLimiter {
+    fn drop(&mut self) {
+        if let Some(meter) = &self.meter {
+            meter.memory_went(self.bytes);
+        }
     }
 }

@@ -1,0 +1,164 @@
+//! What a host has counted, at one moment: for an operator, or for what draws its graphs.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::{Host, Inner, MountState};
+use crate::catalog::PluginRecord;
+use crate::ident::{MountPath, PluginKind, PluginName, PluginVersion};
+use crate::meter::PluginMeter;
+
+pub use crate::meter::{DURATION_BUCKETS, Distribution, MountCounts, Outcome, PluginCounts, Retired, StorageCounts};
+
+/// What a host counted. Each number is as it was at some moment while this was made; counters only grow while the host lives, and
+/// begin at zero when it starts.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    /// The host's own version.
+    pub version: &'static str,
+    /// Mounts, by whether they answer.
+    pub mounts_by_state: MountsByState,
+    /// Sandboxes that may live at a time: [`Limits::instances_max`](crate::Limits::instances_max).
+    pub instances_max: u32,
+    /// Every plugin that was loaded and is in the catalog or in use, sorted by type, name and version.
+    pub plugins: Vec<PluginMetrics>,
+    /// Every mount that was called or that used its storage, sorted by path.
+    pub mounts: Vec<MountMetrics>,
+}
+
+/// How many mounts there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct MountsByState {
+    /// Not started yet, or starting.
+    pub starting: u64,
+    /// They answer.
+    pub running: u64,
+    /// They could not be started.
+    pub disabled: u64,
+}
+
+/// Which plugin something is of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PluginIdentity {
+    /// Auth method or secrets engine.
+    pub kind: PluginKind,
+    /// The name in the catalog.
+    pub name: PluginName,
+    /// `None` for the unversioned plugin of this name.
+    pub version: Option<PluginVersion>,
+}
+
+/// What one plugin's instances take and did.
+#[derive(Debug, Clone)]
+pub struct PluginMetrics {
+    /// Whose they are.
+    pub plugin: PluginIdentity,
+    /// What was counted.
+    pub counts: PluginCounts,
+}
+
+/// What one mount did.
+#[derive(Debug, Clone)]
+pub struct MountMetrics {
+    /// Where it is now.
+    pub path: MountPath,
+    /// What runs there; what is to run there, if it does not.
+    pub plugin: PluginIdentity,
+    /// What was counted.
+    pub counts: MountCounts,
+}
+
+impl Host {
+    /// Returns what was counted since the host started. Takes about a microsecond for each mount, and reads two small files for each
+    /// native process.
+    pub fn metrics(&self) -> Metrics {
+        let mut states = MountsByState::default();
+        let mut mounts = Vec::new();
+        for mount in self.inner.mounts.all() {
+            match mount.state() {
+                MountState::Starting => states.starting += 1,
+                MountState::Running => states.running += 1,
+                MountState::Disabled(_) => states.disabled += 1,
+            }
+            let Some(counts) = mount.meter().read_counts() else { continue };
+            let (record, generation) = (mount.record(), mount.generation());
+            let version = match generation.outcome() {
+                Some(Ok(running)) => running.version.clone(),
+                Some(Err(_)) | None => record.version.clone(),
+            };
+            let plugin = PluginIdentity { kind: record.kind, name: record.plugin.clone(), version };
+            mounts.push(MountMetrics { path: record.path.clone(), plugin, counts });
+        }
+        Metrics {
+            version: env!("CARGO_PKG_VERSION"),
+            mounts_by_state: states,
+            instances_max: self.inner.limits.instances_max,
+            plugins: self.inner.plugin_metrics(),
+            mounts,
+        }
+    }
+}
+
+impl Inner {
+    fn plugin_metrics(&self) -> Vec<PluginMetrics> {
+        let catalog = &self.catalog;
+        self.programs.meters.read(|plugin| catalog.get(plugin.kind, &plugin.name, plugin.version.as_ref()).is_some())
+    }
+}
+
+/// The meters of all programs, by plugin. Several programs of one plugin may live at a time: the file was registered again with
+/// another digest, and mounts still run the one before.
+#[derive(Default)]
+pub(super) struct PluginMeters {
+    plugins: Mutex<BTreeMap<PluginIdentity, Meters>>,
+}
+
+/// What the programs of one plugin counted.
+#[derive(Default)]
+struct Meters {
+    /// Of programs that live.
+    live: Vec<Arc<PluginMeter>>,
+    /// Of those before them.
+    gone: PluginCounts,
+}
+
+impl PluginMeters {
+    /// Counts a program with its plugin, from now on and until it is gone.
+    pub(super) fn watch(&self, record: &PluginRecord, meter: &Arc<PluginMeter>) {
+        let (kind, name, version) = (record.kind, record.name.clone(), record.version.clone());
+        let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        let meters = plugins.entry(PluginIdentity { kind, name, version }).or_default();
+        meters.settle();
+        meters.live.push(Arc::clone(meter));
+    }
+
+    /// Returns what was counted, and forgets those plugins that nobody uses and that are not `known` any more. So there are at most
+    /// as many as the catalog holds and programs live, and those that went since they were last read.
+    fn read(&self, known: impl Fn(&PluginIdentity) -> bool) -> Vec<PluginMetrics> {
+        let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+        plugins.retain(|plugin, meters| {
+            meters.settle();
+            !meters.live.is_empty() || known(plugin)
+        });
+        let read = |(plugin, meters): (&PluginIdentity, &Meters)| {
+            let mut counts = meters.gone.clone();
+            meters.live.iter().for_each(|meter| counts.add(&meter.read()));
+            PluginMetrics { plugin: plugin.clone(), counts }
+        };
+        plugins.iter().map(read).collect()
+    }
+}
+
+impl Meters {
+    /// Keeps what programs counted that are gone: nobody else can count on their meters any more.
+    fn settle(&mut self) {
+        let gone = &mut self.gone;
+        self.live.retain_mut(|meter| match Arc::get_mut(meter) {
+            Some(meter) => {
+                gone.add(&meter.read());
+                false
+            }
+            None => true,
+        });
+    }
+}
