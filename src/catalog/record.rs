@@ -67,8 +67,7 @@ pub enum InstancePolicy {
 
 impl InstancePolicy {
     /// Every policy.
-    pub const ALL: [InstancePolicy; 3] =
-        [InstancePolicy::PerMount, InstancePolicy::PerRequest, InstancePolicy::Pooled];
+    pub const ALL: [InstancePolicy; 3] = [InstancePolicy::PerMount, InstancePolicy::PerRequest, InstancePolicy::Pooled];
 
     /// Returns the word used in bodies and flags.
     pub fn as_str(self) -> &'static str {

@@ -13,6 +13,7 @@ mod mounts;
 mod places;
 mod plugins;
 mod programs;
+mod reload;
 mod reservations;
 mod rollback;
 #[cfg(test)]
@@ -49,9 +50,10 @@ pub use metrics::{
     DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
     PluginIdentity, PluginMetrics, Retired, StorageCounts,
 };
+pub use reload::ReloadedMount;
 pub use types::{
-    EffectiveTtls, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo, Registration,
-    RuntimeKind, TokenType, TtlChange, Tune,
+    EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo,
+    Registration, RuntimeKind, TokenType, TtlChange, Tune,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.

@@ -187,6 +187,15 @@ impl Programs {
         Ok(program)
     }
 
+    /// Forgets the program of a record, so that whoever asks next gets another. Those that use it go on with it.
+    pub(super) fn renew(&self, record: &PluginRecord) {
+        let slot = self.slot(record);
+        // Locked only while it is loaded, and what is being loaded is new.
+        if let Ok(mut loaded) = slot.loaded.try_lock() {
+            *loaded = None;
+        }
+    }
+
     async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
         let artifact = self.artifact(&record.command, record.sha256).await?;
         let program = self.run(artifact, record).await?;

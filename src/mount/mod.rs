@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use crate::duration::format_go_duration;
+use crate::ident::PluginVersion;
 use crate::meter::{MountMeter, Outcome, Retired};
 use crate::pool::{Lease, Rollback};
 use crate::request::{BackendError, Caller, Operation, Request, Response};
@@ -157,6 +158,14 @@ impl Mount {
         }
     }
 
+    /// Returns the version that answers, or else the one that the mount asks for.
+    pub(crate) fn running_version(&self) -> Option<PluginVersion> {
+        match self.generation.load().outcome() {
+            Some(Ok(running)) => running.version.clone(),
+            _ => self.record.load().version.clone(),
+        }
+    }
+
     /// Replaces record and scope after a tune or a move was stored.
     pub(crate) fn update(&self, record: MountRecord, scope: MountScope) {
         self.record.store(Arc::new(record));
@@ -250,9 +259,11 @@ impl Mount {
         drain: Duration,
         cleanup: Duration,
     ) {
-        let next_pool = next.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
+        let next_pool =
+            next.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
         let before = self.generation.load_full();
-        let old_pool = before.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
+        let old_pool =
+            before.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
         if let (Some(old), Some(next)) = (&old_pool, &next_pool) {
             next.hold();
             old.succeeded_by(next);
@@ -334,11 +345,7 @@ impl Mount {
 }
 
 /// Asks the plugin whether the path of a write exists, and makes it a create if not.
-async fn decide_create(
-    lease: &Lease<'_>,
-    call: &Call,
-    mut request: Request,
-) -> Result<Request, Failure> {
+async fn decide_create(lease: &Lease<'_>, call: &Call, mut request: Request) -> Result<Request, Failure> {
     if request.operation == Operation::Update {
         match lease.exists(call.clone(), &request).await {
             Ok(Some(false)) => request.operation = Operation::Create,

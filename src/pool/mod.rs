@@ -372,7 +372,8 @@ impl Lease<'_> {
             && self.pool.program.description().spread == Spread::Many
         {
             let (pool, member) = (Arc::downgrade(self.pool), Arc::clone(&place.member));
-            call.storage = call.storage.observed_by(Arc::new(Writes { pool, member, mount: Arc::clone(&call.scope.id) }));
+            call.storage =
+                call.storage.observed_by(Arc::new(Writes { pool, member, mount: Arc::clone(&call.scope.id) }));
         }
         call
     }
@@ -414,97 +415,4 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime::double::{Double, call};
-
-    #[tokio::test(start_paused = true)]
-    async fn making_an_instance_takes_no_longer_than_the_call_may() {
-        let budget = InstanceBudget::new(1);
-        for policy in [InstancePolicy::PerMount, InstancePolicy::PerRequest] {
-            let program = Arc::new(Double { never_makes: true, ..Double::new(Residence::Evictable) });
-            let pool = Pool::new(program, policy, Arc::clone(&budget), PoolLimits { queue_max: 1 });
-            // The second gets the first one's turn and its place in the budget.
-            for _ in 0..2 {
-                let failure = pool.lease(&call()).await.err().expect("no instance is ever finished");
-                assert!(matches!(failure, Failure::Deadline(limit) if limit.as_secs() == 1), "{failure:?}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn the_instance_that_was_idle_longest_gives_way() {
-        let budget = InstanceBudget::new(3);
-        let pools: Vec<_> = (0..6)
-            .map(|_| {
-                let program = Arc::new(Double::new(Residence::Evictable));
-                Pool::new(program, InstancePolicy::PerMount, Arc::clone(&budget), PoolLimits { queue_max: 1 })
-            })
-            .collect();
-        let kept = || -> Vec<usize> { (0..6).filter(|index| pools[*index].idle_since().is_some()).collect() };
-        // Each use, and whose instances there are after it.
-        for (used, expected) in [
-            (0, vec![0]),
-            (1, vec![0, 1]),
-            (2, vec![0, 1, 2]),
-            (3, vec![1, 2, 3]),
-            // Seen as old when room was made for 3, and used since.
-            (1, vec![1, 2, 3]),
-            (4, vec![1, 3, 4]),
-            // 1 and 3 were last used between the same two admissions; this decides between them.
-            (3, vec![1, 3, 4]),
-            (5, vec![3, 4, 5]),
-        ] {
-            pools[used].lease(&call()).await.expect("an idle instance gives way");
-            assert_eq!(kept(), expected, "after {used} was used");
-        }
-        drop(pools);
-        assert!(budget.admit(call().deadline).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_resident_instance_stays_and_is_initialized_whenever_it_is_made_anew() {
-        let budget = InstanceBudget::new(1);
-        let program = Arc::new(Double::new(Residence::Resident));
-        let new = || {
-            let program = Arc::clone(&program) as Arc<dyn Program>;
-            Pool::new(program, InstancePolicy::PerMount, Arc::clone(&budget), PoolLimits { queue_max: 1 })
-        };
-        // More than the budget of sandboxes, in which it has no part.
-        let (pool, other) = (new(), new());
-        other.start(call()).await.expect("it starts");
-        program.take_asked();
-
-        assert!(pool.start(call()).await.expect("it starts").matches("open"));
-        assert_eq!(program.take_asked(), ["setup", "initialize"]);
-        drop(pool.lease(&call()).await.expect("it is there"));
-        assert!(program.take_asked().is_empty(), "it stayed");
-
-        program.crashed.store(true, Ordering::SeqCst);
-        drop(pool.lease(&call()).await.expect("another takes its place"));
-        assert_eq!(program.take_asked(), ["setup", "initialize"]);
-
-        pool.renew(call()).await;
-        assert_eq!(program.take_asked(), ["cleanup"]);
-        pool.roll_back(call(), Rollback::Periodic).await;
-        assert!(program.take_asked().is_empty(), "nobody is set up to be asked");
-        drop(pool.lease(&call()).await.expect("another takes its place"));
-        pool.invalidate(call(), "a/b").await.expect("it is told");
-        pool.roll_back(call(), Rollback::Final).await;
-        let expected = ["setup", "initialize", "invalidate \"a/b\"", "Rollback \"\""];
-        assert_eq!(program.take_asked(), expected);
-    }
-
-    #[tokio::test]
-    async fn a_sandbox_that_nobody_calls_is_gone_and_not_woken() {
-        let program = Arc::new(Double::new(Residence::Evictable));
-        let shared = Arc::clone(&program) as Arc<dyn Program>;
-        let pool = Pool::new(shared, InstancePolicy::PerMount, InstanceBudget::new(1), PoolLimits { queue_max: 1 });
-        pool.start(call()).await.expect("it starts");
-        assert_eq!(program.take_asked(), ["setup", "initialize"]);
-        pool.invalidate(call(), "a").await.expect("there is nothing to forget");
-        pool.roll_back(call(), Rollback::Periodic).await;
-        pool.renew(call()).await;
-        assert!(program.take_asked().is_empty());
-    }
-}
+mod tests;

@@ -177,7 +177,7 @@ impl Set {
                 return None;
             }
             let at = state.members.iter().position(|slot| slot.is_ready_for(mount) && slot.takes_calls(concurrency))?;
-            let elsewhere = |(other, slot): (usize, &Slot)| other != at && slot.in_flight(mount) > 0;
+            let elsewhere = |(other, slot): (usize, &Slot)| other != at && slot.answers_for(mount);
             if spread == Spread::One && state.members.iter().enumerate().any(elsewhere) {
                 return None;
             }
@@ -197,11 +197,7 @@ impl Set {
     }
 
     /// Returns an instance that is set up for the call's mount, and knows what was written.
-    pub(super) async fn place(
-        self: &Arc<Self>,
-        call: &Call,
-        initialized: Initialized,
-    ) -> Result<Place<'_>, Failure> {
+    pub(super) async fn place(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Place<'_>, Failure> {
         let turn = match &self.shared_turns {
             Some(shared) => Some(shared.take(call).await?),
             None => None,
@@ -240,9 +236,14 @@ impl Set {
         let mut state = self.lock();
         let state = &mut *state;
         let concurrency = self.settings.concurrency;
+        // Some die while nobody calls them: a process ends. They go when another is made.
+        state.members.iter_mut().filter(|slot| !slot.retiring && !slot.member.instance.is_alive()).for_each(|slot| {
+            slot.retiring = true;
+            slot.member.dies_as(Retired::Crashed);
+        });
         if self.spread() == Spread::One {
             // Another instance may not answer for this mount while this one does.
-            if let Some(slot) = state.members.iter_mut().find(|slot| slot.in_flight(mount) > 0) {
+            if let Some(slot) = state.members.iter_mut().find(|slot| slot.answers_for(mount)) {
                 return if slot.takes_calls(concurrency) { Choice::of(slot.enter(mount)) } else { Choice::Wait };
             }
             if state.making.contains(mount) {
@@ -456,11 +457,7 @@ impl Set {
 }
 
 /// Makes an instance that is not set up for any mount yet.
-pub(super) async fn make(
-    program: &dyn Program,
-    budget: &Arc<InstanceBudget>,
-    call: &Call,
-) -> Result<Member, Failure> {
+pub(super) async fn make(program: &dyn Program, budget: &Arc<InstanceBudget>, call: &Call) -> Result<Member, Failure> {
     let permit = match program.residence() {
         Residence::Evictable => Some(budget.admit(call.deadline).await?),
         Residence::Resident => None,
@@ -506,8 +503,9 @@ impl Slot {
         Self { member, busy: 0, served: 0, retiring: false, last_used: now, idle_sweeps: 0, seats: BTreeMap::new() }
     }
 
-    fn in_flight(&self, mount: &str) -> u32 {
-        self.seats.get(mount).map_or(0, |seat| seat.in_flight)
+    /// Whether it is in a call for this mount. A dead one is in none: it neither answers nor stores anything any more.
+    fn answers_for(&self, mount: &str) -> bool {
+        self.seats.get(mount).is_some_and(|seat| seat.in_flight > 0) && self.member.instance.is_alive()
     }
 
     fn knows(&self, mount: &str) -> bool {
@@ -591,7 +589,8 @@ impl Place<'_> {
             }
         } else {
             let mut set_up = instance.setup(call.clone()).await;
-            if set_up.is_ok() && initialized == Initialized::Now && self.set.program.residence() == Residence::Resident {
+            if set_up.is_ok() && initialized == Initialized::Now && self.set.program.residence() == Residence::Resident
+            {
                 set_up = instance.initialize(call.clone()).await;
             }
             set_up.inspect_err(|_| self.member.dies_as(Retired::SetupFailed))?;

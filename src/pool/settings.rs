@@ -77,4 +77,3 @@ impl PoolSettings {
         self.instances_max.saturating_mul(self.concurrency).min(CAPACITY_MAX)
     }
 }
-

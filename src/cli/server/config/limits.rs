@@ -41,7 +41,12 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         instance_handles_max,
         random_bytes_max,
         instances_max,
+        mount_instances_max,
+        pooled_instances_max,
+        per_request_instances_max,
+        instance_idle_timeout,
         mount_queue_max,
+        shared_queue_max,
         storage_value_bytes_max,
         storage_key_bytes_max,
         storage_list_max,
@@ -72,7 +77,12 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("instance_handles", count, instance_handles_max, findings);
     stanza.set("random", size, random_bytes_max, findings);
     stanza.set("instances", count, instances_max, findings);
+    stanza.set("mount_instances", count, mount_instances_max, findings);
+    stanza.set("pooled_instances", count, pooled_instances_max, findings);
+    stanza.set("per_request_instances", count, per_request_instances_max, findings);
+    stanza.set("instance_idle_timeout", duration, instance_idle_timeout, findings);
     stanza.set("mount_queue", count, mount_queue_max, findings);
+    stanza.set("shared_queue", count, shared_queue_max, findings);
     stanza.set("storage_value", size, storage_value_bytes_max, findings);
     stanza.set("storage_key", size, storage_key_bytes_max, findings);
     stanza.set("storage_list", count, storage_list_max, findings);
