@@ -7,6 +7,7 @@ mod api;
 mod auth;
 mod bodies;
 mod commands;
+mod compiled;
 mod config;
 mod damage;
 mod environment;
