@@ -17,6 +17,9 @@ pub struct Limits {
     /// How long one plugin may take to compile before it is given up. A Go component of 45 MB compiles in
     /// 16 s on two cores; a busy machine takes several times that.
     pub load_deadline: Duration,
+    /// Compiled components that are kept on disk, in bytes, where a directory is given for them: 3 bytes for each byte of a component,
+    /// so this is a hundred of ordinary size with some of Go's or Python's among them. Beyond it, those unused the longest go.
+    pub compile_cache_bytes_max: u64,
     /// How long a mount that is being disabled, and a host that is shutting down, wait for requests in flight, and how long a host
     /// that is shutting down waits for control operations.
     pub drain_deadline: Duration,
@@ -30,8 +33,8 @@ pub struct Limits {
     pub instance_handles_max: usize,
     /// Random bytes for one call.
     pub random_bytes_max: u64,
-    /// Instances alive at a time in the whole host, idle ones included. Each takes 4 memory mappings of the 65,530 that Linux
-    /// gives a process, and 2 more for its stack; idle instances give way when it is reached.
+    /// Instances alive at a time in the whole host, idle ones included; idle instances give way when it is reached. Each takes 4 memory
+    /// mappings of the 65,530 that Linux gives a process, and 2 more for its stack. A host grants no more than fit, and says so.
     pub instances_max: u32,
     /// Instances of one mount, of a plugin whose requests may be spread over several: enough for four cores. A plugin that serves many
     /// requests in one instance needs no more.
@@ -100,6 +103,7 @@ impl Default for Limits {
             request_deadline: Duration::from_secs(90),
             lifecycle_deadline: Duration::from_secs(30),
             load_deadline: Duration::from_secs(120),
+            compile_cache_bytes_max: 1 << 30,
             drain_deadline: Duration::from_secs(10),
             instance_memory_bytes_max: 64 << 20,
             instance_table_elements_max: 20_000,

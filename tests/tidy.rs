@@ -28,7 +28,11 @@ const NAMED_ONLY_IN: [(&str, &[&str], &str); 10] = [
     ("println!(", &["src/cli/console.rs"], "only the command line prints"),
     ("eprintln!(", &["src/cli/console.rs"], "only the command line prints"),
     ("tonic", &["src/runtime/process/"], "gRPC is one runtime's affair"),
-    ("unsafe {", &["src/runtime/process/child/"], "only setting up a process needs it"),
+    (
+        "unsafe {",
+        &["src/runtime/process/child/", "src/runtime/wasm/cache.rs"],
+        "only setting up a process and loading authenticated code need it",
+    ),
     ("std::env::var", &["src/cli/environment.rs"], "the environment is read once, at the edge"),
     ("std::env::args", &["src/main.rs"], "the arguments are read once, at the edge"),
     ("std::env::current_dir", &[], "paths are handed in"),

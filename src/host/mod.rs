@@ -6,6 +6,8 @@
 
 mod answer;
 mod builder;
+#[cfg(feature = "wasm")]
+mod compile_cache;
 mod error;
 mod login;
 mod metrics;

@@ -128,7 +128,7 @@ impl Programs {
         let unfit = |why: &str| Err(ProgramError::Load(LoadError::Unfit(why.to_owned())));
         match artifact.format {
             #[cfg(feature = "wasm")]
-            Format::Component => Ok(self.runtimes.wasm.load(artifact.bytes, launch).await?),
+            Format::Component => Ok(self.runtimes.wasm.load(artifact.bytes, artifact.digest, launch).await?),
             #[cfg(not(feature = "wasm"))]
             Format::Component => {
                 let _ = launch;
@@ -154,8 +154,10 @@ impl Programs {
         self.runtimes.process.stop_starting();
     }
 
-    /// Waits until the processes of native plugins are gone that nobody uses any more.
+    /// Waits until the processes of native plugins are gone that nobody uses any more, and compiled code is on disk.
     pub(super) async fn ended(&self) {
+        #[cfg(feature = "wasm")]
+        self.runtimes.wasm.ended(self.limits.drain_deadline).await;
         #[cfg(feature = "process")]
         self.runtimes.process.ended(self.limits.drain_deadline).await;
     }
