@@ -135,9 +135,14 @@ pub(crate) fn example(name: &str) -> Vec<u8> {
 
 /// Returns the bytes of the auth method that tests log in with.
 pub(crate) fn login() -> Vec<u8> {
+    guest("login_plugin")
+}
+
+/// Returns the bytes of a plugin that only tests use. All are built once for this process.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| guests::build("tests/guests").unwrap_or_else(|why| panic!("{why}")));
-    std::fs::read(folder.join("login_plugin.wasm")).unwrap()
+    std::fs::read(folder.join(format!("{name}.wasm"))).unwrap()
 }
 
 /// Returns the digest that `sha256sum` prints for a file.
