@@ -21,12 +21,14 @@ const RANKS: [&[&str]; 9] = [
 const FILE_LINES_MAX: usize = 600;
 
 /// What may be named only in certain places, and why.
-const NAMED_ONLY_IN: [(&str, &[&str], &str); 10] = [
+const NAMED_ONLY_IN: [(&str, &[&str], &str); 12] = [
     ("wasmtime", &["src/runtime/wasm/"], "the engine is one runtime's affair"),
     ("axum", &["src/http/"], "the HTTP library is one edge's affair"),
     ("redb::", &["src/storage/durable"], "the database is one storage's affair"),
     ("println!(", &["src/cli/console.rs"], "only the command line prints"),
     ("eprintln!(", &["src/cli/console.rs"], "only the command line prints"),
+    ("prometheus_client", &["src/http/system/metrics/"], "the text format is one endpoint's affair"),
+    ("crossterm", &["src/cli/plugin/top/screen.rs"], "the terminal is one view's affair"),
     ("tonic", &["src/runtime/process/"], "gRPC is one runtime's affair"),
     (
         "unsafe {",

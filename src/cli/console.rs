@@ -62,6 +62,11 @@ impl Console {
         if io::stdout().is_terminal() {
             return self.line(text);
         }
+        self.paint(text);
+    }
+
+    /// Writes to a terminal that is used whole: text and control sequences, as they are.
+    pub(super) fn paint(&mut self, text: &str) {
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         self.failure = self.failure.take().or(written.err());

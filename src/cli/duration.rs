@@ -19,6 +19,11 @@ impl GoDuration {
         Self(seconds.saturating_mul(NANOSECONDS_PER_SECOND))
     }
 
+    /// Returns the standard library's duration, or as much of it as fits.
+    pub(super) fn from_std(duration: Duration) -> Self {
+        Self(nanoseconds(duration))
+    }
+
     /// Returns the duration as a TTL to tune with: empty to leave it, `system` to go back to the server's own.
     pub(super) fn as_tuned_ttl(self) -> String {
         match self.0 {

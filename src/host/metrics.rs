@@ -162,3 +162,77 @@ impl Meters {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::stage::host_with;
+    use crate::ident::Digest;
+    use crate::request::{Operation, Request};
+    use crate::runtime::Residence;
+    use crate::runtime::double::Double;
+
+    fn record(name: &str) -> PluginRecord {
+        PluginRecord {
+            kind: PluginKind::Secret,
+            name: name.parse().unwrap(),
+            version: None,
+            command: name.parse().unwrap(),
+            args: Vec::new(),
+            env: Vec::new(),
+            sha256: Digest::of(b""),
+            runtime: crate::catalog::RuntimeKind::Wasm,
+            instances: Default::default(),
+            capabilities: Vec::new(),
+            imports: Vec::new(),
+            confinement: None,
+        }
+    }
+
+    #[test]
+    fn what_programs_counted_outlives_them_as_long_as_their_plugin_is_known() {
+        let meters = PluginMeters::default();
+        let (one, two) = (Arc::new(PluginMeter::default()), Arc::new(PluginMeter::default()));
+        meters.watch(&record("a"), &one);
+        drop(one.created());
+        drop(one);
+        meters.watch(&record("a"), &two);
+        let live = two.created();
+        // The registry and the instance are all that is left of it.
+        drop(two);
+        let read = |known: bool| {
+            let plugins = meters.read(|_| known);
+            plugins.iter().map(|plugin| (plugin.counts.created, plugin.counts.live())).collect::<Vec<_>>()
+        };
+        assert_eq!(read(true), [(2, 1)]);
+        assert_eq!(read(false), [(2, 1)], "an instance lives");
+        drop(live);
+        assert_eq!(read(true), [(2, 0)]);
+        assert_eq!(read(true), [(2, 0)], "nothing is counted twice");
+        assert_eq!(read(false), []);
+        assert_eq!(read(true), []);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_count_on_their_mount() {
+        let host = host_with(&Arc::new(Double::new(Residence::Evictable))).await;
+        assert_eq!(host.metrics().mounts_by_state, MountsByState { starting: 1, ..MountsByState::default() });
+        assert!(host.metrics().mounts.is_empty(), "nobody called it");
+        let read = |path: &str| host.handle(Request::new(Operation::Read, path.parse().unwrap()));
+        read("t/a").await.unwrap();
+        read("t/hang").await.unwrap_err();
+        read("elsewhere/a").await.unwrap_err();
+        {
+            let mut given_up = std::pin::pin!(read("t/hang"));
+            assert!(futures_util::poll!(given_up.as_mut()).is_pending());
+        }
+        let metrics = host.metrics();
+        let [mount] = metrics.mounts.as_slice() else { panic!("{metrics:?}") };
+        for outcome in Outcome::ALL {
+            let expected = matches!(outcome, Outcome::Answered | Outcome::Deadline | Outcome::Cancelled);
+            assert_eq!(mount.counts.requests(outcome), u64::from(expected), "{}", outcome.name());
+        }
+        assert_eq!((mount.path.as_str(), mount.plugin.name.as_str()), ("t/", "double"));
+        assert_eq!(metrics.mounts_by_state, MountsByState { running: 1, ..MountsByState::default() });
+    }
+}

@@ -12,7 +12,7 @@ use super::histogram::{Distribution, Histogram, nanoseconds};
 /// How a request ended that came to a mount. Each request counts once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// The plugin answered, and the answer was passed on.
+    /// The plugin answered, and the host passed it on. An edge may still find that what should be JSON is none.
     Answered,
     /// The plugin declined what was asked: not found, not allowed, malformed. As a rule the caller's affair.
     Declined,
@@ -78,24 +78,30 @@ impl Outcome {
     }
 }
 
-/// What one mount's requests count on. Made with the mount, kept when it is tuned or moved; a mount that was never called costs a
-/// few words, because what it counts on is made with the first request.
+/// What one mount's requests count on. Made with the mount, kept when it is tuned or moved. A mount that was started and never called
+/// costs a few words: what requests count on is made with the first, and what the storage counts on with its first use.
 #[derive(Default)]
 pub(crate) struct MountMeter {
-    counts: OnceLock<Box<Counts>>,
+    /// Outside, since starting a mount runs its guest.
+    cpu_ns: AtomicU64,
+    requests: OnceLock<Box<Requests>>,
+    storage: OnceLock<Box<StorageTally>>,
 }
 
 #[derive(Default)]
-struct Counts {
-    requests: Tally<{ Outcome::ALL.len() }>,
+struct Requests {
+    outcomes: Tally<{ Outcome::ALL.len() }>,
     latency: Histogram,
     queue_wait: Histogram,
-    cpu_ns: AtomicU64,
-    storage_reads: AtomicU64,
-    storage_lists: AtomicU64,
-    storage_writes: AtomicU64,
-    storage_bytes_read: AtomicU64,
-    storage_bytes_written: AtomicU64,
+}
+
+#[derive(Default)]
+struct StorageTally {
+    reads: AtomicU64,
+    lists: AtomicU64,
+    writes: AtomicU64,
+    bytes_read: AtomicU64,
+    bytes_written: AtomicU64,
 }
 
 /// What one mount did since it was enabled or the host started, whichever was later.
@@ -130,37 +136,35 @@ pub struct StorageCounts {
 
 /// A request under way. Dropped before it [ends](Self::end), it counts as cancelled.
 pub(crate) struct RequestMark<'meter> {
-    counts: &'meter Counts,
+    requests: &'meter Requests,
     begun: Instant,
     outcome: Outcome,
 }
 
 impl MountMeter {
-    fn counts(&self) -> &Counts {
-        self.counts.get_or_init(Box::default)
-    }
-
     /// Begins to count a request.
     pub(crate) fn begin(&self) -> RequestMark<'_> {
-        RequestMark { counts: self.counts(), begun: Instant::now(), outcome: Outcome::Cancelled }
+        let requests = self.requests.get_or_init(Box::default);
+        RequestMark { requests, begun: Instant::now(), outcome: Outcome::Cancelled }
     }
 
     /// Takes note of how long a request waited for its turn and for an instance. Call it once for each request that got one, and
-    /// with what it waited in vain for each that did not.
+    /// with what it waited in vain for each that did not. What waits before the first request is the mount's start, and no request.
     pub(crate) fn waited(&self, wait: Duration) {
-        self.counts().queue_wait.add(wait);
+        if let Some(requests) = self.requests.get() {
+            requests.queue_wait.add(wait);
+        }
     }
 
     /// Runs a future, and counts the time that is spent within its polls: what a guest costs the core that it runs on. A guest that
     /// waits for an import leaves its poll, so waiting is not in it. There is no cheaper clock that is about one guest: the
     /// thread's own is about whatever else ran between two polls, and costs a system call each.
     pub(crate) async fn timed<F: Future>(&self, future: F) -> F::Output {
-        let counts = self.counts();
         let mut future = pin!(future);
         poll_fn(|context| {
             let begun = Instant::now();
             let polled = future.as_mut().poll(context);
-            counts.cpu_ns.fetch_add(nanoseconds(begun.elapsed()), Ordering::Relaxed);
+            self.cpu_ns.fetch_add(nanoseconds(begun.elapsed()), Ordering::Relaxed);
             polled
         })
         .await
@@ -168,40 +172,57 @@ impl MountMeter {
 
     /// Takes note of a value that was looked up, and of its bytes if it was found.
     pub(crate) fn read(&self, bytes: usize) {
-        let counts = self.counts();
-        counts.storage_reads.fetch_add(1, Ordering::Relaxed);
-        counts.storage_bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
+        let storage = self.storage();
+        storage.reads.fetch_add(1, Ordering::Relaxed);
+        storage.bytes_read.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// Takes note of a listing.
     pub(crate) fn listed(&self) {
-        self.counts().storage_lists.fetch_add(1, Ordering::Relaxed);
+        self.storage().lists.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Takes note of so many values that were stored or deleted, with so many bytes.
     pub(crate) fn wrote(&self, values: usize, bytes: usize) {
-        let counts = self.counts();
-        counts.storage_writes.fetch_add(values as u64, Ordering::Relaxed);
-        counts.storage_bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
+        let storage = self.storage();
+        storage.writes.fetch_add(values as u64, Ordering::Relaxed);
+        storage.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Returns what was counted; `None` if nothing ever was.
+    fn storage(&self) -> &StorageTally {
+        self.storage.get_or_init(Box::default)
+    }
+
+    /// Returns what was counted; `None` if no request ever came and the storage was never used.
     pub(crate) fn read_counts(&self) -> Option<MountCounts> {
-        let counts = self.counts.get()?;
+        let (requests, storage) = (self.requests.get(), self.storage.get());
+        if requests.is_none() && storage.is_none() {
+            return None;
+        }
+        let mut counts = MountCounts {
+            cpu: Duration::from_nanos(self.cpu_ns.load(Ordering::Relaxed)),
+            storage: storage.map(|storage| storage.read()).unwrap_or_default(),
+            ..MountCounts::default()
+        };
+        if let Some(requests) = requests {
+            counts.requests = requests.outcomes.read();
+            counts.latency = requests.latency.read();
+            counts.queue_wait = requests.queue_wait.read();
+        }
+        Some(counts)
+    }
+}
+
+impl StorageTally {
+    fn read(&self) -> StorageCounts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Some(MountCounts {
-            requests: counts.requests.read(),
-            latency: counts.latency.read(),
-            queue_wait: counts.queue_wait.read(),
-            cpu: Duration::from_nanos(load(&counts.cpu_ns)),
-            storage: StorageCounts {
-                reads: load(&counts.storage_reads),
-                lists: load(&counts.storage_lists),
-                writes: load(&counts.storage_writes),
-                bytes_read: load(&counts.storage_bytes_read),
-                bytes_written: load(&counts.storage_bytes_written),
-            },
-        })
+        StorageCounts {
+            reads: load(&self.reads),
+            lists: load(&self.lists),
+            writes: load(&self.writes),
+            bytes_read: load(&self.bytes_read),
+            bytes_written: load(&self.bytes_written),
+        }
     }
 }
 
@@ -221,8 +242,8 @@ impl RequestMark<'_> {
 
 impl Drop for RequestMark<'_> {
     fn drop(&mut self) {
-        self.counts.requests.add(self.outcome as usize);
-        self.counts.latency.add(self.begun.elapsed());
+        self.requests.outcomes.add(self.outcome as usize);
+        self.requests.latency.add(self.begun.elapsed());
     }
 }
 
@@ -261,7 +282,10 @@ mod tests {
 
     #[test]
     fn a_mount_that_nobody_called_costs_little() {
-        assert!(size_of::<MountMeter>() <= 16, "{}", size_of::<MountMeter>());
+        assert!(size_of::<MountMeter>() <= 40, "{}", size_of::<MountMeter>());
+        let meter = MountMeter::default();
+        meter.waited(Duration::ZERO);
+        assert!(meter.requests.get().is_none() && meter.storage.get().is_none());
     }
 
     #[tokio::test(start_paused = true)]
@@ -276,6 +300,8 @@ mod tests {
                 while begun.elapsed() < busy {}
             })
             .await;
+        assert!(meter.read_counts().is_none(), "a mount that only started is not shown");
+        drop(meter.begin());
         let cpu = meter.read_counts().unwrap().cpu;
         assert!(cpu >= busy && cpu < Duration::from_secs(60), "{cpu:?}");
     }

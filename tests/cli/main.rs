@@ -14,6 +14,7 @@ mod logical;
 mod plugin;
 mod secrets;
 mod settings;
+mod top;
 
 /// One run of the program.
 #[derive(Default)]

@@ -143,7 +143,8 @@ pub(crate) fn hostile() -> Vec<u8> {
     guest("hostile_plugin")
 }
 
-fn guest(name: &str) -> Vec<u8> {
+/// Returns the bytes of a plugin that only tests use. All are built once for this process.
+pub(crate) fn guest(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| guests::build("tests/guests").unwrap_or_else(|why| panic!("{why}")));
     std::fs::read(folder.join(format!("{name}.wasm"))).unwrap()

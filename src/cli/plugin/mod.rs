@@ -1,6 +1,7 @@
-//! `plugin register`, `deregister`, `list`, `info` and `reload`.
+//! `plugin register`, `deregister`, `list`, `info`, `reload` and `top`.
 
 mod list;
+mod top;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -14,6 +15,7 @@ use super::flags::{InstanceFlags, Positionals};
 use super::output::{Secret, go_text, warn};
 use crate::ident::{PluginKind, PluginVersion};
 use list::ListCommand;
+use top::TopCommand;
 
 /// The commands about plugins.
 #[derive(Subcommand)]
@@ -28,6 +30,8 @@ pub(super) enum PluginCommand {
     Info(InfoCommand),
     /// Reload mounted plugins
     Reload(ReloadCommand),
+    /// Watch what plugins and mounts do
+    Top(TopCommand),
 }
 
 impl PluginCommand {
@@ -38,6 +42,7 @@ impl PluginCommand {
             Self::List(command) => command.run(session),
             Self::Info(command) => command.run(session),
             Self::Reload(command) => command.run(session),
+            Self::Top(command) => command.run(session),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod instances;
+mod metrics;
 mod migrations;
 mod mount_body;
 mod mount_view;
@@ -14,7 +15,7 @@ mod wrapping;
 
 use std::sync::Arc;
 
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use serde::Serialize;
 
@@ -49,6 +50,7 @@ enum Route<'a> {
     Health,
     SealStatus,
     Leader,
+    Metrics,
     Catalog,
     CatalogEntry(&'a str),
     /// All mounts of a kind.
@@ -71,6 +73,7 @@ impl<'a> Route<'a> {
             "health" => Some(Route::Health),
             "seal-status" => Some(Route::SealStatus),
             "leader" => Some(Route::Leader),
+            "metrics" => Some(Route::Metrics),
             "plugins/catalog" => Some(Route::Catalog),
             "mounts" => Some(Route::Mounts(PluginKind::Secret)),
             "auth" => Some(Route::Mounts(PluginKind::Auth)),
@@ -109,6 +112,7 @@ async fn dispatch(
         (Route::Health, Read) => Ok(status::health(&api.info)),
         (Route::SealStatus, Read) => Ok(status::seal_status(&api.info)),
         (Route::Leader, Read) => Ok(status::leader(&api.info)),
+        (Route::Metrics, Read) => metrics::read(host, fields).await,
         (Route::Catalog, Read | List) => Ok(catalog::list(host)),
         (Route::CatalogEntry(rest), List) => catalog::list_kind(host, rest),
         (Route::CatalogEntry(rest), Read) => catalog::read(host, rest, fields),
@@ -141,6 +145,8 @@ enum Reply {
     },
     /// JSON without an envelope.
     Bare(Vec<u8>),
+    /// Text of this type.
+    Text(HeaderValue, Vec<u8>),
 }
 
 impl Reply {
@@ -177,6 +183,7 @@ impl Reply {
         match self {
             Reply::Done => answer::empty(StatusCode::NO_CONTENT),
             Reply::Bare(json) => answer::json(StatusCode::OK, json),
+            Reply::Text(content_type, text) => answer::with_type(StatusCode::OK, content_type, text),
             Reply::Data { data, placement, warnings } => {
                 let request_id = uuid::Uuid::new_v4().to_string();
                 let envelope = Envelope {
@@ -221,6 +228,8 @@ mod tests {
             ("sys/remount/status", None),
             ("sys/internal/ui/mounts", Some(Route::VisibleMounts)),
             ("sys/internal/ui/mounts/a/b", Some(Route::Preflight("a/b"))),
+            ("sys/metrics", Some(Route::Metrics)),
+            ("sys/metrics/a", None),
             ("sys/healthy", None),
             ("sys/", None),
             ("sys", None),
@@ -237,6 +246,7 @@ mod tests {
             "seal-status",
             "leader",
             "internal/ui/mounts",
+            "metrics",
             "mounts",
             "auth",
             "remount",

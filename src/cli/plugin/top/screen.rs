@@ -1,0 +1,123 @@
+//! The terminal while it is used whole: taken when opened, given back when dropped, on whatever way out.
+
+use std::io::{self, IsTerminal as _};
+use std::time::Instant;
+
+use crossterm::Command;
+use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
+use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
+
+use crate::cli::console::Console;
+
+/// What a person may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Key {
+    Quit,
+    Sort,
+    /// The window has another size.
+    Redraw,
+}
+
+/// Returns whether there is somebody to watch, and to press keys.
+pub(super) fn is_interactive() -> bool {
+    io::stdout().is_terminal() && io::stdin().is_terminal()
+}
+
+/// The whole terminal, in raw mode.
+pub(super) struct Screen<'a> {
+    console: &'a mut Console,
+}
+
+impl<'a> Screen<'a> {
+    pub(super) fn open(console: &'a mut Console) -> io::Result<Self> {
+        terminal::enable_raw_mode()?;
+        // From here on dropping it gives the terminal back.
+        let screen = Self { console };
+        screen.console.paint(&[ansi(&EnterAlternateScreen), ansi(&Hide)].concat());
+        Ok(screen)
+    }
+
+    /// Shows a text, as much of it as fits.
+    pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
+        let (columns, rows) = terminal::size()?;
+        let fitting = fitting(text, columns.into(), rows.into());
+        self.console.paint(&[ansi(&MoveTo(0, 0)), ansi(&Clear(ClearType::All)), fitting].concat());
+        Ok(())
+    }
+
+    /// Returns what the person asks for, `None` if nothing is until this moment.
+    pub(super) fn key_before(&mut self, until: Instant) -> io::Result<Option<Key>> {
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() || !event::poll(left)? {
+                return Ok(None);
+            }
+            if let Some(key) = key(&event::read()?) {
+                return Ok(Some(key));
+            }
+        }
+    }
+}
+
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        self.console.paint(&[ansi(&Show), ansi(&LeaveAlternateScreen)].concat());
+        // A terminal that is gone needs nothing back.
+        drop(terminal::disable_raw_mode());
+    }
+}
+
+/// Returns what an event asks for. In raw mode Ctrl-C is a key like others.
+fn key(event: &Event) -> Option<Key> {
+    match event {
+        Event::Resize(..) => Some(Key::Redraw),
+        Event::Key(key) if key.kind == KeyEventKind::Press => match key.code {
+            KeyCode::Char('c' | 'd') if key.modifiers.contains(KeyModifiers::CONTROL) => Some(Key::Quit),
+            KeyCode::Char('q') | KeyCode::Esc => Some(Key::Quit),
+            KeyCode::Char('s') => Some(Key::Sort),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Returns the lines that fit, cut where they are too long. In raw mode a line's end does not go back to the left by itself.
+fn fitting(text: &str, columns: usize, rows: usize) -> String {
+    let lines: Vec<String> = text.lines().take(rows).map(|line| line.chars().take(columns).collect()).collect();
+    lines.join("\r\n")
+}
+
+fn ansi(command: &impl Command) -> String {
+    let mut text = String::new();
+    // Writing to a text cannot fail.
+    let _ = command.write_ansi(&mut text);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use crossterm::event::KeyEvent;
+
+    use super::*;
+
+    #[test]
+    fn keys_mean_what_the_page_says() {
+        let press = |code, modifiers| Event::Key(KeyEvent::new(code, modifiers));
+        for (event, expected) in [
+            (press(KeyCode::Char('q'), KeyModifiers::NONE), Some(Key::Quit)),
+            (press(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Key::Quit)),
+            (press(KeyCode::Char('c'), KeyModifiers::NONE), None),
+            (press(KeyCode::Char('s'), KeyModifiers::NONE), Some(Key::Sort)),
+            (Event::Resize(80, 24), Some(Key::Redraw)),
+            (Event::FocusLost, None),
+        ] {
+            assert_eq!(key(&event), expected, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out() {
+        assert_eq!(fitting("äbc\nd\ne", 2, 2), "äb\r\nd");
+    }
+}
