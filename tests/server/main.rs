@@ -13,6 +13,7 @@ mod environment;
 #[path = "../support/guests.rs"]
 mod guests;
 mod http;
+mod kv;
 mod output;
 mod plugins;
 mod program;
