@@ -33,6 +33,12 @@ pub struct Limits {
     /// Instances alive at a time in the whole host, idle ones included. Each takes 4 memory mappings of the 65,530 that Linux
     /// gives a process, and 2 more for its stack; idle instances give way when it is reached.
     pub instances_max: u32,
+    /// Calls in flight at a time in one instance whose plugin serves many (`async func`). Each costs some 3 KiB of the host's memory
+    /// and the plugin's own; a crash takes all of them along, which bounds how much one request can spoil.
+    pub instance_calls_max: u32,
+    /// How long a plugin that serves many calls at once may take to end one that was given up. It has nothing to wait for then, as
+    /// all that it waits for is over; an instance that is still at it gets no new calls.
+    pub cancel_grace: Duration,
     /// Requests that wait for one mount's instance. The next one is told that the mount is busy.
     pub mount_queue_max: usize,
     /// Largest stored value, in bytes: the limit of Vault's integrated storage for an entry.
@@ -93,6 +99,8 @@ impl Default for Limits {
             instance_handles_max: 1_000,
             random_bytes_max: 64 << 10,
             instances_max: 1_000,
+            instance_calls_max: 64,
+            cancel_grace: Duration::from_secs(1),
             mount_queue_max: 512,
             storage_value_bytes_max: 1 << 20,
             storage_key_bytes_max: 1_024,

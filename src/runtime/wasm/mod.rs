@@ -2,9 +2,11 @@
 //!
 //! `engine` compiles, `program` is a component compiled and linked, `instance` a sandbox that answers, `state` what its store
 //! holds, `imports` what it may call, `bindings` the generated contract, `convert` the same messages in both vocabularies.
+//! `concurrent` is the same for the async world: instance, state and imports of a sandbox that serves many calls at once.
 
 mod bindings;
 mod capabilities;
+mod concurrent;
 mod convert;
 mod engine;
 mod imports;

@@ -41,6 +41,8 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         instance_handles_max,
         random_bytes_max,
         instances_max,
+        instance_calls_max,
+        cancel_grace,
         mount_queue_max,
         storage_value_bytes_max,
         storage_key_bytes_max,
@@ -72,6 +74,8 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("instance_handles", count, instance_handles_max, findings);
     stanza.set("random", size, random_bytes_max, findings);
     stanza.set("instances", count, instances_max, findings);
+    stanza.set("instance_calls", count, instance_calls_max, findings);
+    stanza.set("cancel_grace", duration, cancel_grace, findings);
     stanza.set("mount_queue", count, mount_queue_max, findings);
     stanza.set("storage_value", size, storage_value_bytes_max, findings);
     stanza.set("storage_key", size, storage_key_bytes_max, findings);
