@@ -121,7 +121,6 @@ pub(crate) trait Instance: Send + Sync {
     /// Lets the plugin work for this mount beside its requests, until `cleanup` or until the instance goes. Call it once for each
     /// mount, after `setup` succeeded, and only if the instance will be kept. The call's deadline does not count. An instance that
     /// cannot do so ignores it.
-    #[allow(dead_code, reason = "the pool has yet to tell the instances that it keeps")]
     fn work_in_background(&self, _call: Call) {}
 
     /// Starts the mount: once each time the mount starts, in one of its instances.
