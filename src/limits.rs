@@ -33,8 +33,8 @@ pub struct Limits {
     pub instance_handles_max: usize,
     /// Random bytes for one call.
     pub random_bytes_max: u64,
-    /// Instances alive at a time in the whole host, idle ones included. Each takes 4 memory mappings of the 65,530 that Linux
-    /// gives a process, and 2 more for its stack; idle instances give way when it is reached.
+    /// Instances alive at a time in the whole host, idle ones included; idle instances give way when it is reached. Each takes 4 memory
+    /// mappings of the 65,530 that Linux gives a process, and 2 more for its stack. A host grants no more than fit, and says so.
     pub instances_max: u32,
     /// Requests that wait for one mount's instance. The next one is told that the mount is busy.
     pub mount_queue_max: usize,

@@ -24,7 +24,7 @@ use crate::router::Router;
 #[cfg(feature = "process")]
 use crate::runtime::process::{NativePlugins, ProcessRuntime, Wrapping};
 #[cfg(feature = "wasm")]
-use crate::runtime::wasm::WasmRuntime;
+use crate::runtime::wasm::{WasmRuntime, grant_instances};
 use crate::storage::{MemoryStorage, Storage};
 
 /// Collects what a [`Host`] needs. Without any of it, a host keeps everything in memory and runs no plugin.
@@ -96,7 +96,7 @@ impl HostBuilder {
     /// [`ErrorKind::Internal`](super::ErrorKind::Internal) when the sandbox cannot be set up.
     pub async fn build(self) -> Result<Host, Error> {
         let storage = self.storage.unwrap_or_else(|| Arc::new(MemoryStorage::default()));
-        let limits = Arc::new(self.limits);
+        let limits = Arc::new(granted(self.limits));
         let system = SystemRecord::load_or_create(&*storage).await?;
         #[cfg(feature = "wasm")]
         let cache = match self.compile_cache {
@@ -142,4 +142,11 @@ impl HostBuilder {
         tokio::spawn(Inner::roll_back_mounts(Arc::downgrade(&inner), inner.limits.rollback_period));
         Ok(Host { inner })
     }
+}
+
+/// Returns the limits without what this system cannot give.
+fn granted(limits: Limits) -> Limits {
+    #[cfg(feature = "wasm")]
+    let limits = Limits { instances_max: grant_instances(&limits), ..limits };
+    limits
 }

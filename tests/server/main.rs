@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod bodies;
+mod capacity;
 mod commands;
 mod compiled;
 mod config;

@@ -1,10 +1,11 @@
 //! The sandboxed runtime: WASI components on wasmtime. Nothing outside this folder names wasmtime.
 //!
-//! `engine` compiles, `cache` keeps what was compiled, `program` is a component compiled and
+//! `engine` compiles, `cache` keeps what was compiled, `budget` says how many sandboxes fit, `program` is a component compiled and
 //! linked, `instance` a sandbox that answers, `state` what its store holds, `imports` what it may call, `bindings` the generated
 //! contract, `convert` the same messages in both vocabularies.
 
 mod bindings;
+mod budget;
 mod cache;
 mod capabilities;
 mod convert;
@@ -26,6 +27,7 @@ use super::{Launch, LoadError, Program};
 use crate::ident::Digest;
 use crate::limits::Limits;
 
+pub(crate) use budget::grant_instances;
 pub(crate) use cache::{CacheKey, CompileCache};
 
 /// Components that compile at the same time. One compilation already uses every core.
