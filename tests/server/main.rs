@@ -14,7 +14,9 @@ mod damage;
 mod environment;
 #[path = "../support/guests.rs"]
 mod guests;
+mod hang_up;
 mod http;
+mod http2;
 mod output;
 mod plugins;
 mod program;

@@ -135,9 +135,18 @@ pub(crate) fn example(name: &str) -> Vec<u8> {
 
 /// Returns the bytes of the auth method that tests log in with.
 pub(crate) fn login() -> Vec<u8> {
+    guest("login_plugin")
+}
+
+/// Returns the bytes of the plugin that does, on request, what none should.
+pub(crate) fn hostile() -> Vec<u8> {
+    guest("hostile_plugin")
+}
+
+fn guest(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let folder = BUILT.get_or_init(|| guests::build("tests/guests").unwrap_or_else(|why| panic!("{why}")));
-    std::fs::read(folder.join("login_plugin.wasm")).unwrap()
+    std::fs::read(folder.join(format!("{name}.wasm"))).unwrap()
 }
 
 /// Returns the digest that `sha256sum` prints for a file.
@@ -218,6 +227,16 @@ impl Server {
     /// Returns what the server has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the server has logged a text so many times.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str, times: usize) {
+        let until = Instant::now() + DEADLINE;
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < until, "the server never logged {text:?}: {}", self.log());
+            std::thread::yield_now();
+        }
     }
 
     /// Returns its process id.
