@@ -116,9 +116,10 @@ impl WasmRuntime {
         };
         match timeout(self.engine.limits.load_deadline, reading).await {
             Ok(Ok(linked)) => linked,
-            Ok(Err(_)) => Err(LoadError::Host("reading the compile cache failed".to_owned())),
-            Err(_) => {
-                tracing::warn!("the compile cache does not answer, and a plugin is compiled again");
+            // Whatever is wrong with the cache, the component is there.
+            failed @ (Ok(Err(_)) | Err(_)) => {
+                let why = if failed.is_err() { "does not answer" } else { "failed" };
+                tracing::warn!("the compile cache {why}, and a plugin is compiled again");
                 Ok(None)
             }
         }
