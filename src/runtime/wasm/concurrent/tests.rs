@@ -4,8 +4,9 @@ use std::fs;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::ident::RequestPath;
 use crate::limits::Limits;
-use crate::request::{Body, Operation, Request, RequestPath};
+use crate::request::{Body, Operation, Request};
 use crate::runtime::wasm::WasmRuntime;
 use crate::runtime::{Call, Failure, Instance, Launch, MountScope, Program, double};
 use crate::storage::{MemoryStorage, Storage, StorageView, ViewLimits};
@@ -82,8 +83,9 @@ async fn interleaved_calls_of_two_mounts_see_their_own_storage() {
     // Each waits within its call until the other mount's call has rung, and only then reads.
     let turns = async |mount: &str, own: &str, others: &str| {
         stage.ask(&*instance, mount, "put/a").await.expect("it can be stored");
-        let waiting = stage.ask(&*instance, mount, &format!("wait/{own}"));
-        let ringing = stage.ask(&*instance, mount, &format!("ring/{others}"));
+        let (wait, ring) = (format!("wait/{own}"), format!("ring/{others}"));
+        let waiting = stage.ask(&*instance, mount, &wait);
+        let ringing = stage.ask(&*instance, mount, &ring);
         let (waited, rung) = tokio::join!(waiting, ringing);
         waited.and(rung).expect("the other mount's call went on meanwhile");
         stage.ask(&*instance, mount, "get/a").await.expect("it can be read")
