@@ -34,8 +34,12 @@ struct Book {
 enum Life {
     /// It does.
     Open,
-    /// It takes no new ones, and goes when those in flight have ended.
-    Retired,
+    /// It should get no new ones, and goes when nobody has used it for the grace: whoever has begun with it may have more to ask, as
+    /// a write has that first asked whether its path exists.
+    Retired {
+        /// Since when nobody uses it.
+        unused_since: Option<Instant>,
+    },
     /// It is gone.
     Over,
 }
@@ -76,7 +80,7 @@ enum Stage {
 pub(super) enum Stop {
     /// It computes without end, past the deadline of a call.
     Stuck,
-    /// A call that was given up does not end, and no other is in flight.
+    /// A call that was given up does not end, and nobody uses the sandbox any more.
     Ignored,
 }
 
@@ -97,15 +101,15 @@ impl Calls {
         self.book.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether new calls are taken.
+    /// Whether the sandbox is good for new calls.
     pub(super) fn is_open(&self) -> bool {
         self.book().life == Life::Open
     }
 
-    /// Enters a call; `None` if no new ones are taken.
+    /// Enters a call; `None` if the sandbox is gone.
     pub(super) fn enter(&self, urgency: Urgency) -> Option<Entered> {
         let mut book = self.book();
-        if book.life != Life::Open {
+        if book.life == Life::Over {
             return None;
         }
         // Four billion calls later the first number is free again, unless that call is still there.
@@ -118,6 +122,9 @@ impl Calls {
         let (answer, answered) = oneshot::channel();
         let in_flight = InFlight { answer: Some(answer), over: over.clone(), urgency, stage: Stage::Running };
         book.calls.insert(number, in_flight);
+        if let Life::Retired { unused_since } = &mut book.life {
+            *unused_since = None;
+        }
         Some(Entered { number, over, answered })
     }
 
@@ -212,11 +219,18 @@ impl Calls {
             }
         }
         if overdue && book.life == Life::Open {
-            book.life = Life::Retired;
+            book.life = Life::Retired { unused_since: None };
         }
         let is_used = |call: &InFlight| call.urgency == Urgency::Awaited && call.stage == Stage::Running;
-        if book.life == Life::Retired && !book.calls.values().any(is_used) {
-            return Err(Stop::Ignored);
+        let used = book.calls.values().any(is_used);
+        if let Life::Retired { unused_since } = &mut book.life
+            && !used
+        {
+            let until = *unused_since.get_or_insert(now) + self.grace;
+            if until <= now {
+                return Err(Stop::Ignored);
+            }
+            soonest = Some(soonest.map_or(until, |soonest| soonest.min(until)));
         }
         Ok(soonest)
     }

@@ -109,11 +109,13 @@ impl Running {
         let shared = Arc::clone(&running);
         tokio::spawn(poll_fn(move |context| {
             let mut place = shared.task.lock().unwrap_or_else(PoisonError::into_inner);
-            let polled = place.as_mut().map_or(Poll::Ready(()), |task| task.as_mut().poll(context));
+            // Out of its place while it runs, so that a panic ends it.
+            let Some(mut task) = place.take() else { return Poll::Ready(()) };
+            let polled = task.as_mut().poll(context);
             if polled.is_ready() || !shared.is_needed.load(Ordering::SeqCst) {
-                *place = None;
                 return Poll::Ready(());
             }
+            *place = Some(task);
             polled
         }));
         running

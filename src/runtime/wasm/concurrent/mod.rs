@@ -15,3 +15,6 @@ mod state;
 
 pub(super) use instance::ConcurrentInstance;
 pub(super) use state::ConcurrentState;
+
+#[cfg(test)]
+mod tests;
