@@ -124,11 +124,9 @@ fn both_formats_tell_the_same_and_no_secret() {
     }
     let metrics = answer.json();
     let find = |list: &str, name: &str| {
-        let series = metrics[list].as_array().unwrap().iter().filter(|series| series["Name"] == name);
-        series
-            .cloned()
-            .find(|series| series["Labels"]["mount"] == "kv/")
-            .unwrap_or_else(|| panic!("no {name}: {metrics}"))
+        let mut series = metrics[list].as_array().unwrap().iter();
+        let found = series.find(|series| series["Name"] == name && series["Labels"]["mount"] == "kv/");
+        found.cloned().unwrap_or_else(|| panic!("no {name}: {metrics}"))
     };
     let labels = json!({"mount": "kv/", "kind": "secret", "plugin": "passthrough-plugin", "version": ""});
     let kv = of_mount("kv/", "passthrough-plugin");

@@ -42,7 +42,9 @@ impl<'a> Screen<'a> {
     pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
         let (columns, rows) = terminal::size()?;
         let fitting = fitting(text, columns.into(), rows.into());
-        self.console.paint(&[ansi(&MoveTo(0, 0)), ansi(&Clear(ClearType::All)), fitting].concat());
+        // Over what was there, which is cleared line by line: clearing it all at once would flicker.
+        let rest = ansi(&Clear(ClearType::FromCursorDown));
+        self.console.paint(&[ansi(&MoveTo(0, 0)), fitting, rest].concat());
         Ok(())
     }
 
@@ -85,7 +87,8 @@ fn key(event: &Event) -> Option<Key> {
 /// Returns the lines that fit, cut where they are too long. In raw mode a line's end does not go back to the left by itself.
 fn fitting(text: &str, columns: usize, rows: usize) -> String {
     let lines: Vec<String> = text.lines().take(rows).map(|line| line.chars().take(columns).collect()).collect();
-    lines.join("\r\n")
+    let end = ansi(&Clear(ClearType::UntilNewLine));
+    lines.join(&format!("{end}\r\n")) + &end
 }
 
 fn ansi(command: &impl Command) -> String {
@@ -118,6 +121,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out() {
-        assert_eq!(fitting("äbc\nd\ne", 2, 2), "äb\r\nd");
+        assert_eq!(fitting("äbc\nd\ne", 2, 2), "äb\u{1b}[K\r\nd\u{1b}[K");
     }
 }
