@@ -26,8 +26,8 @@ pub use host::{
     PluginIdentity, PluginMetrics, Retired, StorageCounts,
 };
 pub use host::{
-    EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstancePolicy, MountConfig, MountInfo, MountRequest,
-    MountState, PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune,
+    EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstanceLimits, InstancePolicy, MountConfig, MountInfo,
+    MountRequest, MountState, PluginInfo, Registration, ReloadedMount, RuntimeKind, TokenType, TtlChange, Tune,
 };
 pub use limits::Limits;
 #[cfg(feature = "process")]

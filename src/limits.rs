@@ -17,6 +17,9 @@ pub struct Limits {
     /// How long one plugin may take to compile before it is given up. A Go component of 45 MB compiles in
     /// 16 s on two cores; a busy machine takes several times that.
     pub load_deadline: Duration,
+    /// Compiled components that are kept on disk, in bytes, where a directory is given for them: 3 bytes for each byte of a component,
+    /// so this is a hundred of ordinary size with some of Go's or Python's among them. Beyond it, those unused the longest go.
+    pub compile_cache_bytes_max: u64,
     /// How long a mount that is being disabled, and a host that is shutting down, wait for requests in flight, and how long a host
     /// that is shutting down waits for control operations.
     pub drain_deadline: Duration,
@@ -30,11 +33,25 @@ pub struct Limits {
     pub instance_handles_max: usize,
     /// Random bytes for one call.
     pub random_bytes_max: u64,
-    /// Instances alive at a time in the whole host, idle ones included. Each takes 4 memory mappings of the 65,530 that Linux
-    /// gives a process, and 2 more for its stack; idle instances give way when it is reached.
+    /// Instances alive at a time in the whole host, idle ones included; idle instances give way when it is reached. Each takes 4 memory
+    /// mappings of the 65,530 that Linux gives a process, and 2 more for its stack. A host grants no more than fit, and says so.
     pub instances_max: u32,
+    /// Instances of one mount, of a plugin whose requests may be spread over several: enough for four cores. A plugin that serves many
+    /// requests in one instance needs no more.
+    pub mount_instances_max: u32,
+    /// Instances that all mounts of one program share, where they do: twice as many as a mount of its own has, so that no single
+    /// mount can take all of them.
+    pub pooled_instances_max: u32,
+    /// Fresh sandboxes that one mount may use at a time, where each request has one and the plugin lets them be spread: enough to keep
+    /// the cores busy while some wait for storage.
+    pub per_request_instances_max: u32,
+    /// How long an instance stays that nobody calls. A fresh one costs 20 µs and what the plugin's `setup` does; one that stays costs
+    /// some 50 KiB, and a place that another mount could use.
+    pub instance_idle_timeout: Duration,
     /// Requests that wait for one mount's instance. The next one is told that the mount is busy.
     pub mount_queue_max: usize,
+    /// Requests that wait for instances that mounts share, of all those mounts together.
+    pub shared_queue_max: usize,
     /// Largest stored value, in bytes: the limit of Vault's integrated storage for an entry.
     pub storage_value_bytes_max: usize,
     /// Longest storage key, in bytes.
@@ -86,6 +103,7 @@ impl Default for Limits {
             request_deadline: Duration::from_secs(90),
             lifecycle_deadline: Duration::from_secs(30),
             load_deadline: Duration::from_secs(120),
+            compile_cache_bytes_max: 1 << 30,
             drain_deadline: Duration::from_secs(10),
             instance_memory_bytes_max: 64 << 20,
             instance_table_elements_max: 20_000,
@@ -93,7 +111,12 @@ impl Default for Limits {
             instance_handles_max: 1_000,
             random_bytes_max: 64 << 10,
             instances_max: 1_000,
+            mount_instances_max: 4,
+            pooled_instances_max: 8,
+            per_request_instances_max: 32,
+            instance_idle_timeout: Duration::from_secs(5 * 60),
             mount_queue_max: 512,
+            shared_queue_max: 4_096,
             storage_value_bytes_max: 1 << 20,
             storage_key_bytes_max: 1_024,
             storage_list_max: 10_000,

@@ -30,7 +30,11 @@ const NAMED_ONLY_IN: [(&str, &[&str], &str); 12] = [
     ("prometheus_client", &["src/http/system/metrics/"], "the text format is one endpoint's affair"),
     ("crossterm", &["src/cli/plugin/top/screen.rs"], "the terminal is one view's affair"),
     ("tonic", &["src/runtime/process/"], "gRPC is one runtime's affair"),
-    ("unsafe {", &["src/runtime/process/child/"], "only setting up a process needs it"),
+    (
+        "unsafe {",
+        &["src/runtime/process/child/", "src/runtime/wasm/cache.rs"],
+        "only setting up a process and loading authenticated code need it",
+    ),
     ("std::env::var", &["src/cli/environment.rs"], "the environment is read once, at the edge"),
     ("std::env::args", &["src/main.rs"], "the arguments are read once, at the edge"),
     ("std::env::current_dir", &[], "paths are handed in"),

@@ -157,7 +157,7 @@ pub struct Ttls {
     pub max: Duration,
 }
 
-/// Who made a request. All empty in calls that no request caused, and on unauthenticated paths.
+/// Who made a request. All empty in calls that no request caused; on unauthenticated paths only the address is known.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Caller {
     /// The token's display name.
@@ -166,7 +166,7 @@ pub struct Caller {
     pub entity_id: String,
     /// Names the token without being it.
     pub token_accessor: String,
-    /// Where the request came from.
+    /// Where the request came from, as `address:port`.
     pub remote_address: String,
     /// The token's policies.
     pub policies: Vec<String>,

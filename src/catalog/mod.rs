@@ -12,7 +12,7 @@ use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
 
 pub(crate) use record::PluginRecord;
-pub use record::{InstancePolicy, RuntimeKind};
+pub use record::{InstanceLimits, InstancePolicy, RuntimeKind};
 
 /// Where the records lie: `core/catalog/<kind>/<name>@<version>`, the version empty for the unversioned plugin. A name cannot
 /// hold an `@`.

@@ -1,6 +1,7 @@
 //! The flags that commands share, and the arguments that are no flags.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::console::Ended;
 
@@ -32,6 +33,35 @@ pub(super) struct ConnectionFlags {
     /// Print the request as a curl command instead of sending it
     #[arg(long, global = true)]
     pub(super) output_curl_string: bool,
+}
+
+/// How instances of a sandboxed plugin are kept. Sent only where they were given; a zero leaves a limit open.
+#[derive(Args, Serialize)]
+pub(super) struct InstanceFlags {
+    /// How instances are kept: per-mount (the default), per-request for a fresh one each time, or pooled for mounts that share them
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<String>,
+    /// Instances alive at a time, of the mount or of all that share them
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_instances: Option<u32>,
+    /// Of these, how many stay while nobody calls them
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_idle: Option<u32>,
+    /// For how long an instance stays that nobody calls, such as 10m
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idle_timeout: Option<String>,
+    /// Requests after which a fresh instance takes an instance's place
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_requests: Option<u64>,
+    /// Requests at a time in one instance, where the plugin serves several
+    #[arg(long)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_concurrency: Option<u32>,
 }
 
 /// How to print what the server answers.

@@ -1,11 +1,15 @@
 //! From what an embedder hands in to a host that serves.
 
+#[cfg(feature = "wasm")]
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, RwLock};
 
 use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "wasm")]
+use super::compile_cache;
 use super::programs::{ProgramError, Programs, Runtimes};
 use super::reservations::Reservations;
 use super::system::{SystemRecord, TokenDigest};
@@ -14,13 +18,13 @@ use crate::artifact::PluginDirectory;
 use crate::catalog::Catalog;
 use crate::limits::Limits;
 use crate::mount::{GenerationSettings, MountTable};
-use crate::pool::{InstanceBudget, PoolLimits};
+use crate::pool::{InstanceBudget, PoolLimits, Pools};
 use crate::request::Identity;
 use crate::router::Router;
 #[cfg(feature = "process")]
 use crate::runtime::process::{NativePlugins, ProcessRuntime, Wrapping};
 #[cfg(feature = "wasm")]
-use crate::runtime::wasm::WasmRuntime;
+use crate::runtime::wasm::{WasmRuntime, grant_instances};
 use crate::storage::{MemoryStorage, Storage};
 
 /// Collects what a [`Host`] needs. Without any of it, a host keeps everything in memory and runs no plugin.
@@ -30,6 +34,8 @@ pub struct HostBuilder {
     plugin_directory: Option<PluginDirectory>,
     limits: Limits,
     root_token: Option<TokenDigest>,
+    #[cfg(feature = "wasm")]
+    compile_cache: Option<PathBuf>,
     #[cfg(feature = "process")]
     native: NativePlugins,
 }
@@ -50,6 +56,18 @@ impl HostBuilder {
     /// Grants this much.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
+        self
+    }
+
+    /// Keeps compiled components in this directory, so that the next start needs no compiler. Without it, every start compiles.
+    ///
+    /// The directory is made, for this user alone, if it is not there. Nothing in it is trusted: code is used only if it is authentic
+    /// under a key that lies in the storage, so a storage in memory makes the cache useless after a restart. A directory that cannot
+    /// be used, or that others may write to, is a warning in the log, and the host goes on without. At most
+    /// [`Limits::compile_cache_bytes_max`] are kept. Hosts may share a directory.
+    #[cfg(feature = "wasm")]
+    pub fn compile_cache(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.compile_cache = Some(directory.into());
         self
     }
 
@@ -78,13 +96,18 @@ impl HostBuilder {
     /// [`ErrorKind::Internal`](super::ErrorKind::Internal) when the sandbox cannot be set up.
     pub async fn build(self) -> Result<Host, Error> {
         let storage = self.storage.unwrap_or_else(|| Arc::new(MemoryStorage::default()));
-        let limits = Arc::new(self.limits);
+        let limits = Arc::new(granted(self.limits));
         let system = SystemRecord::load_or_create(&*storage).await?;
+        #[cfg(feature = "wasm")]
+        let cache = match self.compile_cache {
+            Some(directory) => compile_cache::open(&*storage, directory, limits.compile_cache_bytes_max).await,
+            None => None,
+        };
         #[cfg(feature = "process")]
         let wrapping = Arc::new(Wrapping::new());
         let runtimes = Runtimes {
             #[cfg(feature = "wasm")]
-            wasm: WasmRuntime::new(Arc::clone(&limits)).map_err(ProgramError::from)?,
+            wasm: WasmRuntime::new(Arc::clone(&limits), cache).map_err(ProgramError::from)?,
             #[cfg(feature = "process")]
             process: ProcessRuntime::new(self.native, Arc::clone(&limits), Arc::clone(&wrapping))
                 .map_err(ProgramError::from)?,
@@ -92,8 +115,10 @@ impl HostBuilder {
         let programs = Programs::new(self.plugin_directory, runtimes, Arc::clone(&limits));
         let root_token = self.root_token.or(system.root_token);
         let generations = GenerationSettings {
-            budget: InstanceBudget::new(limits.instances_max),
-            pool: PoolLimits { queue_max: limits.mount_queue_max },
+            pools: Pools::new(
+                InstanceBudget::new(limits.instances_max),
+                PoolLimits { queue_max: limits.mount_queue_max, shared_queue_max: limits.shared_queue_max },
+            ),
             lifecycle_deadline: limits.lifecycle_deadline,
         };
         let inner = Arc::new(Inner {
@@ -116,7 +141,15 @@ impl HostBuilder {
         });
         inner.load_mounts().await?;
         tokio::spawn(Inner::start_mounts(Arc::downgrade(&inner)));
+        tokio::spawn(Inner::sweep_instances(Arc::downgrade(&inner)));
         tokio::spawn(Inner::roll_back_mounts(Arc::downgrade(&inner), inner.limits.rollback_period));
         Ok(Host { inner })
     }
+}
+
+/// Returns the limits without what this system cannot give.
+fn granted(limits: Limits) -> Limits {
+    #[cfg(feature = "wasm")]
+    let limits = Limits { instances_max: grant_instances(&limits), ..limits };
+    limits
 }

@@ -183,6 +183,7 @@ mod tests {
             sha256: Digest::of(b""),
             runtime: crate::catalog::RuntimeKind::Wasm,
             instances: Default::default(),
+            instance_limits: Default::default(),
             capabilities: Vec::new(),
             imports: Vec::new(),
             confinement: None,

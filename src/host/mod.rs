@@ -6,6 +6,8 @@
 
 mod answer;
 mod builder;
+#[cfg(feature = "wasm")]
+mod compile_cache;
 mod error;
 mod login;
 mod metrics;
@@ -13,6 +15,7 @@ mod mounts;
 mod places;
 mod plugins;
 mod programs;
+mod reload;
 mod reservations;
 mod rollback;
 #[cfg(test)]
@@ -49,9 +52,10 @@ pub use metrics::{
     DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
     PluginIdentity, PluginMetrics, Retired, StorageCounts,
 };
+pub use reload::ReloadedMount;
 pub use types::{
-    EffectiveTtls, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo, Registration,
-    RuntimeKind, TokenType, TtlChange, Tune,
+    EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo,
+    Registration, RuntimeKind, TokenType, TtlChange, Tune,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.

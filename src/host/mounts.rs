@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use super::plugins::check_native_instances;
 use super::programs::{MountLauncher, label};
+use super::reload::Restart;
 use super::reservations::Reservation;
 use super::system::SYSTEM_TYPE;
 use super::types::{EffectiveTtls, MountInfo, MountRequest, TtlChange, Tune};
 use super::{Error, ErrorKind, Host, Inner, places};
-use crate::catalog::PluginRecord;
+use crate::catalog::{PluginRecord, RuntimeKind};
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
 use crate::mount::{Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountState, MountStorage, TokenType};
 use crate::router::RouteChange;
@@ -109,6 +111,7 @@ impl Inner {
         let _reserved = self.reserve(&request.path)?;
         self.check_free(&request.path, None)?;
         let plugin = self.select(request.kind, &request.plugin, request.version.as_ref())?;
+        check_instances(&plugin, &request.config)?;
         let record = new_record(request, &plugin);
         let (storage, path) = (record.storage(), record.path.clone());
 
@@ -138,14 +141,31 @@ impl Inner {
         }
         apply(tune, &mut record);
         self.check_tuned_ttls(&record.config)?;
+        let before = mount.record();
+        let new_instances = record.config.instances != before.config.instances
+            || record.config.instance_limits != before.config.instance_limits;
+        if new_instances && let Some(plugin) = self.running_record(&mount) {
+            check_instances(&plugin, &record.config)?;
+        }
         self.mounts.store_changed(&record).await?;
         let scope = self.scope(&record, Some(&mount));
-        let new_options = record.options != mount.record().options;
+        let new_options = record.options != before.options;
         mount.update(record, scope);
-        if new_options {
+        if new_instances {
+            self.reload_mount(&mount, Restart::SameVersion).await.map_err(|reason| {
+                let text = format!("stored, but the mount {path} goes on with the instances that it has: {reason}");
+                Error::new(ErrorKind::Internal, text)
+            })?;
+        } else if new_options {
             mount.renew(self.limits.drain_deadline).await;
         }
         Ok(())
+    }
+
+    /// Returns the catalog entry of what answers for a mount.
+    fn running_record(&self, mount: &Mount) -> Option<Arc<PluginRecord>> {
+        let record = mount.record();
+        self.catalog.get(record.kind, &record.plugin, mount.running_version().as_ref())
     }
 
     async fn remount(&self, from: &MountPath, to: &MountPath) -> Result<(), Error> {
@@ -185,16 +205,23 @@ impl Inner {
 
     /// Makes a mount of a record, not started.
     pub(super) fn mount_of_record(&self, record: MountRecord, attempt: Attempt) -> Arc<Mount> {
+        let generation = self.generation_of(&record, attempt);
+        let scope = self.scope(&record, None);
+        Mount::new(record, scope, generation)
+    }
+
+    /// Makes what answers for a mount by its record, not started.
+    pub(super) fn generation_of(&self, record: &MountRecord, attempt: Attempt) -> Arc<Generation> {
         let launcher = MountLauncher {
             programs: Arc::clone(&self.programs),
             catalog: Arc::clone(&self.catalog),
             kind: record.kind,
             name: record.plugin.clone(),
             version: record.version.clone(),
+            instances: record.config.instances,
+            instance_limits: record.config.instance_limits.clone(),
         };
-        let generation = Generation::new(Arc::new(launcher), attempt, self.generations.clone());
-        let scope = self.scope(&record, None);
-        Mount::new(record, scope, generation)
+        Generation::new(Arc::new(launcher), attempt, self.generations.clone())
     }
 
     /// Returns the storage that belongs to a mount.
@@ -203,7 +230,7 @@ impl Inner {
     }
 
     /// Returns what a plugin may know of its mount.
-    fn scope(&self, record: &MountRecord, before: Option<&Mount>) -> MountScope {
+    pub(super) fn scope(&self, record: &MountRecord, before: Option<&Mount>) -> MountScope {
         let ttls = self.effective_ttls(&record.config);
         let budget = || Arc::new(LogBudget::new(self.limits.log_bytes_per_second_max));
         let meter = before.map_or_else(Arc::default, |mount| Arc::clone(mount.meter()));
@@ -323,6 +350,7 @@ impl Inner {
             version: None,
             running_version: None,
             running_sha256: None,
+            running_instances: None,
             accessor: self.system.accessor.clone(),
             uuid: self.system.uuid,
             description: "system endpoints used for control, policy and debugging".to_owned(),
@@ -373,9 +401,21 @@ fn apply(tune: Tune, record: &mut MountRecord) {
     set(&mut config.passthrough_request_headers, tune.passthrough_request_headers);
     set(&mut config.allowed_response_headers, tune.allowed_response_headers);
     set(&mut config.token_type, tune.token_type.map(Some));
+    set(&mut config.instances, tune.instances.map(Some));
+    config.instance_limits.change(&tune.instance_limits);
     if tune.plugin_version.is_some() {
         record.version = tune.plugin_version;
     }
+}
+
+/// Refuses instances that the plugin cannot have.
+fn check_instances(plugin: &PluginRecord, config: &MountConfig) -> Result<(), Error> {
+    if plugin.runtime != RuntimeKind::Native {
+        return Ok(());
+    }
+    let policy = config.instances.unwrap_or(plugin.instances);
+    check_native_instances(policy, &config.instance_limits.or(&plugin.instance_limits))
+        .map_err(|why| Error::new(ErrorKind::InvalidRequest, format!("{}: {why}", plugin.name)))
 }
 
 /// Refuses a token type where no tokens come from.
@@ -399,6 +439,7 @@ fn info(mount: &Mount) -> MountInfo {
         version: record.version.clone(),
         running_version: running.and_then(|running| running.version.clone()),
         running_sha256: running.map(|running| running.sha256),
+        running_instances: running.map(|running| running.pool.settings().policy),
         accessor: record.accessor.clone(),
         uuid: record.uuid,
         description: record.description.clone(),
@@ -532,6 +573,7 @@ mod tests {
             sha256: "00".repeat(32).parse().unwrap(),
             runtime: RuntimeKind::Native,
             instances: InstancePolicy::default(),
+            instance_limits: Default::default(),
             capabilities: Vec::new(),
             imports: Vec::new(),
             confinement: None,

@@ -4,7 +4,7 @@ use std::path::Component;
 
 use super::programs::{ProgramError, launch_of, runtime_of};
 use super::{Error, ErrorKind, Host, Inner, PluginInfo, Registration};
-use crate::catalog::{InstancePolicy, PluginRecord, RuntimeKind};
+use crate::catalog::{InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
 use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::runtime::{Description, LoadError, Program};
@@ -78,7 +78,7 @@ fn record_of(registration: Registration, runtime: RuntimeKind, program: &dyn Pro
     let description = program.description();
     let kind = checked_kind(&registration, description)?;
     let version = checked_version(&registration, description)?;
-    let Registration { name, command, args, env, sha256, instances, confinement, .. } = registration;
+    let Registration { name, command, args, env, sha256, instances, instance_limits, confinement, .. } = registration;
     Ok(PluginRecord {
         kind,
         name,
@@ -89,6 +89,7 @@ fn record_of(registration: Registration, runtime: RuntimeKind, program: &dyn Pro
         sha256,
         runtime,
         instances,
+        instance_limits,
         capabilities: program.capabilities().to_vec(),
         imports: program.imports().to_vec(),
         confinement,
@@ -102,10 +103,25 @@ fn check_fits(registration: &Registration, runtime: RuntimeKind) -> Result<(), E
         RuntimeKind::Wasm if registration.confinement.is_some() => {
             refuse("a component cannot be confined further: it runs in a sandbox that reaches nothing")
         }
-        RuntimeKind::Native if registration.instances == InstancePolicy::PerRequest => refuse(
+        RuntimeKind::Native => check_native_instances(registration.instances, &registration.instance_limits)
+            .map_err(|why| Error::new(ErrorKind::InvalidRequest, format!("{}: {why}", registration.name))),
+        RuntimeKind::Wasm => Ok(()),
+    }
+}
+
+/// Refuses what only sandboxes can be: native plugins keep one instance for each mount, and share a process by themselves.
+pub(super) fn check_native_instances(policy: InstancePolicy, limits: &InstanceLimits) -> Result<(), &'static str> {
+    match policy {
+        InstancePolicy::PerRequest => Err(
             "a native plugin cannot be started for each request; take -instances=per-mount, or build it as a component",
         ),
-        RuntimeKind::Wasm | RuntimeKind::Native => Ok(()),
+        InstancePolicy::Pooled => {
+            Err("the mounts of a native plugin share its process already, if it multiplexes; take -instances=per-mount")
+        }
+        InstancePolicy::PerMount if limits.max_requests.is_some() => Err(
+            "a native plugin works in the background and is not replaced after some requests; leave -max-requests out",
+        ),
+        InstancePolicy::PerMount => Ok(()),
     }
 }
 
@@ -170,10 +186,35 @@ fn check_confinement(confinement: &Confinement) -> Result<(), Error> {
 }
 
 pub(super) fn info(record: &PluginRecord) -> PluginInfo {
-    let PluginRecord { kind, name, version, command, args, env: _, sha256, runtime, instances, capabilities, .. } =
-        record.clone();
+    let PluginRecord {
+        kind,
+        name,
+        version,
+        command,
+        args,
+        env: _,
+        sha256,
+        runtime,
+        instances,
+        instance_limits,
+        capabilities,
+        ..
+    } = record.clone();
     let (imports, confinement) = (record.imports.clone(), record.confinement.clone());
-    PluginInfo { confinement, kind, name, version, command, args, sha256, runtime, instances, capabilities, imports }
+    PluginInfo {
+        confinement,
+        kind,
+        name,
+        version,
+        command,
+        args,
+        sha256,
+        runtime,
+        instances,
+        instance_limits,
+        capabilities,
+        imports,
+    }
 }
 
 #[cfg(test)]
@@ -190,6 +231,7 @@ impl Host {
             sha256: crate::ident::Digest::of(b""),
             runtime: RuntimeKind::Native,
             instances: InstancePolicy::default(),
+            instance_limits: InstanceLimits::default(),
             capabilities: Vec::new(),
             imports: Vec::new(),
             confinement: None,

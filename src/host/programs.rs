@@ -9,11 +9,12 @@ use tokio::task::spawn_blocking;
 use super::metrics::PluginMeters;
 use super::types::Registration;
 use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
-use crate::catalog::{Catalog, PluginRecord, RuntimeKind};
+use crate::catalog::{Catalog, InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
 use crate::confinement::Confinement;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
 use crate::mount::{Attempt, Launched, Launcher};
+use crate::pool::PoolSettings;
 use crate::runtime::{Launch, LoadError, Program};
 
 /// Programs that stay loaded though no mount uses them: those registered or unmounted last, whose mount is likely to follow.
@@ -127,7 +128,7 @@ impl Programs {
         let unfit = |why: &str| Err(ProgramError::Load(LoadError::Unfit(why.to_owned())));
         match artifact.format {
             #[cfg(feature = "wasm")]
-            Format::Component => Ok(self.runtimes.wasm.load(artifact.bytes, launch).await?),
+            Format::Component => Ok(self.runtimes.wasm.load(artifact.bytes, artifact.digest, launch).await?),
             #[cfg(not(feature = "wasm"))]
             Format::Component => {
                 let _ = launch;
@@ -153,8 +154,10 @@ impl Programs {
         self.runtimes.process.stop_starting();
     }
 
-    /// Waits until the processes of native plugins are gone that nobody uses any more.
+    /// Waits until the processes of native plugins are gone that nobody uses any more, and compiled code is on disk.
     pub(super) async fn ended(&self) {
+        #[cfg(feature = "wasm")]
+        self.runtimes.wasm.ended(self.limits.drain_deadline).await;
         #[cfg(feature = "process")]
         self.runtimes.process.ended(self.limits.drain_deadline).await;
     }
@@ -184,6 +187,15 @@ impl Programs {
         let program = result?;
         self.linger(Arc::clone(&program));
         Ok(program)
+    }
+
+    /// Forgets the program of a record, so that whoever asks next gets another. Those that use it go on with it.
+    pub(super) fn renew(&self, record: &PluginRecord) {
+        let slot = self.slot(record);
+        // Locked only while it is loaded, and what is being loaded is new.
+        if let Ok(mut loaded) = slot.loaded.try_lock() {
+            *loaded = None;
+        }
     }
 
     async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
@@ -269,6 +281,9 @@ pub(super) struct MountLauncher {
     pub(super) kind: PluginKind,
     pub(super) name: PluginName,
     pub(super) version: Option<PluginVersion>,
+    /// What the mount chose in place of what the plugin's entry says.
+    pub(super) instances: Option<InstancePolicy>,
+    pub(super) instance_limits: InstanceLimits,
 }
 
 #[async_trait]
@@ -279,7 +294,10 @@ impl Launcher for MountLauncher {
             format!("plugin not found in the catalog: {}{version}", self.name)
         })?;
         let program = self.programs.get(&record, attempt).await.map_err(|error| error.to_string())?;
-        Ok(Launched { program, policy: record.instances, version: record.version.clone(), sha256: record.sha256 })
+        let policy = self.instances.unwrap_or(record.instances);
+        let limits = self.instance_limits.or(&record.instance_limits);
+        let settings = PoolSettings::resolve(policy, &limits, &*program, &self.programs.limits);
+        Ok(Launched { program, settings, version: record.version.clone(), sha256: record.sha256 })
     }
 }
 

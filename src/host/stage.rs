@@ -5,9 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::Host;
-use crate::catalog::InstancePolicy;
+use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::ident::{Accessor, Digest, MountUuid, PluginKind, PluginName};
+use crate::limits::Limits;
 use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig, MountRecord};
+use crate::pool::PoolSettings;
 use crate::router::RouteChange;
 use crate::runtime::double::{self, Double};
 use crate::runtime::{MountScope, Program};
@@ -19,7 +21,9 @@ struct Ready(Arc<Double>);
 impl Launcher for Ready {
     async fn launch(&self, _attempt: Attempt) -> Result<Launched, String> {
         let program = Arc::clone(&self.0) as Arc<dyn Program>;
-        Ok(Launched { program, policy: InstancePolicy::PerMount, version: None, sha256: Digest::of(b"") })
+        let (policy, limits) = (InstancePolicy::PerMount, InstanceLimits::default());
+        let settings = PoolSettings::resolve(policy, &limits, &*program, &Limits::default());
+        Ok(Launched { program, settings, version: None, sha256: Digest::of(b"") })
     }
 }
 

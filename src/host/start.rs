@@ -7,6 +7,7 @@ use futures_util::StreamExt;
 
 use super::{Error, ErrorKind, Inner};
 use crate::mount::{Attempt, Mount, MountStorage};
+use crate::pool::SWEEP_PERIOD;
 use crate::router::RouteChange;
 
 /// Mounts that start at a time in the background. Their code may wait, for storage or for ever; the others go on meanwhile.
@@ -48,6 +49,15 @@ impl Inner {
         if let Some(inner) = host.upgrade() {
             // Nobody else sets it.
             drop(inner.started.set(()));
+        }
+    }
+
+    /// Lets instances go that nobody calls, once a period. Ends when the host is dropped.
+    pub(super) async fn sweep_instances(host: Weak<Inner>) {
+        loop {
+            tokio::time::sleep(SWEEP_PERIOD).await;
+            let Some(inner) = host.upgrade() else { return };
+            inner.generations.pools.budget.sweep();
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::confinement::Confinement;
 use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
 
-pub use crate::catalog::{InstancePolicy, RuntimeKind};
+pub use crate::catalog::{InstanceLimits, InstancePolicy, RuntimeKind};
 pub use crate::mount::{MountConfig, MountState, TokenType};
 
 // ------------------------------------------------------------------------------------------------------------------ plugins
@@ -31,6 +31,8 @@ pub struct Registration {
     pub sha256: Digest,
     /// How instances are kept.
     pub instances: InstancePolicy,
+    /// How many, and for how long.
+    pub instance_limits: InstanceLimits,
     /// Confines a native plugin; `None` leaves it what the server's user may do. Components are always in a sandbox.
     pub confinement: Option<Confinement>,
 }
@@ -48,6 +50,7 @@ impl Registration {
             env: Vec::new(),
             sha256,
             instances: InstancePolicy::default(),
+            instance_limits: InstanceLimits::default(),
             confinement: None,
         }
     }
@@ -86,6 +89,8 @@ pub struct PluginInfo {
     pub runtime: RuntimeKind,
     /// How instances are kept.
     pub instances: InstancePolicy,
+    /// How many, and for how long.
+    pub instance_limits: InstanceLimits,
     /// What the plugin could use, in words: `storage`, `clocks`, `filesystem (no directory granted)` …
     pub capabilities: Vec<String>,
     /// The interfaces that the component imports, as it names them. Empty for native plugins.
@@ -166,6 +171,10 @@ pub struct Tune {
     pub token_type: Option<TokenType>,
     /// The version to run from the next reload on; it must be in the catalog.
     pub plugin_version: Option<PluginVersion>,
+    /// How instances are kept, from now on.
+    pub instances: Option<InstancePolicy>,
+    /// How many, and for how long, from now on. A zero leaves a limit to the plugin's entry again.
+    pub instance_limits: InstanceLimits,
 }
 
 /// A new TTL.
@@ -192,6 +201,8 @@ pub struct MountInfo {
     pub running_version: Option<PluginVersion>,
     /// The digest of what answers now; `None` when the mount has not been started or could not be.
     pub running_sha256: Option<Digest>,
+    /// How the instances are kept that answer now; `None` when none do.
+    pub running_instances: Option<InstancePolicy>,
     /// A short public name.
     pub accessor: Accessor,
     /// Identity and storage prefix.

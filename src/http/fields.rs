@@ -68,6 +68,16 @@ impl Fields {
         self.take(name).map(|value| flag(value).ok_or_else(|| self.wrong(name, "true or false"))).transpose()
     }
 
+    /// Takes a number out that is not negative and fits its type. A text is taken as its digits.
+    pub(super) fn number<N: std::str::FromStr>(&mut self, name: &str) -> Result<Option<N>, Refusal> {
+        let number = |value| as_text(value)?.trim().parse().ok();
+        let wrong = || self.wrong(name, "a number from 0 on that is not too large");
+        match self.values.get(name).filter(|value| !value.is_null()).cloned() {
+            None => Ok(None),
+            Some(value) => number(value).map(Some).ok_or_else(wrong),
+        }
+    }
+
     /// Takes a list out. A single text is a list of one.
     pub(super) fn list(&mut self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
         self.list_from(name, |text| vec![text])

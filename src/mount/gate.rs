@@ -1,4 +1,4 @@
-//! The door that a mount's requests go through: who is inside, and how it is closed.
+//! The door that the requests of a mount's generation go through: who is inside, and how it is closed.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// A door that is closed once. A mount that opens again gets a new one.
+/// A door that is closed once. What opens again gets a new one.
 #[derive(Default)]
 pub(super) struct Gate {
     closing: AtomicBool,
@@ -25,6 +25,11 @@ impl Gate {
         (!self.closing.load(Ordering::SeqCst)).then_some(inside)
     }
 
+    /// Refuses from now on, and returns at once.
+    pub(super) fn refuse(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
     /// Returns when those who are still inside have to leave.
     pub(super) async fn aborted(&self) {
         self.abort.cancelled().await;
@@ -32,7 +37,7 @@ impl Gate {
 
     /// Lets nobody in any more, waits for those inside, and after the limit makes them leave.
     pub(super) async fn close(&self, limit: Duration) {
-        self.closing.store(true, Ordering::SeqCst);
+        self.refuse();
         self.inside.close();
         if timeout(limit, self.inside.wait()).await.is_err() {
             self.abort.cancel();

@@ -4,13 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use tokio::sync::SetOnce;
 use tokio::time::{Instant, timeout};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use crate::catalog::InstancePolicy;
+use super::gate::Gate;
 use crate::ident::{Digest, PluginVersion};
-use crate::pool::{InstanceBudget, Pool, PoolLimits};
+use crate::pool::{Pool, PoolSettings, Pools};
 use crate::runtime::{Call, MountScope, PathRules, Program};
 
 /// Why a mount does not start that ended first.
@@ -43,7 +45,7 @@ pub(crate) enum Attempt {
 #[derive(Clone)]
 pub(crate) struct Launched {
     pub(crate) program: Arc<dyn Program>,
-    pub(crate) policy: InstancePolicy,
+    pub(crate) settings: PoolSettings,
     pub(crate) version: Option<PluginVersion>,
     pub(crate) sha256: Digest,
 }
@@ -51,8 +53,7 @@ pub(crate) struct Launched {
 /// What all generations of a host share.
 #[derive(Clone)]
 pub(crate) struct GenerationSettings {
-    pub(crate) budget: Arc<InstanceBudget>,
-    pub(crate) pool: PoolLimits,
+    pub(crate) pools: Arc<Pools>,
     /// How long `initialize` may take.
     pub(crate) lifecycle_deadline: Duration,
 }
@@ -67,6 +68,20 @@ pub(crate) struct Generation {
     ending: AtomicBool,
     outcome: SetOnce<Result<Running, String>>,
     failed_at: OnceLock<Instant>,
+    gate: ArcSwap<Gate>,
+}
+
+/// A request's stay in a generation, which ends when it is dropped.
+pub(super) struct Inside {
+    gate: Arc<Gate>,
+    _token: TaskTrackerToken,
+}
+
+impl Inside {
+    /// Returns when the request has to leave.
+    pub(super) async fn aborted(&self) {
+        self.gate.aborted().await;
+    }
 }
 
 /// A generation that answers.
@@ -81,7 +96,29 @@ impl Generation {
     pub(crate) fn new(launcher: Arc<dyn Launcher>, attempt: Attempt, settings: GenerationSettings) -> Arc<Self> {
         let (begun, ending) = (AtomicBool::new(false), AtomicBool::new(false));
         let (outcome, failed_at) = (SetOnce::new(), OnceLock::new());
-        Arc::new(Self { launcher, attempt, settings, begun, ending, outcome, failed_at })
+        Arc::new(Self { launcher, attempt, settings, begun, ending, outcome, failed_at, gate: ArcSwap::default() })
+    }
+
+    /// Lets a request in; `None` when this generation takes no more of them.
+    pub(super) fn enter(&self) -> Option<Inside> {
+        let gate = self.gate.load_full();
+        let token = gate.enter()?;
+        Some(Inside { gate, _token: token })
+    }
+
+    /// Lets nobody in any more, waits for those inside, and after the limit makes them leave.
+    pub(super) async fn drain(&self, limit: Duration) {
+        self.gate.load_full().close(limit).await;
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn refuse(&self) {
+        self.gate.load().refuse();
+    }
+
+    /// Lets requests in again after [`Self::drain`].
+    pub(super) fn reopen(&self) {
+        self.gate.store(Arc::default());
     }
 
     /// Returns a generation of the same plugin that has not begun.
@@ -137,11 +174,11 @@ impl Generation {
     }
 
     async fn run(&self, scope: &Arc<MountScope>) -> Result<Running, String> {
-        let Launched { program, policy, version, sha256 } = self.launcher.launch(self.attempt).await?;
+        let Launched { program, settings, version, sha256 } = self.launcher.launch(self.attempt).await?;
         if self.ending.load(Ordering::SeqCst) {
             return Err(ENDED.to_owned());
         }
-        let pool = Pool::new(program, policy, Arc::clone(&self.settings.budget), self.settings.pool);
+        let pool = self.settings.pools.open(program, &settings);
         let call = Call::lifecycle(scope, self.settings.lifecycle_deadline);
         let unauthenticated = pool.start(call).await?;
         Ok(Running { pool, unauthenticated, version, sha256 })
@@ -154,6 +191,7 @@ mod tests {
 
     use super::*;
     use crate::limits::Limits;
+    use crate::pool::{InstanceBudget, PoolLimits};
     use crate::runtime::double::scope;
 
     /// Never has a program, and remembers how it was asked.
@@ -173,11 +211,8 @@ mod tests {
         let limits = Limits::default();
         let scope = Arc::new(scope());
         let launcher = Arc::new(Broken::default());
-        let settings = GenerationSettings {
-            budget: InstanceBudget::new(1),
-            pool: PoolLimits { queue_max: 1 },
-            lifecycle_deadline: limits.lifecycle_deadline,
-        };
+        let pools = Pools::new(InstanceBudget::new(1), PoolLimits { queue_max: 1, shared_queue_max: 1 });
+        let settings = GenerationSettings { pools, lifecycle_deadline: limits.lifecycle_deadline };
         let first = Generation::new(Arc::clone(&launcher) as Arc<dyn Launcher>, Attempt::Shared, settings);
         assert!(!first.may_be_retried(), "it has not been tried");
         assert_eq!(first.start(&scope).await.as_ref().err().map(String::as_str), Some("the file is gone"));

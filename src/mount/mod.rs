@@ -3,6 +3,11 @@
 //! A mount is its record (what an operator set), its scope (what its plugin may know of it) and its generation (what answers). The
 //! first two are replaced whole by tune and move, the third by a reload; a request keeps the ones it began with.
 //!
+//! A reload loses no request: the new generation is started beside the old one, requests go to it from one instant on, and those in
+//! flight end in the old one. Of a plugin that keeps a mount to one instance, the first request in the new generation waits until
+//! the last in the old one has ended, so that neither overwrites what the other has just stored. If the new one does not start, the old
+//! one goes on.
+//!
 //! Enabling and disabling are each decided by one transaction, so that a crash leaves the old state or the new:
 //!
 //! * enable: *intend to wipe* → set up, initialize → **record stored, intent withdrawn** → routed
@@ -22,14 +27,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
 
 use crate::duration::format_go_duration;
-use crate::meter::{MountMeter, Outcome};
-use crate::pool::Rollback;
+use crate::ident::PluginVersion;
+use crate::meter::{MountMeter, Outcome, Retired};
+use crate::pool::{Lease, Rollback};
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
-use gate::Gate;
+use generation::Inside;
 pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher};
 pub use record::{MountConfig, TokenType};
 pub(crate) use record::{MountRecord, MountStorage};
@@ -106,7 +113,8 @@ pub(crate) struct Mount {
     record: ArcSwap<MountRecord>,
     scope: ArcSwap<MountScope>,
     generation: ArcSwap<Generation>,
-    gate: ArcSwap<Gate>,
+    /// Generations that are ending, after another has taken their place.
+    leaving: TaskTracker,
     meter: Arc<MountMeter>,
 }
 
@@ -117,7 +125,7 @@ impl Mount {
             record: ArcSwap::from_pointee(record),
             scope: ArcSwap::from_pointee(scope),
             generation: ArcSwap::new(generation),
-            gate: ArcSwap::default(),
+            leaving: TaskTracker::new(),
         })
     }
 
@@ -150,6 +158,14 @@ impl Mount {
         }
     }
 
+    /// Returns the version that answers, or else the one that the mount asks for.
+    pub(crate) fn running_version(&self) -> Option<PluginVersion> {
+        match self.generation.load().outcome() {
+            Some(Ok(running)) => running.version.clone(),
+            _ => self.record.load().version.clone(),
+        }
+    }
+
     /// Replaces record and scope after a tune or a move was stored.
     pub(crate) fn update(&self, record: MountRecord, scope: MountScope) {
         self.record.store(Arc::new(record));
@@ -164,18 +180,16 @@ impl Mount {
 
     /// Answers a request whose path is the part below the mount.
     pub(crate) async fn handle(&self, request: Request, limit: Duration) -> Result<Response, MountError> {
-        let gate = self.gate.load_full();
-        let _inside = gate.enter().ok_or(MountError::Closing)?;
+        let (generation, inside) = self.enter().ok_or(MountError::Closing)?;
         tokio::select! {
             biased;
-            answer = self.answer(request, limit) => answer,
-            () = gate.aborted() => Err(MountError::Closing),
+            answer = self.answer(&generation, request, limit) => answer,
+            () = inside.aborted() => Err(MountError::Closing),
         }
     }
 
-    async fn answer(&self, mut request: Request, limit: Duration) -> Result<Response, MountError> {
-        let deadline = Instant::now() + limit;
-        let scope = self.scope.load_full();
+    /// Enters the generation that answers now; `None` when the mount is being disabled.
+    fn enter(&self) -> Option<(Arc<Generation>, Inside)> {
         let mut generation = self.generation.load_full();
         if generation.may_be_retried() {
             // The first request to come by tries; the others wait for it.
@@ -183,6 +197,27 @@ impl Mount {
             self.generation.compare_and_swap(&generation, again);
             generation = self.generation.load_full();
         }
+        loop {
+            if let Some(inside) = generation.enter() {
+                return Some((generation, inside));
+            }
+            // A generation that another takes the place of is closed after it was replaced.
+            let current = self.generation.load_full();
+            if Arc::ptr_eq(&current, &generation) {
+                return None;
+            }
+            generation = current;
+        }
+    }
+
+    async fn answer(
+        &self,
+        generation: &Arc<Generation>,
+        mut request: Request,
+        limit: Duration,
+    ) -> Result<Response, MountError> {
+        let deadline = Instant::now() + limit;
+        let scope = self.scope.load_full();
         let started = match generation.outcome() {
             Some(outcome) => outcome,
             None => tokio::time::timeout_at(deadline, generation.start(&scope))
@@ -210,8 +245,47 @@ impl Mount {
             limit,
         };
         let lease = running.pool.lease(&call).await?;
-        let request = decide_create(lease.instance(), &call, request).await?;
-        Ok(lease.instance().handle(call, request).await?)
+        let request = decide_create(&lease, &call, request).await?;
+        Ok(lease.handle(call, request).await?)
+    }
+
+    /// Lets another generation, which has started, answer from now on, with what is stored and known of the mount from then on. Requests
+    /// in flight end in the one before, within the limit; then that one is told that it ends.
+    pub(crate) fn switch(
+        self: &Arc<Self>,
+        next: Arc<Generation>,
+        record: MountRecord,
+        scope: MountScope,
+        drain: Duration,
+        cleanup: Duration,
+    ) {
+        let next_pool =
+            next.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
+        let before = self.generation.load_full();
+        let old_pool =
+            before.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
+        if let (Some(old), Some(next)) = (&old_pool, &next_pool) {
+            next.hold();
+            old.succeeded_by(next);
+        }
+        self.update(record, scope);
+        self.generation.store(next);
+        before.refuse();
+        let mount = Arc::clone(self);
+        self.leaving.spawn(async move {
+            before.drain(drain).await;
+            let scope = mount.scope();
+            if let Some(old) = &old_pool {
+                match &next_pool {
+                    // The same instances answer on, and are set up again for what is new.
+                    Some(next) if next.shares_instances_with(old) => next.forget(&scope.id),
+                    _ => old.close(Call::lifecycle(&scope, cleanup), Retired::Reloaded).await,
+                }
+            }
+            if let Some(next) = next_pool {
+                next.take_over(Call::lifecycle(&scope, cleanup)).await;
+            }
+        });
     }
 
     /// Gives the mount's new options to a plugin that only hears of them when it is set up.
@@ -224,13 +298,13 @@ impl Mount {
 
     /// Asks a native plugin to undo what was left half done.
     pub(crate) async fn roll_back(&self, rollback: Rollback, limit: Duration) {
-        let gate = self.gate.load_full();
+        let scope = self.scope.load_full();
         // The last one comes when nobody else gets in any more.
-        let _inside = match (rollback, gate.enter()) {
+        let (generation, _inside) = match (rollback, self.enter()) {
             (Rollback::Periodic, None) => return,
-            (_, inside) => inside,
+            (Rollback::Final, None) => (self.generation.load_full(), None),
+            (_, Some((generation, inside))) => (generation, Some(inside)),
         };
-        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
         if let Some(Ok(running)) = generation.outcome() {
             running.pool.roll_back(Call::lifecycle(&scope, limit), rollback).await;
         }
@@ -238,9 +312,8 @@ impl Mount {
 
     /// Tells the plugin that somebody else changed a stored value. One that is not running has nothing to forget.
     pub(crate) async fn invalidate(&self, key: &str, limit: Duration) -> Result<(), Failure> {
-        let gate = self.gate.load_full();
-        let Some(_inside) = gate.enter() else { return Ok(()) };
-        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
+        let Some((generation, _inside)) = self.enter() else { return Ok(()) };
+        let scope = self.scope.load_full();
         let Some(Ok(running)) = generation.outcome() else { return Ok(()) };
         running.pool.invalidate(Call::lifecycle(&scope, limit), key).await
     }
@@ -248,12 +321,15 @@ impl Mount {
     /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the plugin. One whose
     /// mount goes for good has a last chance to undo what was left half done.
     pub(crate) async fn close(&self, ending: Ending, drain: Duration, cleanup: Duration) {
-        self.gate.load_full().close(drain).await;
+        // Each that is leaving already has its own limit.
+        self.leaving.close();
+        self.leaving.wait().await;
+        self.generation.load_full().drain(drain).await;
         if ending == Ending::Disable {
             self.roll_back(Rollback::Final, cleanup).await;
         }
         if let Some(Ok(running)) = self.generation.load_full().outcome() {
-            running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup)).await;
+            running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup), Retired::MountEnded).await;
         }
     }
 
@@ -263,18 +339,15 @@ impl Mount {
         if let Some(Err(_)) = generation.outcome() {
             self.generation.store(generation.again());
         }
-        self.gate.store(Arc::default());
+        self.leaving.reopen();
+        generation.reopen();
     }
 }
 
 /// Asks the plugin whether the path of a write exists, and makes it a create if not.
-async fn decide_create(
-    instance: &dyn crate::runtime::Instance,
-    call: &Call,
-    mut request: Request,
-) -> Result<Request, Failure> {
+async fn decide_create(lease: &Lease<'_>, call: &Call, mut request: Request) -> Result<Request, Failure> {
     if request.operation == Operation::Update {
-        match instance.exists(call.clone().read_only(), &request).await {
+        match lease.exists(call.clone(), &request).await {
             Ok(Some(false)) => request.operation = Operation::Create,
             Ok(_) => {}
             // A plugin that has no such path says so again when it is asked to write there.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
 
 /// A mount as it is stored.
@@ -72,6 +73,12 @@ pub struct MountConfig {
     pub allowed_response_headers: Vec<String>,
     /// Which tokens an auth method's logins ask for; `None` means the default. Secrets engines have none.
     pub token_type: Option<TokenType>,
+    /// How the mount's instances are kept; `None` leaves it to the plugin's catalog entry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instances: Option<InstancePolicy>,
+    /// How many, and for how long; what is left open, the plugin's entry says.
+    #[serde(skip_serializing_if = "InstanceLimits::is_default")]
+    pub instance_limits: InstanceLimits,
 }
 
 /// Which tokens the logins of an auth method ask for, in Vault's words.

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::Pool;
+use super::set::Set;
+use crate::meter::Retired;
 use crate::runtime::Failure;
 
 /// Counts live instances, and makes idle ones give way.
@@ -18,10 +19,10 @@ pub(crate) struct InstanceBudget {
     /// Advances with each admission: what was used before the last admission is older than what was used after it. Only read
     /// on the way of a request, so that requests on several cores share no line of memory that changes.
     admissions: AtomicU64,
-    /// The pools that keep an instance, by address. Only looked through when the budget is spent.
-    keepers: Mutex<HashMap<usize, Weak<Pool>>>,
+    /// The sets that keep an instance, by address. Only looked through when the budget is spent.
+    keepers: Mutex<HashMap<usize, Weak<Set>>>,
     /// The idle ones among them when they were last looked through, longest idle first, with the moment of their last use.
-    oldest: Mutex<VecDeque<(u64, Weak<Pool>)>>,
+    oldest: Mutex<VecDeque<(u64, Weak<Set>)>>,
     /// Held by the one who looks for an instance to let go.
     looking: Mutex<()>,
     /// Admissions that wait for room.
@@ -53,16 +54,31 @@ impl InstanceBudget {
         self.admissions.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a pool that keeps an instance from now on.
-    pub(super) fn watch(&self, pool: &Arc<Pool>) {
+    /// Takes note of a set that keeps an instance from now on.
+    pub(super) fn watch(&self, set: &Arc<Set>) {
         let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        keepers.insert(Arc::as_ptr(pool).addr(), Arc::downgrade(pool));
+        keepers.insert(Arc::as_ptr(set).addr(), Arc::downgrade(set));
     }
 
-    /// Forgets a pool that is gone.
-    pub(super) fn forget(&self, pool: &Pool) {
+    /// Forgets a set that is gone.
+    pub(super) fn forget(&self, set: &Set) {
         let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        keepers.remove(&std::ptr::from_ref(pool).addr());
+        keepers.remove(&std::ptr::from_ref(set).addr());
+    }
+
+    /// Lets instances go that have been idle for longer than they may. To be called once a [`SWEEP_PERIOD`](super::SWEEP_PERIOD).
+    pub(crate) fn sweep(&self) {
+        // No set may be dropped while the lock is held, for it would ask to be forgotten.
+        let keepers: Vec<Arc<Set>> = {
+            let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+            keepers.values().filter_map(Weak::upgrade).collect()
+        };
+        keepers.iter().for_each(|set| set.sweep());
+        let mut watched = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that makes an instance says so after it has it, and so after this, if not before.
+        for set in keepers.iter().filter(|set| set.is_empty()) {
+            watched.remove(&Arc::as_ptr(set).addr());
+        }
     }
 
     /// Says that an instance became idle and could go.
@@ -90,7 +106,7 @@ impl InstanceBudget {
                 // One looks at a time: whoever looks holds each slot for a moment, which would look like use to another.
                 let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
                 while let Some(oldest) = self.oldest_idle() {
-                    oldest.evict();
+                    oldest.evict(Retired::Evicted);
                     if let Some(permit) = self.try_admit() {
                         return Ok(permit);
                     }
@@ -112,18 +128,18 @@ impl InstanceBudget {
         admitted.ok().map(|_| InstancePermit(Arc::clone(self)))
     }
 
-    /// Returns the pool whose instance has been idle longest.
+    /// Returns the set whose instance has been idle longest.
     ///
-    /// Looking through all pools costs time for each, so what one look finds serves many admissions: an instance that was not
+    /// Looking through all sets costs time for each, so what one look finds serves many admissions: an instance that was not
     /// used since is still older than all that were.
-    fn oldest_idle(&self) -> Option<Arc<Pool>> {
+    fn oldest_idle(&self) -> Option<Arc<Set>> {
         self.still_oldest().or_else(|| {
-            let keepers: Vec<Arc<Pool>> = {
+            let keepers: Vec<Arc<Set>> = {
                 let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
                 keepers.values().filter_map(Weak::upgrade).collect()
             };
             let mut idle: Vec<_> =
-                keepers.iter().filter_map(|pool| Some((pool.idle_since()?, Arc::downgrade(pool)))).collect();
+                keepers.iter().filter_map(|set| Some((set.idle_since()?, Arc::downgrade(set)))).collect();
             idle.sort_unstable_by_key(|(since, _)| *since);
             *self.oldest.lock().unwrap_or_else(PoisonError::into_inner) = idle.into();
             self.still_oldest()
@@ -131,12 +147,12 @@ impl InstanceBudget {
     }
 
     /// Returns the first of the oldest that was not used since they were looked for.
-    fn still_oldest(&self) -> Option<Arc<Pool>> {
-        // No pool may be dropped while a lock is held, for it would ask to be forgotten.
+    fn still_oldest(&self) -> Option<Arc<Set>> {
+        // No set may be dropped while a lock is held, for it would ask to be forgotten.
         let next = || self.oldest.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-        while let Some((since, pool)) = next() {
-            if let Some(pool) = pool.upgrade().filter(|pool| pool.idle_since() == Some(since)) {
-                return Some(pool);
+        while let Some((since, set)) = next() {
+            if let Some(set) = set.upgrade().filter(|set| set.idle_since() == Some(since)) {
+                return Some(set);
             }
         }
         None

@@ -1,78 +1,87 @@
 //! HOW MANY: which instance answers a request, and how long instances live.
 //!
-//! A pool serves one mount. `per-mount`: one instance, made for the first request and kept; `per-request`: a fresh one each time.
-//! A request takes a [`Lease`]; dropping the lease gives a healthy instance back and lets a dead one go, so no path through an
-//! error, a deadline or a cancelled future can return a half-run guest.
+//! A pool serves one mount, in one of three ways. `per-mount`: instances of its own, made when they are needed and kept;
+//! `per-request`: a fresh one each time; `pooled`: instances that all mounts of its program share. A request takes a [`Lease`]; dropping
+//! the lease gives a healthy instance back and lets a dead one go, so no path through an error, a deadline or a cancelled future can
+//! return a half-run guest.
+//!
+//! A plugin that keeps its mounts to one instance ([`Spread::One`]) never has two that answer for one mount: not when it is pooled, not
+//! while one retires, and not while its plugin is reloaded ([`Pool::hold`]). Of a plugin that lets them be spread, the other
+//! instances are told which keys were written, before their next call for that mount.
 //!
 //! Waiting is bounded twice: so many requests may queue for a mount, and each only until its deadline. Living is bounded once, for
 //! the whole host, by the [`InstanceBudget`]: when it is spent, the instance that was idle longest gives way, whichever mount it
-//! belongs to.
+//! belongs to. And one that nobody calls goes after a while.
 
 mod budget;
+mod set;
+mod settings;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
 use tokio::time::timeout_at;
 
 use crate::catalog::InstancePolicy;
 use crate::ident::RequestPath;
-use crate::request::{BackendError, Operation, Request};
+use crate::meter::{InUse, Retired};
+use crate::request::{BackendError, Operation, Request, Response};
 use crate::runtime::{Call, Failure, Instance, PathRules, Program, Residence, Spread};
+use crate::storage::WriteObserver;
 
 pub(crate) use budget::InstanceBudget;
-use budget::InstancePermit;
+pub(crate) use set::SWEEP_PERIOD;
+use set::{Initialized, Member, Place, Set, SharedSets};
+pub(crate) use settings::PoolSettings;
 
-/// Fresh sandboxes that one mount may use at a time under `per-request`, if its plugin lets its requests be spread. Enough to
-/// keep the cores busy while some wait for storage; a mount takes no more of the host's budget than this.
-const PER_REQUEST_INSTANCES_MAX: u32 = 32;
-
-/// The instances of one mount.
-pub(crate) struct Pool {
-    program: Arc<dyn Program>,
-    policy: InstancePolicy,
-    budget: Arc<InstanceBudget>,
+/// What all pools of a host share.
+pub(crate) struct Pools {
+    pub(crate) budget: Arc<InstanceBudget>,
+    shared: SharedSets,
     limits: PoolLimits,
-    /// One permit for each call that may run at a time.
-    gate: Semaphore,
-    /// How many there are.
-    turns: u32,
-    waiting: AtomicUsize,
-    /// The kept instance. Locked while it is made and set up, which only this mount's own requests wait for.
-    kept: Mutex<Option<Arc<Kept>>>,
 }
 
 /// The limits that concern a pool.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct PoolLimits {
-    /// Requests that wait at a time.
+    /// Requests of one mount that wait at a time.
     pub(crate) queue_max: usize,
+    /// Requests that wait at a time for instances that mounts share.
+    pub(crate) shared_queue_max: usize,
 }
 
-/// An instance that is kept between requests.
-struct Kept {
-    instance: Arc<dyn Instance>,
-    last_used: AtomicU64,
-    /// `None` for one that is resident.
-    _permit: Option<InstancePermit>,
+/// The instances of one mount, or its part in those that it shares.
+pub(crate) struct Pool {
+    program: Arc<dyn Program>,
+    policy: InstancePolicy,
+    budget: Arc<InstanceBudget>,
+    queue_max: usize,
+    /// One permit for each call of this mount that may run at a time.
+    gate: Semaphore,
+    /// How many there are.
+    turns: u32,
+    waiting: AtomicUsize,
+    /// The kept instances.
+    set: Arc<Set>,
+    /// Set while another pool still answers for the mount; done when it does not any more.
+    hold: OnceLock<SetOnce<()>>,
+    /// What answers for the mount from now on. It is told what requests write that still run here.
+    successor: OnceLock<Weak<Pool>>,
 }
 
 /// The right to call an instance, until it is dropped.
 pub(crate) struct Lease<'pool> {
-    // Dropped in this order: the share of the instance, the word that it is idle, the turn.
-    held: Held,
-    notice: IdleNotice<'pool>,
+    // Dropped in this order: the instance, the turn.
+    held: Held<'pool>,
+    pool: &'pool Arc<Pool>,
     _turn: SemaphorePermit<'pool>,
 }
 
-/// When a resident instance that is made anew is initialized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Initialized {
-    /// At once: it takes the place of one that crashed.
-    Now,
-    /// By whoever asked for it: the mount is starting.
-    Later,
+enum Held<'pool> {
+    Kept(Place<'pool>),
+    Fresh { member: Member, _in_use: InUse },
 }
 
 /// Why a plugin is asked to undo what was left half done.
@@ -95,53 +104,59 @@ impl Rollback {
     }
 }
 
-/// Tells the budget, when dropped, that an instance is idle.
-struct IdleNotice<'pool>(&'pool Pool);
+impl Pools {
+    pub(crate) fn new(budget: Arc<InstanceBudget>, limits: PoolLimits) -> Arc<Self> {
+        Arc::new(Self { budget, shared: SharedSets::default(), limits })
+    }
 
-enum Held {
-    Kept(Arc<Kept>),
-    Fresh { instance: Arc<dyn Instance>, _permit: Option<InstancePermit> },
+    /// Returns a pool for one mount.
+    pub(crate) fn open(&self, program: Arc<dyn Program>, settings: &PoolSettings) -> Arc<Pool> {
+        let set = match settings.policy {
+            InstancePolicy::Pooled => self.shared.get(&program, settings, &self.budget, self.limits),
+            InstancePolicy::PerMount | InstancePolicy::PerRequest => {
+                Set::new(Arc::clone(&program), settings.clone(), Arc::clone(&self.budget), None)
+            }
+        };
+        let turns = settings.turns_of_a_mount(program.description().spread);
+        Arc::new(Pool {
+            program,
+            policy: settings.policy,
+            budget: Arc::clone(&self.budget),
+            queue_max: self.limits.queue_max,
+            gate: Semaphore::new(turns as usize),
+            turns,
+            waiting: AtomicUsize::new(0),
+            set,
+            hold: OnceLock::new(),
+            successor: OnceLock::new(),
+        })
+    }
 }
 
 impl Pool {
-    pub(crate) fn new(
-        program: Arc<dyn Program>,
-        policy: InstancePolicy,
-        budget: Arc<InstanceBudget>,
-        limits: PoolLimits,
-    ) -> Arc<Self> {
-        let one = program.concurrency().get();
-        let turns = match (policy, program.description().spread) {
-            (InstancePolicy::PerRequest, Spread::Many) => one.saturating_mul(PER_REQUEST_INSTANCES_MAX),
-            (InstancePolicy::PerRequest, Spread::One) | (InstancePolicy::PerMount, _) => one,
-        };
-        let gate = Semaphore::new(turns as usize);
-        Arc::new(Self {
-            program,
-            policy,
-            budget,
-            limits,
-            gate,
-            turns,
-            waiting: AtomicUsize::new(0),
-            kept: Mutex::new(None),
-        })
+    /// Returns how instances are kept.
+    pub(crate) fn settings(&self) -> &PoolSettings {
+        &self.set.settings
     }
 
     /// Starts the mount in its first instance, and returns the paths that need no token. An error says what it failed at.
     pub(crate) async fn start(self: &Arc<Self>, call: Call) -> Result<PathRules, String> {
         let leased = self.lease_as(&call, Initialized::Later).await;
         let lease = leased.map_err(|failure| format!("the plugin failed to set up: {failure}"))?;
-        if let Err(failure) = lease.instance().initialize(call.clone()).await {
+        if let Err(failure) = lease.initialize(call.clone()).await {
             drop(lease);
             // Whatever it began is over before what it stored is wiped.
-            self.close(call).await;
+            self.close(call, Retired::SetupFailed).await;
             return Err(format!("the plugin failed to initialize: {failure}"));
         }
         let own = lease.instance().unauthenticated().cloned();
         drop(lease);
-        // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs.
-        self.evict();
+        // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs. One that was made beside another that
+        // still answers may have read what that one changes, so it does not answer anyway.
+        match self.policy {
+            InstancePolicy::Pooled => self.set.forget(&call.scope.id),
+            InstancePolicy::PerMount | InstancePolicy::PerRequest => self.set.evict(Retired::Idle),
+        }
         Ok(own.unwrap_or_else(|| self.program.description().unauthenticated.clone()))
     }
 
@@ -151,15 +166,77 @@ impl Pool {
     }
 
     async fn lease_as(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Lease<'_>, Failure> {
+        if let Some(lease) = self.lease_at_once(call) {
+            call.scope.meter.waited(Duration::ZERO);
+            return Ok(lease);
+        }
+        let begun = std::time::Instant::now();
+        let leased = self.lease_in_turn(call, initialized).await;
+        call.scope.meter.waited(begun.elapsed());
+        leased
+    }
+
+    /// Returns an instance if one is free that needs no preparation.
+    fn lease_at_once(self: &Arc<Self>, call: &Call) -> Option<Lease<'_>> {
+        if self.policy == InstancePolicy::PerRequest || self.hold.get().is_some_and(|hold| hold.get().is_none()) {
+            return None;
+        }
+        let turn = self.gate.try_acquire().ok()?;
+        let place = self.set.try_place(&call.scope.id)?;
+        Some(Lease { held: Held::Kept(place), pool: self, _turn: turn })
+    }
+
+    async fn lease_in_turn(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Lease<'_>, Failure> {
         let turn = self.turn(call).await?;
+        if let Some(hold) = self.hold.get() {
+            let waited = timeout_at(call.deadline, hold.wait()).await;
+            waited.map_err(|_| Failure::Busy("requests to the version before were still running".to_owned()))?;
+        }
         let held = match self.policy {
-            InstancePolicy::PerMount => Held::Kept(self.kept(call, initialized).await?),
+            InstancePolicy::PerMount | InstancePolicy::Pooled => Held::Kept(self.set.place(call, initialized).await?),
             InstancePolicy::PerRequest => {
-                let (instance, permit) = self.make(call).await?;
-                Held::Fresh { instance, _permit: permit }
+                let member = set::make(&*self.program, &self.budget, call).await?;
+                let in_use = member.lend();
+                let set_up = member.instance.setup(call.clone()).await;
+                set_up.inspect_err(|_| member.goes_as(Retired::SetupFailed))?;
+                member.goes_as(Retired::Finished);
+                Held::Fresh { member, _in_use: in_use }
             }
         };
-        Ok(Lease { held, notice: IdleNotice(self), _turn: turn })
+        Ok(Lease { held, pool: self, _turn: turn })
+    }
+
+    /// Keeps requests waiting, if the plugin keeps its mounts to one instance, until [`Self::release`]: another pool still answers for
+    /// this mount. Call it before the first request can come.
+    pub(crate) fn hold(&self) {
+        if self.program.description().spread == Spread::One {
+            self.hold.get_or_init(SetOnce::new);
+        }
+    }
+
+    /// Answers alone from now on: the pool before has ended. A resident instance that was set up beside another is set up anew, since
+    /// it may have read what the other has changed. Requests that wait since [`Self::hold`] go on.
+    pub(crate) async fn take_over(self: &Arc<Self>, call: Call) {
+        if self.program.residence() == Residence::Resident {
+            self.close(call.clone(), Retired::Reloaded).await;
+            // Should it fail, the next request tries again and is told why.
+            drop(self.set.place(&call, Initialized::Now).await);
+        }
+        if let Some(hold) = self.hold.get() {
+            // Nobody else sets it.
+            let _ = hold.set(());
+        }
+    }
+
+    /// Tells what requests that still run here write to the pool that answers from now on.
+    pub(crate) fn succeeded_by(&self, successor: &Arc<Pool>) {
+        // A pool is succeeded once.
+        let _ = self.successor.set(Arc::downgrade(successor));
+    }
+
+    /// Returns whether both have their instances in common.
+    pub(crate) fn shares_instances_with(&self, other: &Pool) -> bool {
+        Arc::ptr_eq(&self.set, &other.set)
     }
 
     /// Lets a resident instance go, so that the next request sets up another: it hears of its mount's options only then. Requests
@@ -171,15 +248,26 @@ impl Pool {
         }
         // Should some request outlast the deadline, it goes on in the instance that it has.
         let _turns = timeout_at(call.deadline, self.gate.acquire_many(self.turns)).await;
-        self.close(call).await;
+        self.close(call, Retired::Reloaded).await;
     }
 
-    /// Tells the kept instance, if there is one, that somebody else changed a stored value.
+    /// Tells the instances that somebody else changed a stored value: a resident one now, others before their next call.
     pub(crate) async fn invalidate(self: &Arc<Self>, call: Call, key: &str) -> Result<(), Failure> {
-        match self.lease_kept(&call).await? {
-            Some(lease) => lease.instance().invalidate(call, key).await,
-            None => Ok(()),
+        match self.program.residence() {
+            Residence::Evictable => {
+                self.set.written(&call.scope.id, &[Arc::from(key)], None);
+                Ok(())
+            }
+            Residence::Resident => match self.lease_resident(&call).await? {
+                Some(lease) => lease.instance().invalidate(call, key).await,
+                None => Ok(()),
+            },
         }
+    }
+
+    /// Makes the mount's instances set themselves up again before their next call for it: what they remember may be out of date.
+    pub(crate) fn forget(&self, mount: &str) {
+        self.set.forget(mount);
     }
 
     /// Asks a resident instance to undo what was left half done. What it declines is its own affair, and so is whether it knows how.
@@ -188,7 +276,7 @@ impl Pool {
             return;
         }
         let scope = Arc::clone(&call.scope);
-        let rolled_back = match self.lease_kept(&call).await {
+        let rolled_back = match self.lease_resident(&call).await {
             Ok(Some(lease)) => lease.instance().handle(call, rollback.request()).await.map(drop),
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),
@@ -201,130 +289,112 @@ impl Pool {
         }
     }
 
-    /// Returns the kept instance, if there is one, when it is this call's turn.
-    async fn lease_kept(self: &Arc<Self>, call: &Call) -> Result<Option<Lease<'_>>, Failure> {
+    /// Returns the mount's instance, if there is one, when it is this call's turn.
+    async fn lease_resident(self: &Arc<Self>, call: &Call) -> Result<Option<Lease<'_>>, Failure> {
         let turn = self.turn(call).await?;
-        let slot = timeout_at(call.deadline, self.kept.lock()).await.map_err(|_| still_made())?;
-        let kept = slot.clone().filter(|kept| kept.instance.is_alive());
-        Ok(kept.map(|kept| Lease { held: Held::Kept(kept), notice: IdleNotice(self), _turn: turn }))
+        let place = self.set.resident(&call.scope.id);
+        Ok(place.map(|place| Lease { held: Held::Kept(place), pool: self, _turn: turn }))
     }
 
-    /// Tells the kept instance that its mount ends here, and lets it go. Call it when no request is running any more: one that
-    /// still is keeps its share of the instance, and then nobody is told.
-    pub(crate) async fn close(&self, call: Call) {
-        let Ok(mut slot) = timeout_at(call.deadline, self.kept.lock()).await else { return };
-        let Some(kept) = slot.take().filter(|kept| Arc::strong_count(kept) == 1 && kept.instance.is_alive()) else {
-            return;
-        };
-        drop(slot);
-        let scope = Arc::clone(&call.scope);
-        if let Err(failure) = kept.instance.cleanup(call).await {
-            tracing::warn!(plugin = &*scope.plugin, mount = %scope.path, "the plugin failed to clean up: {failure}");
+    /// Tells the instances that the mount ends here, and lets those go that are its own. Call it when no request is running any more:
+    /// the instance of one that still is goes after it, and is not told.
+    pub(crate) async fn close(&self, call: Call, why: Retired) {
+        for place in self.set.leave(&call.scope.id, why) {
+            let scope = Arc::clone(&call.scope);
+            if let Err(failure) = place.instance().cleanup(call.clone()).await {
+                tracing::warn!(plugin = &*scope.plugin, mount = %scope.path, "the plugin failed to clean up: {failure}");
+            }
         }
     }
 
     async fn turn(&self, call: &Call) -> Result<SemaphorePermit<'_>, Failure> {
-        if let Ok(turn) = self.gate.try_acquire() {
-            return Ok(turn);
-        }
-        let _waiting = Waiting::join(&self.waiting, self.limits.queue_max)
-            .ok_or_else(|| Failure::Busy(format!("its queue of {} is full; try again later", self.limits.queue_max)))?;
-        match timeout_at(call.deadline, self.gate.acquire()).await {
-            Ok(turn) => Ok(turn.expect("the semaphore is never closed")),
-            Err(_) => Err(Failure::Busy("it was busy with other requests until the deadline".to_owned())),
-        }
-    }
-
-    async fn kept(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Arc<Kept>, Failure> {
-        // Whoever holds it makes an instance, for as long as its own deadline allows.
-        let mut slot = timeout_at(call.deadline, self.kept.lock()).await.map_err(|_| still_made())?;
-        if let Some(kept) = slot.as_ref().filter(|kept| kept.instance.is_alive()) {
-            kept.last_used.store(self.budget.now(), Ordering::Relaxed);
-            return Ok(Arc::clone(kept));
-        }
-        *slot = None;
-        let (instance, permit) = self.make(call).await?;
-        if initialized == Initialized::Now && self.program.residence() == Residence::Resident {
-            instance.initialize(call.clone()).await?;
-        }
-        let kept = Arc::new(Kept { instance, last_used: AtomicU64::new(self.budget.now()), _permit: permit });
-        *slot = Some(Arc::clone(&kept));
-        if self.program.residence() == Residence::Evictable {
-            self.budget.watch(self);
-        }
-        Ok(kept)
-    }
-
-    /// Makes an instance and sets it up for the call's mount.
-    async fn make(&self, call: &Call) -> Result<(Arc<dyn Instance>, Option<InstancePermit>), Failure> {
-        let permit = match self.program.residence() {
-            Residence::Evictable => Some(self.budget.admit(call.deadline).await?),
-            Residence::Resident => None,
-        };
-        // A guest's code may run already while its instance is made.
-        let made = timeout_at(call.deadline, self.program.instantiate()).await;
-        let instance = made.map_err(|_| Failure::Deadline(call.limit))??;
-        instance.setup(call.clone()).await?;
-        Ok((instance, permit))
-    }
-
-    /// Returns when the kept instance was last used, if there is one and nobody is using it.
-    fn idle_since(&self) -> Option<u64> {
-        let slot = self.kept.try_lock().ok()?;
-        let kept = slot.as_ref()?;
-        (Arc::strong_count(kept) == 1).then(|| kept.last_used.load(Ordering::Relaxed))
-    }
-
-    /// Lets the kept instance go if nobody is using it. It is not told: its memory is a cache, and telling it would make one
-    /// mount wait for another's code.
-    fn evict(&self) {
-        if self.program.residence() == Residence::Resident {
-            return;
-        }
-        let Ok(mut slot) = self.kept.try_lock() else { return };
-        slot.take_if(|kept| Arc::strong_count(kept) == 1);
+        take_turn(&self.gate, &self.waiting, self.queue_max, call).await
     }
 }
 
-fn still_made() -> Failure {
-    Failure::Busy("its instance was still being made at the deadline".to_owned())
-}
-
-impl Drop for Pool {
-    fn drop(&mut self) {
-        self.budget.forget(self);
+/// Waits for a turn in a queue that is bounded, until the call's deadline.
+async fn take_turn<'turns>(
+    turns: &'turns Semaphore,
+    waiting: &AtomicUsize,
+    queue_max: usize,
+    call: &Call,
+) -> Result<SemaphorePermit<'turns>, Failure> {
+    if let Ok(turn) = turns.try_acquire() {
+        return Ok(turn);
+    }
+    let _waiting = Waiting::join(waiting, queue_max)
+        .ok_or_else(|| Failure::Busy(format!("its queue of {queue_max} is full; try again later")))?;
+    match timeout_at(call.deadline, turns.acquire()).await {
+        Ok(Ok(turn)) => Ok(turn),
+        Ok(Err(_)) => Err(Failure::Host("its queue is closed".to_owned())),
+        Err(_) => Err(Failure::Busy("it was busy with other requests until the deadline".to_owned())),
     }
 }
 
 // -------------------------------------------------------------------------------------------------------------------- Lease
 
 impl Lease<'_> {
-    /// Returns the instance to call.
-    pub(crate) fn instance(&self) -> &dyn Instance {
+    fn instance(&self) -> &Arc<dyn Instance> {
         match &self.held {
-            Held::Kept(kept) => &*kept.instance,
-            Held::Fresh { instance, .. } => &**instance,
+            Held::Kept(place) => place.instance(),
+            Held::Fresh { member, .. } => &member.instance,
         }
+    }
+
+    /// Takes note of a failure that may have been the instance's end.
+    fn noting<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        if let Err(failure) = &outcome {
+            match &self.held {
+                Held::Kept(place) => place.member.failed(failure),
+                Held::Fresh { member, .. } => member.failed(failure),
+            }
+        }
+        outcome
+    }
+
+    /// Answers a request.
+    pub(crate) async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
+        self.noting(self.instance().handle(self.observed(call), request).await)
+    }
+
+    /// Tells whether the path of a write exists.
+    pub(crate) async fn exists(&self, call: Call, request: &Request) -> Result<Option<bool>, Failure> {
+        self.noting(self.instance().exists(call.read_only(), request).await)
+    }
+
+    async fn initialize(&self, call: Call) -> Result<(), Failure> {
+        self.noting(self.instance().initialize(self.observed(call)).await)
+    }
+
+    /// Returns the call with a storage whose writes the other instances hear of, if there can be any.
+    fn observed(&self, mut call: Call) -> Call {
+        if let Held::Kept(place) = &self.held
+            && self.pool.program.description().spread == Spread::Many
+        {
+            let (pool, member) = (Arc::downgrade(self.pool), Arc::clone(&place.member));
+            call.storage =
+                call.storage.observed_by(Arc::new(Writes { pool, member, mount: Arc::clone(&call.scope.id) }));
+        }
+        call
     }
 }
 
-impl Drop for Lease<'_> {
-    fn drop(&mut self) {
-        let Held::Kept(kept) = &self.held else { return };
-        if kept.instance.is_alive() {
-            return;
-        }
-        // A dead instance has given its memory back already; this gives back its place in the budget. Should the slot be locked,
-        // then by a request that is about to find out the same.
-        if let Ok(mut slot) = self.notice.0.kept.try_lock() {
-            slot.take_if(|current| Arc::ptr_eq(current, kept));
-        }
-    }
+/// Passes on which keys an instance wrote.
+struct Writes {
+    pool: Weak<Pool>,
+    member: Arc<Member>,
+    mount: Arc<str>,
 }
 
-impl Drop for IdleNotice<'_> {
-    fn drop(&mut self) {
-        self.0.budget.became_idle();
+impl WriteObserver for Writes {
+    fn written(&self, keys: &[Arc<str>]) {
+        let Some(pool) = self.pool.upgrade() else { return };
+        pool.set.written(&self.mount, keys, Some(&self.member));
+        if let Some(successor) = pool.successor.get().and_then(Weak::upgrade)
+            && !successor.shares_instances_with(&pool)
+        {
+            successor.set.written(&self.mount, keys, None);
+        }
     }
 }
 
@@ -334,108 +404,15 @@ struct Waiting<'pool>(&'pool AtomicUsize);
 impl<'pool> Waiting<'pool> {
     fn join(waiting: &'pool AtomicUsize, max: usize) -> Option<Self> {
         let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::Relaxed) < max).then_some(place)
+        (waiting.fetch_add(1, Ordering::SeqCst) < max).then_some(place)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runtime::double::{Double, call};
-
-    #[tokio::test(start_paused = true)]
-    async fn making_an_instance_takes_no_longer_than_the_call_may() {
-        let budget = InstanceBudget::new(1);
-        for policy in [InstancePolicy::PerMount, InstancePolicy::PerRequest] {
-            let program = Arc::new(Double { never_makes: true, ..Double::new(Residence::Evictable) });
-            let pool = Pool::new(program, policy, Arc::clone(&budget), PoolLimits { queue_max: 1 });
-            // The second gets the first one's turn and its place in the budget.
-            for _ in 0..2 {
-                let failure = pool.lease(&call()).await.err().expect("no instance is ever finished");
-                assert!(matches!(failure, Failure::Deadline(limit) if limit.as_secs() == 1), "{failure:?}");
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn the_instance_that_was_idle_longest_gives_way() {
-        let budget = InstanceBudget::new(3);
-        let pools: Vec<_> = (0..6)
-            .map(|_| {
-                let program = Arc::new(Double::new(Residence::Evictable));
-                Pool::new(program, InstancePolicy::PerMount, Arc::clone(&budget), PoolLimits { queue_max: 1 })
-            })
-            .collect();
-        let kept = || -> Vec<usize> { (0..6).filter(|index| pools[*index].idle_since().is_some()).collect() };
-        // Each use, and whose instances there are after it.
-        for (used, expected) in [
-            (0, vec![0]),
-            (1, vec![0, 1]),
-            (2, vec![0, 1, 2]),
-            (3, vec![1, 2, 3]),
-            // Seen as old when room was made for 3, and used since.
-            (1, vec![1, 2, 3]),
-            (4, vec![1, 3, 4]),
-            // 1 and 3 were last used between the same two admissions; this decides between them.
-            (3, vec![1, 3, 4]),
-            (5, vec![3, 4, 5]),
-        ] {
-            pools[used].lease(&call()).await.expect("an idle instance gives way");
-            assert_eq!(kept(), expected, "after {used} was used");
-        }
-        drop(pools);
-        assert!(budget.admit(call().deadline).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_resident_instance_stays_and_is_initialized_whenever_it_is_made_anew() {
-        let budget = InstanceBudget::new(1);
-        let program = Arc::new(Double::new(Residence::Resident));
-        let new = || {
-            let program = Arc::clone(&program) as Arc<dyn Program>;
-            Pool::new(program, InstancePolicy::PerMount, Arc::clone(&budget), PoolLimits { queue_max: 1 })
-        };
-        // More than the budget of sandboxes, in which it has no part.
-        let (pool, other) = (new(), new());
-        other.start(call()).await.expect("it starts");
-        program.take_asked();
-
-        assert!(pool.start(call()).await.expect("it starts").matches("open"));
-        assert_eq!(program.take_asked(), ["setup", "initialize"]);
-        drop(pool.lease(&call()).await.expect("it is there"));
-        assert!(program.take_asked().is_empty(), "it stayed");
-
-        program.crashed.store(true, Ordering::SeqCst);
-        drop(pool.lease(&call()).await.expect("another takes its place"));
-        assert_eq!(program.take_asked(), ["setup", "initialize"]);
-
-        pool.renew(call()).await;
-        assert_eq!(program.take_asked(), ["cleanup"]);
-        pool.roll_back(call(), Rollback::Periodic).await;
-        assert!(program.take_asked().is_empty(), "nobody is set up to be asked");
-        drop(pool.lease(&call()).await.expect("another takes its place"));
-        pool.invalidate(call(), "a/b").await.expect("it is told");
-        pool.roll_back(call(), Rollback::Final).await;
-        let expected = ["setup", "initialize", "invalidate \"a/b\"", "Rollback \"\""];
-        assert_eq!(program.take_asked(), expected);
-    }
-
-    #[tokio::test]
-    async fn a_sandbox_that_nobody_calls_is_gone_and_not_woken() {
-        let program = Arc::new(Double::new(Residence::Evictable));
-        let shared = Arc::clone(&program) as Arc<dyn Program>;
-        let pool = Pool::new(shared, InstancePolicy::PerMount, InstanceBudget::new(1), PoolLimits { queue_max: 1 });
-        pool.start(call()).await.expect("it starts");
-        assert_eq!(program.take_asked(), ["setup", "initialize"]);
-        pool.invalidate(call(), "a").await.expect("there is nothing to forget");
-        pool.roll_back(call(), Rollback::Periodic).await;
-        pool.renew(call()).await;
-        assert!(program.take_asked().is_empty());
-    }
-}
+mod tests;

@@ -21,6 +21,9 @@ pub(crate) struct Double {
     pub(crate) residence: Residence,
     /// Never finishes an instance.
     pub(crate) never_makes: bool,
+    /// Never finishes setting one up.
+    pub(crate) never_sets_up: bool,
+    pub(crate) concurrency: NonZeroU32,
     /// What was asked of its instances, in order.
     pub(crate) asked: Arc<Mutex<Vec<String>>>,
     /// Whether the instances that there are have crashed.
@@ -40,10 +43,18 @@ impl Double {
             description,
             residence,
             never_makes: false,
+            never_sets_up: false,
+            concurrency: NonZeroU32::MIN,
             asked: Arc::default(),
             crashed: Arc::default(),
             meter: Arc::default(),
         }
+    }
+
+    /// Returns one whose mounts' requests may be spread over several instances.
+    pub(crate) fn spreading() -> Self {
+        let double = Self::new(Residence::Evictable);
+        Self { description: Description { spread: Spread::Many, ..double.description.clone() }, ..double }
     }
 
     /// Returns what was asked since the last time.
@@ -71,7 +82,7 @@ impl Program for Double {
     }
 
     fn concurrency(&self) -> NonZeroU32 {
-        NonZeroU32::MIN
+        self.concurrency
     }
 
     fn residence(&self) -> Residence {
@@ -83,7 +94,11 @@ impl Program for Double {
             return std::future::pending().await;
         }
         self.crashed.store(false, Ordering::SeqCst);
-        Ok(Arc::new(Actor { asked: Arc::clone(&self.asked), crashed: Arc::clone(&self.crashed) }))
+        Ok(Arc::new(Actor {
+            asked: Arc::clone(&self.asked),
+            crashed: Arc::clone(&self.crashed),
+            never_sets_up: self.never_sets_up,
+        }))
     }
 }
 
@@ -92,6 +107,7 @@ impl Program for Double {
 struct Actor {
     asked: Arc<Mutex<Vec<String>>>,
     crashed: Arc<AtomicBool>,
+    never_sets_up: bool,
 }
 
 impl Actor {
@@ -108,6 +124,9 @@ impl Instance for Actor {
 
     async fn setup(&self, _: Call) -> Result<(), Failure> {
         self.note("setup");
+        if self.never_sets_up {
+            return std::future::pending().await;
+        }
         Ok(())
     }
 

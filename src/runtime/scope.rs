@@ -12,6 +12,7 @@ use crate::meter::MountMeter;
 use crate::storage::StorageView;
 
 /// One mount as its plugin sees it. Replaced whole when the mount is tuned or moved; a call keeps the one it began with.
+#[derive(Clone)]
 pub(crate) struct MountScope {
     /// The mount's UUID as text, which plugins key their state by.
     pub(crate) id: Arc<str>,

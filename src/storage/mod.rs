@@ -25,7 +25,7 @@ pub(crate) use envelope::Entry;
 pub use memory::MemoryStorage;
 pub(crate) use record::{load_record, load_records, store_record};
 pub(crate) use transaction::{Transaction, TransactionMode};
-pub(crate) use view::{StorageView, ViewError, ViewLimits};
+pub(crate) use view::{StorageView, ViewError, ViewLimits, WriteObserver};
 
 /// A store of bytes under ordered text keys.
 ///
@@ -86,6 +86,15 @@ pub enum Change {
     Put(String, Bytes),
     /// Removes a key. Nothing happens if it is not there.
     Delete(String),
+}
+
+impl Change {
+    /// Returns the key that is changed.
+    pub fn key(&self) -> &str {
+        match self {
+            Change::Put(key, _) | Change::Delete(key) => key,
+        }
+    }
 }
 
 /// Something that a batch relies on.

@@ -17,6 +17,13 @@ use crate::meter::MountMeter;
 pub(crate) struct StorageView {
     shared: Arc<Shared>,
     access: Access,
+    observer: Option<Arc<dyn WriteObserver>>,
+}
+
+/// Hears of what is written through a view.
+pub(crate) trait WriteObserver: Send + Sync {
+    /// These keys, as the view names them, were written or removed; or may have been, where storage failed in between.
+    fn written(&self, keys: &[Arc<str>]);
 }
 
 struct Shared {
@@ -86,19 +93,26 @@ impl StorageView {
     /// Returns a view of what lies below a prefix, which ends in `/`.
     pub(crate) fn new(storage: Arc<dyn Storage>, prefix: impl Into<String>, limits: ViewLimits) -> Self {
         let shared = Shared { storage, prefix: prefix.into(), limits, meter: None };
-        Self { shared: Arc::new(shared), access: Access::ReadWrite }
+        Self { shared: Arc::new(shared), access: Access::ReadWrite, observer: None }
     }
 
     /// Returns the same view, on which everything that is asked of it counts here.
     pub(crate) fn metered(&self, meter: &Arc<MountMeter>) -> Self {
         let Shared { storage, prefix, limits, .. } = &*self.shared;
         let (storage, prefix, meter) = (Arc::clone(storage), prefix.clone(), Some(Arc::clone(meter)));
-        Self { shared: Arc::new(Shared { storage, prefix, limits: *limits, meter }), access: self.access }
+        let shared = Arc::new(Shared { storage, prefix, limits: *limits, meter });
+        Self { shared, access: self.access, observer: self.observer.clone() }
     }
 
     /// Returns a view of the same keys that refuses to write.
     pub(crate) fn read_only(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), access: Access::ReadOnly }
+        Self { shared: Arc::clone(&self.shared), access: Access::ReadOnly, observer: None }
+    }
+
+    /// Returns the same view, whose writes this observer hears of.
+    pub(crate) fn observed_by(mut self, observer: Arc<dyn WriteObserver>) -> Self {
+        self.observer = Some(observer);
+        self
     }
 
     /// Returns the entry under a key.
@@ -163,13 +177,33 @@ impl StorageView {
         self.shared.limits
     }
 
+    /// Applies a batch of full keys.
     pub(super) async fn commit(&self, batch: Batch) -> Result<(), ViewError> {
         let (values, bytes) = (batch.changes.len(), batch.changes.iter().map(written_bytes).sum());
-        self.shared.storage.commit(batch).await?;
+        match self.observer.as_ref().filter(|_| !batch.changes.is_empty()) {
+            None => self.shared.storage.commit(batch).await?,
+            Some(observer) => self.commit_observed(batch, observer).await?,
+        }
         if let Some(meter) = &self.shared.meter {
             meter.wrote(values, bytes);
         }
         Ok(())
+    }
+
+    /// Applies a batch in a task of its own, so that the observer hears of a write whose writer stopped waiting, after it was applied.
+    async fn commit_observed(&self, batch: Batch, observer: &Arc<dyn WriteObserver>) -> Result<(), ViewError> {
+        let (shared, observer) = (Arc::clone(&self.shared), Arc::clone(observer));
+        let applied = tokio::spawn(async move {
+            let keys = batch.changes.iter().filter_map(|change| change.key().strip_prefix(&shared.prefix));
+            let keys: Vec<Arc<str>> = keys.map(Arc::from).collect();
+            let applied = shared.storage.commit(batch).await;
+            if !matches!(applied, Err(StorageError::Conflict)) {
+                observer.written(&keys);
+            }
+            applied
+        });
+        let applied = applied.await.map_err(|_| ViewError::Unavailable("the storage failed".to_owned()))?;
+        Ok(applied?)
     }
 
     /// Takes note of a value that was looked up, and of as many bytes as were found.

@@ -58,6 +58,7 @@ impl Stage {
                 env: vec![],
                 sha256: Digest::of(&bytes),
                 instances,
+                instance_limits: Default::default(),
                 confinement: None,
             };
             host.register_plugin(registration).await.expect("the plugin can be registered");

@@ -15,9 +15,13 @@ mod environment;
 mod go;
 #[path = "../support/guests.rs"]
 mod guests;
+mod hang_up;
 #[allow(dead_code, reason = "the server's own tests need more of it")]
 #[path = "../server/http.rs"]
 mod http;
+#[allow(dead_code, reason = "the server's own tests need more of it")]
+#[path = "../server/http2.rs"]
+mod http2;
 mod legacy;
 mod logs;
 mod plugins;

@@ -6,13 +6,18 @@
 mod api;
 mod auth;
 mod bodies;
+mod capacity;
 mod commands;
+mod compiled;
 mod config;
 mod damage;
 mod environment;
 #[path = "../support/guests.rs"]
 mod guests;
+mod hang_up;
 mod http;
+mod http2;
+mod kv;
 mod metrics;
 mod output;
 mod plugins;

@@ -138,6 +138,11 @@ pub(crate) fn login() -> Vec<u8> {
     guest("login_plugin")
 }
 
+/// Returns the bytes of the plugin that does, on request, what none should.
+pub(crate) fn hostile() -> Vec<u8> {
+    guest("hostile_plugin")
+}
+
 /// Returns the bytes of a plugin that only tests use. All are built once for this process.
 pub(crate) fn guest(name: &str) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
@@ -223,6 +228,16 @@ impl Server {
     /// Returns what the server has logged so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// Waits until the server has logged a text so many times.
+    #[track_caller]
+    pub(crate) fn logs(&self, text: &str, times: usize) {
+        let until = Instant::now() + DEADLINE;
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < until, "the server never logged {text:?}: {}", self.log());
+            std::thread::yield_now();
+        }
     }
 
     /// Returns its process id.

@@ -40,7 +40,7 @@ impl Field {
         Self::new(FieldKind::Duration, name.into(), description.into())
     }
 
-    /// Declares a list, which may also come as text with commas.
+    /// Declares a list, which may also come as text with commas, or as the one number that it holds.
     pub fn list(name: impl Into<String>, description: impl Into<String>) -> Self {
         Self::new(FieldKind::List, name.into(), description.into())
     }
@@ -144,6 +144,7 @@ impl FieldKind {
             (Self::Duration, Value::String(text)) => seconds(text.trim()).map(Value::from),
             (Self::List, Value::Array(items)) => Some(Value::Array(items)),
             (Self::List, Value::String(text)) => Some(comma_separated(&text)),
+            (Self::List, value @ (Value::Number(_) | Value::Bool(_))) => Some(Value::Array(vec![value])),
             (Self::Map, Value::Object(map)) => Some(Value::Object(map)),
             (Self::Map, Value::String(text)) => serde_json::from_str(&text).ok().filter(Value::is_object),
             _ => None,
@@ -240,6 +241,8 @@ mod tests {
             (List, json!("a, b,,c"), Some(json!(["a", "b", "c"]))),
             (List, json!(""), Some(json!([]))),
             (List, json!([1, "b"]), Some(json!([1, "b"]))),
+            (List, json!(5), Some(json!([5]))),
+            (List, json!({"a": 1}), None),
             (Map, json!({"a": 1}), Some(json!({"a": 1}))),
             (Map, json!("{\"a\":1}"), Some(json!({"a": 1}))),
             (Map, json!("[1]"), None),

@@ -90,7 +90,12 @@ impl<P: Plugin> TestMount<P> {
         rules::check_request(&request)?;
         let description = P::describe();
         let reach = rules::reach(&description, &request.path);
-        let caller = if reach == Reach::Open { Caller::default() } else { self.world.caller.clone() };
+        let caller = match (reach, &self.world.caller) {
+            (Reach::Token, caller) => caller.clone(),
+            (Reach::Open, Caller { remote_address, .. }) => {
+                Caller { remote_address: remote_address.clone(), ..Caller::default() }
+            }
+        };
         self.world.call(Access::ReadWrite, caller, |ctx| {
             if matches!(request.operation, Operation::Create | Operation::Update) {
                 request.operation = match self.mounts.exists(ctx, request.clone())? {
@@ -114,6 +119,12 @@ impl<P: Plugin> TestMount<P> {
     pub fn replace_instance(&mut self) -> Result<(), Error> {
         self.mounts = Mounts::new();
         self.setup()
+    }
+
+    /// Sets one of the mount's options, as `tune` does: the plugin goes on as it is.
+    pub fn set_option(&mut self, name: &str, value: &str) {
+        self.world.options.retain(|(known, _)| known != name);
+        self.world.options.push((name.into(), value.into()));
     }
 
     /// Changes a key (`None` deletes it) behind the plugin's back, as another node does, and tells the plugin so.
@@ -173,7 +184,7 @@ impl<P: Plugin> TestMountBuilder<P> {
         self
     }
 
-    /// Sets who makes the requests, except on unauthenticated paths, where nobody is known.
+    /// Sets who makes the requests, except on unauthenticated paths, where only the address is known.
     pub fn caller(mut self, caller: Caller) -> Self {
         self.world.caller = caller;
         self

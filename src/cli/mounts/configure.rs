@@ -13,7 +13,7 @@ use crate::cli::Session;
 use crate::cli::client::Call;
 use crate::cli::console::{Ended, Exit};
 use crate::cli::duration::GoDuration;
-use crate::cli::flags::{Positionals, bare_path, mount_path, pair};
+use crate::cli::flags::{InstanceFlags, Positionals, bare_path, mount_path, pair};
 
 /// The flags that `enable` and `tune` share, sent only where they were given.
 #[derive(Args, Serialize)]
@@ -42,6 +42,9 @@ struct ConfigFlags {
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     plugin_version: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    instances: InstanceFlags,
 }
 
 /// The flags that `enable` and `tune` share, sent in different places.

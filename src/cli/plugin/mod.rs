@@ -11,7 +11,7 @@ use ureq::http::Method;
 use super::Session;
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
-use super::flags::Positionals;
+use super::flags::{InstanceFlags, Positionals};
 use super::output::{Secret, go_text, warn};
 use crate::ident::{PluginKind, PluginVersion};
 use list::ListCommand;
@@ -74,10 +74,9 @@ pub(super) struct RegisterCommand {
     #[arg(long)]
     #[serde(skip_serializing_if = "Vec::is_empty")]
     env: Vec<String>,
-    /// How instances are kept: per-mount (the default), or per-request for a fresh one each time
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    instances: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    instances: InstanceFlags,
     /// Confine a native plugin to the network, the system's programs and libraries, and the paths below
     #[arg(long)]
     #[serde(skip_serializing_if = "is_unset")]

@@ -120,6 +120,10 @@ async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &E
         builder = builder.root_token(&dev.root_token);
     }
     let (builder, storage_type) = with_storage(builder, &config.storage).map_err(failed)?;
+    let builder = match &config.compile_cache {
+        Some(directory) => builder.compile_cache(directory),
+        None => builder,
+    };
     let host = builder.build().await.map_err(|error| failed(error.to_string()))?;
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),

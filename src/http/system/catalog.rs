@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::Reply;
+use super::instances::{self, InstancesView};
 use crate::confinement::Confinement;
-use crate::host::{Host, PluginInfo, Registration};
+use crate::host::{Host, InstanceLimits, PluginInfo, Registration};
 use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
@@ -189,10 +190,12 @@ fn registration(rest: &str, mut fields: Fields) -> Result<Registration, Refusal>
         None => fields.text("sha_256")?.unwrap_or_default().parse()?,
     };
     let (command, args) = command(&mut fields)?;
-    let instances = fields.text("instances")?.unwrap_or_default().parse().map_err(Refusal::invalid)?;
+    let instances = instances::policy(&mut fields)?.unwrap_or_default();
+    let mut instance_limits = InstanceLimits::default();
+    instance_limits.change(&instances::limits(&mut fields)?);
     let env = fields.list("env")?.unwrap_or_default();
     let confinement = confinement(&mut fields)?;
-    Ok(Registration { kind, name, version, command, args, env, sha256, instances, confinement })
+    Ok(Registration { kind, name, version, command, args, env, sha256, instances, instance_limits, confinement })
 }
 
 /// Reads what a native plugin is confined to. Who names a path means it.
@@ -286,7 +289,8 @@ struct Shown<'a> {
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     confine_write: &'a [PathBuf],
     imports: &'a [String],
-    instances: &'static str,
+    #[serde(flatten)]
+    instances: InstancesView,
     name: &'a str,
     runtime: &'static str,
     sha256: String,
@@ -304,7 +308,7 @@ impl<'a> Shown<'a> {
             confine_read: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.read),
             confine_write: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.write),
             imports: &plugin.imports,
-            instances: plugin.instances.as_str(),
+            instances: InstancesView::of(Some(plugin.instances), &plugin.instance_limits),
             name: plugin.name.as_str(),
             runtime: plugin.runtime.as_str(),
             sha256: plugin.sha256.to_string(),
@@ -455,6 +459,7 @@ mod tests {
             sha256: SHA256.parse().unwrap(),
             runtime: RuntimeKind::Native,
             instances: InstancePolicy::PerMount,
+            instance_limits: InstanceLimits::default(),
             confinement: None,
             capabilities: Vec::new(),
             imports: Vec::new(),

@@ -3,6 +3,7 @@
 //! One [`Route`] a path, one `match` for what each takes, one file for each subject behind it.
 
 mod catalog;
+mod instances;
 mod metrics;
 mod migrations;
 mod mount_body;

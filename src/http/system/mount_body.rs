@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::host::{MountConfig, MountRequest, TokenType, TtlChange, Tune};
+use super::instances;
+use crate::host::{InstanceLimits, MountConfig, MountRequest, TokenType, TtlChange, Tune};
 use crate::http::fields::{Fields, TypedTtl};
 use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind};
@@ -44,6 +45,8 @@ pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
         allowed_response_headers: fields.comma_list("allowed_response_headers")?,
         token_type: token_type(&mut fields)?,
         plugin_version,
+        instances: instances::policy(&mut fields)?,
+        instance_limits: instances::limits(&mut fields)?,
     })
 }
 
@@ -74,6 +77,12 @@ fn mount_config(mut config: Fields) -> Result<MountConfig, Refusal> {
         passthrough_request_headers: config.comma_list("passthrough_request_headers")?.unwrap_or_default(),
         allowed_response_headers: config.comma_list("allowed_response_headers")?.unwrap_or_default(),
         token_type: token_type(&mut config)?,
+        instances: instances::policy(&mut config)?,
+        instance_limits: {
+            let mut limits = InstanceLimits::default();
+            limits.change(&instances::limits(&mut config)?);
+            limits
+        },
     })
 }
 

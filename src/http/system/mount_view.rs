@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::host::{EffectiveTtls, MountInfo, MountState};
+use super::instances::InstancesView;
+use crate::host::{EffectiveTtls, InstancePolicy, MountInfo, MountState};
 use crate::ident::PluginKind;
 
 /// A mount in a listing.
@@ -14,6 +15,9 @@ pub(super) struct MountView<'a> {
     config: ConfigView<'a>,
     description: &'a str,
     external_entropy_access: bool,
+    /// Ours: how the instances that answer now are kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instances: Option<&'static str>,
     local: bool,
     options: Option<&'a BTreeMap<String, String>>,
     plugin_version: String,
@@ -75,6 +79,8 @@ struct ConfigView<'a> {
     /// Shown of every auth method, and of nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     token_type: Option<&'static str>,
+    #[serde(flatten)]
+    instances: InstancesView,
 }
 
 impl<'a> MountView<'a> {
@@ -89,6 +95,7 @@ impl<'a> MountView<'a> {
             config: ConfigView::of(mount),
             description: &mount.description,
             external_entropy_access: false,
+            instances: mount.running_instances.map(InstancePolicy::as_str),
             local: mount.local,
             options: options(mount),
             plugin_version: text(mount.version.as_ref()),
@@ -146,6 +153,7 @@ impl<'a> ConfigView<'a> {
             max_lease_ttl: config.max_lease_ttl.unwrap_or_default().as_secs(),
             passthrough_request_headers: &config.passthrough_request_headers,
             token_type: (mount.kind == PluginKind::Auth).then(|| token_type.as_str()),
+            instances: InstancesView::of(config.instances, &config.instance_limits),
         }
     }
 }
@@ -175,6 +183,7 @@ mod tests {
             plugin: "kv".to_owned(),
             version: Some("1.0.0".parse().unwrap()),
             running_version: None,
+            running_instances: None,
             running_sha256: None,
             accessor: Accessor::random(PluginKind::Secret, &"kv".parse().unwrap()),
             uuid: MountUuid::random(),

@@ -31,14 +31,14 @@ const WASM_STACK_BYTES: usize = 512 << 10;
 const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (1 << 20);
 
 /// Sandboxes beyond the limit on instances that the engine has room for: those that only answer `describe`.
-const DESCRIBE_SLOTS: u32 = 16;
+pub(super) const DESCRIBE_SLOTS: u32 = 16;
 
 /// Core instances in one component. A Rust component has 3: itself and two shims; composed ones have more.
 const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
 
 /// Linear memories in one component: one for each part that it is composed of. The engine reserves this many for each instance,
 /// so that no component takes another's place; and each is 4 GiB of address space, of which there are 128 TiB.
-const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
+pub(super) const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
 
 /// Tables in one component. A Rust component has 2.
 const TABLES_PER_COMPONENT_MAX: u32 = 8;

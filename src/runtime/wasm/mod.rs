@@ -1,9 +1,12 @@
 //! The sandboxed runtime: WASI components on wasmtime. Nothing outside this folder names wasmtime.
 //!
-//! `engine` compiles, `program` is a component compiled and linked, `instance` a sandbox that answers, `state` what its store
-//! holds, `imports` what it may call, `bindings` the generated contract, `convert` the same messages in both vocabularies.
+//! `engine` compiles, `cache` keeps what was compiled, `budget` says how many sandboxes fit, `program` is a component compiled and
+//! linked, `instance` a sandbox that answers, `state` what its store holds, `imports` what it may call, `bindings` the generated
+//! contract, `convert` the same messages in both vocabularies.
 
 mod bindings;
+mod budget;
+mod cache;
 mod capabilities;
 mod convert;
 mod engine;
@@ -13,14 +16,19 @@ mod program;
 mod state;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use self::engine::WasmEngine;
-use self::program::WasmProgram;
+use self::program::{Linked, WasmProgram};
 use super::{Launch, LoadError, Program};
+use crate::ident::Digest;
 use crate::limits::Limits;
+
+pub(crate) use budget::grant_instances;
+pub(crate) use cache::{CacheKey, CompileCache};
 
 /// Components that compile at the same time. One compilation already uses every core.
 const COMPILATIONS_MAX: usize = 1;
@@ -28,37 +36,126 @@ const COMPILATIONS_MAX: usize = 1;
 /// How many load deadlines a component waits for its turn: after a restart, every plugin of a host compiles.
 const LOADS_WAITED_FOR_MAX: u32 = 10;
 
+/// Components that are read from the compile cache at the same time. Each holds its code in memory twice for a moment.
+const CACHE_READS_MAX: usize = 4;
+
+/// Components that are written to the compile cache at the same time. They come one after another from the compiler, so more only
+/// wait where the disk hangs.
+const CACHE_WRITES_MAX: u32 = 4;
+
 /// Loads components. One for each host: it owns the engine, and with it the memory of all sandboxes.
 pub(crate) struct WasmRuntime {
     engine: Arc<WasmEngine>,
+    cache: Option<Arc<CompileCache>>,
     compilations: Arc<Semaphore>,
+    cache_reads: Arc<Semaphore>,
+    cache_writes: Arc<Semaphore>,
+}
+
+/// A component's file, and its digest.
+struct Source {
+    bytes: Vec<u8>,
+    digest: Digest,
 }
 
 impl WasmRuntime {
-    /// Sets the engine up under these limits.
-    pub(crate) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
+    /// Sets the engine up under these limits. Compiled components are kept in the cache, if there is one.
+    pub(crate) fn new(limits: Arc<Limits>, cache: Option<CompileCache>) -> Result<Self, LoadError> {
         Ok(Self {
             engine: Arc::new(WasmEngine::new(limits)?),
+            cache: cache.map(Arc::new),
             compilations: Arc::new(Semaphore::new(COMPILATIONS_MAX)),
+            cache_reads: Arc::new(Semaphore::new(CACHE_READS_MAX)),
+            cache_writes: Arc::new(Semaphore::new(CACHE_WRITES_MAX as usize)),
         })
     }
 
-    /// Compiles and links a component, checks what it imports and exports, and asks it what it is.
+    /// Makes a program of a component with this digest: takes its compiled code from the cache or compiles it, links it, checks
+    /// what it imports and exports, and asks it what it is.
+    pub(crate) async fn load(
+        &self,
+        component: Vec<u8>,
+        digest: Digest,
+        launch: Launch,
+    ) -> Result<Arc<dyn Program>, LoadError> {
+        let source = Arc::new(Source { bytes: component, digest });
+        let linked = match self.cached(&source).await? {
+            Some(linked) => {
+                tracing::debug!(plugin = %launch.label, %digest, "compiled code was taken from the compile cache");
+                linked
+            }
+            None => {
+                let linked = self.compiled(&source).await?;
+                tracing::debug!(plugin = %launch.label, %digest, "the component was compiled");
+                self.keep(&source, &linked);
+                linked
+            }
+        };
+        Ok(Arc::new(WasmProgram::describe(Arc::clone(&self.engine), linked, launch).await?))
+    }
+
+    /// Waits until what was compiled is in the cache, but no longer than this.
+    pub(crate) async fn ended(&self, deadline: Duration) {
+        // What is not written then is compiled again.
+        drop(timeout(deadline, self.cache_writes.acquire_many(CACHE_WRITES_MAX)).await);
+    }
+
+    /// Links a component from the cache, if it is there. Does not wait for those that compile.
+    async fn cached(&self, source: &Arc<Source>) -> Result<Option<Linked>, LoadError> {
+        let Some(cache) = self.cache.clone() else { return Ok(None) };
+        let (engine, source) = (Arc::clone(&self.engine), Arc::clone(source));
+        let reads = Arc::clone(&self.cache_reads);
+        let reading = async move {
+            let turn = reads.acquire_owned().await.expect("the semaphore is never closed");
+            tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                let found = cache.load(&engine.engine, source.digest, source.bytes.len());
+                found.map(|component| program::link(&engine, component)).transpose()
+            })
+            .await
+        };
+        match timeout(self.engine.limits.load_deadline, reading).await {
+            Ok(Ok(linked)) => linked,
+            // Whatever is wrong with the cache, the component is there.
+            failed @ (Ok(Err(_)) | Err(_)) => {
+                let why = if failed.is_err() { "does not answer" } else { "failed" };
+                tracing::warn!("the compile cache {why}, and a plugin is compiled again");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Compiles and links a component, when its turn comes.
     ///
     /// Compiling happens on a thread of its own. It cannot be interrupted: after the load deadline the caller is told, while the
     /// compiler runs to its end unheard, and keeps its turn until then.
-    pub(crate) async fn load(&self, component: Vec<u8>, launch: Launch) -> Result<Arc<dyn Program>, LoadError> {
+    async fn compiled(&self, source: &Arc<Source>) -> Result<Linked, LoadError> {
         let limit = self.engine.limits.load_deadline;
         let turn = timeout(limit * LOADS_WAITED_FOR_MAX, Arc::clone(&self.compilations).acquire_owned()).await;
         let turn = turn.map_err(|_| LoadError::Deadline(limit * LOADS_WAITED_FOR_MAX))?;
         let turn = turn.expect("the semaphore is never closed");
-        let engine = Arc::clone(&self.engine);
+        let (engine, source) = (Arc::clone(&self.engine), Arc::clone(source));
         let compiling = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            program::compile(&engine, &component)
+            program::compile(&engine, &source.bytes)
         });
         let compiled = timeout(limit, compiling).await.map_err(|_| LoadError::Deadline(limit))?;
-        let linked = compiled.map_err(|_| LoadError::Host("the compiler failed".to_owned()))??;
-        Ok(Arc::new(WasmProgram::describe(Arc::clone(&self.engine), linked, launch).await?))
+        compiled.map_err(|_| LoadError::Host("the compiler failed".to_owned()))?
+    }
+
+    /// Begins to write compiled code to the cache, if there is one. Nobody waits for the disk but [`WasmRuntime::ended`].
+    fn keep(&self, source: &Source, linked: &Linked) {
+        let Some(cache) = self.cache.clone() else { return };
+        let Ok(turn) = Arc::clone(&self.cache_writes).try_acquire_owned() else {
+            cache.tell_of_failed_write("the disk does not keep up");
+            return;
+        };
+        let engine = Arc::clone(&self.engine);
+        let (digest, bytes, component) = (source.digest, source.bytes.len(), linked.component().clone());
+        // Detached: its turn is what `ended` waits for.
+        drop(tokio::task::spawn_blocking(move || {
+            let _turn = turn;
+            cache.store(&engine.engine, digest, bytes, &component);
+        }));
     }
 }

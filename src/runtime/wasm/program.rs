@@ -25,10 +25,22 @@ pub(super) struct Linked {
     capabilities: Vec<String>,
 }
 
+impl Linked {
+    /// Returns the component itself.
+    pub(super) fn component(&self) -> &Component {
+        self.pre.instance_pre().component()
+    }
+}
+
 /// Compiles a component and links it to what is on offer. Takes seconds for a large component, all cores, and a thread.
 pub(super) fn compile(engine: &WasmEngine, bytes: &[u8]) -> Result<Linked, LoadError> {
     let component = Component::new(&engine.engine, bytes)
         .map_err(|cause| LoadError::Unfit(format!("the file is not a valid WebAssembly component: {cause:#}")))?;
+    link(engine, component)
+}
+
+/// Links a compiled component to what is on offer, and checks that it is a plugin.
+pub(super) fn link(engine: &WasmEngine, component: Component) -> Result<Linked, LoadError> {
     let shape = component.component_type();
     let imports: Vec<String> = shape.imports(&engine.engine).map(|(name, _)| name.to_owned()).collect();
     let capabilities =

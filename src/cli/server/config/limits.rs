@@ -34,6 +34,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         request_deadline,
         lifecycle_deadline,
         load_deadline,
+        compile_cache_bytes_max,
         drain_deadline,
         instance_memory_bytes_max,
         instance_table_elements_max,
@@ -41,7 +42,12 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         instance_handles_max,
         random_bytes_max,
         instances_max,
+        mount_instances_max,
+        pooled_instances_max,
+        per_request_instances_max,
+        instance_idle_timeout,
         mount_queue_max,
+        shared_queue_max,
         storage_value_bytes_max,
         storage_key_bytes_max,
         storage_list_max,
@@ -65,6 +71,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("request_deadline", duration, request_deadline, findings);
     stanza.set("lifecycle_deadline", duration, lifecycle_deadline, findings);
     stanza.set("load_deadline", duration, load_deadline, findings);
+    stanza.set("compile_cache", size, compile_cache_bytes_max, findings);
     stanza.set("drain_deadline", duration, drain_deadline, findings);
     stanza.set("instance_memory", size, instance_memory_bytes_max, findings);
     stanza.set("instance_table_elements", count, instance_table_elements_max, findings);
@@ -72,7 +79,12 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("instance_handles", count, instance_handles_max, findings);
     stanza.set("random", size, random_bytes_max, findings);
     stanza.set("instances", count, instances_max, findings);
+    stanza.set("mount_instances", count, mount_instances_max, findings);
+    stanza.set("pooled_instances", count, pooled_instances_max, findings);
+    stanza.set("per_request_instances", count, per_request_instances_max, findings);
+    stanza.set("instance_idle_timeout", duration, instance_idle_timeout, findings);
     stanza.set("mount_queue", count, mount_queue_max, findings);
+    stanza.set("shared_queue", count, shared_queue_max, findings);
     stanza.set("storage_value", size, storage_value_bytes_max, findings);
     stanza.set("storage_key", size, storage_key_bytes_max, findings);
     stanza.set("storage_list", count, storage_list_max, findings);

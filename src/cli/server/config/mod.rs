@@ -36,9 +36,13 @@ use crate::limits::Limits;
 use document::Place;
 use problem::Findings;
 use stanza::Stanza;
+use value::PathOrSwitch;
 
 /// The database file inside the directory of `storage "file"`.
 pub(crate) const DATABASE_FILE: &str = "cofferdam.redb";
+
+/// The directory for compiled plugins inside the directory of `storage "file"`, unless `compile_cache` names another.
+pub(crate) const COMPILE_CACHE_DIRECTORY: &str = "compiled";
 
 /// What a server needs to start. Paths are as typed: relative ones lie below the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub(crate) struct ServerConfig {
     pub(crate) plugin_directory: Option<PathBuf>,
     /// Where data is kept.
     pub(crate) storage: StorageConfig,
+    /// Where compiled plugins are kept; `None` for nowhere. Never there with [`StorageConfig::Memory`].
+    pub(crate) compile_cache: Option<PathBuf>,
     /// Where to listen, with distinct addresses. Never empty unless the mode is [`Mode::Dev`].
     pub(crate) listeners: Vec<ListenerConfig>,
     /// The URL at which clients and plugins reach this server.
@@ -125,6 +131,7 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
 
     let limits = limits::read(&mut root, findings);
     let storage = read_storage(&mut root, mode, findings);
+    let compile_cache = read_compile_cache(&mut root, storage.as_ref(), findings);
     let listeners = listener::read(&mut root, &limits, findings);
     if mode == Mode::Production && !root.has("listener") {
         root.missing("listener", findings);
@@ -142,6 +149,7 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
     Some(ServerConfig {
         plugin_directory,
         storage: storage?,
+        compile_cache,
         listeners,
         api_addr,
         log_level,
@@ -172,4 +180,27 @@ fn read_storage(root: &mut Stanza<'_>, mode: Mode, findings: &mut Findings) -> O
     };
     stanza.finish(&[], findings);
     storage
+}
+
+/// Reads where compiled plugins are kept: beside the database, unless the setting says where else or that they are not. What
+/// authenticates them lies in the storage, so without a file there is no use in keeping them.
+fn read_compile_cache(
+    root: &mut Stanza<'_>,
+    storage: Option<&StorageConfig>,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
+    let choice = root.get("compile_cache", value::path_or_switch, findings);
+    match (storage?, choice) {
+        (_, Some(PathOrSwitch::Off)) => None,
+        (StorageConfig::File(directory), None | Some(PathOrSwitch::On)) => {
+            Some(directory.join(COMPILE_CACHE_DIRECTORY))
+        }
+        (StorageConfig::File(_), Some(PathOrSwitch::Path(directory))) => Some(directory),
+        (StorageConfig::Memory, None) => None,
+        (StorageConfig::Memory, Some(_)) => {
+            let message = "\"compile_cache\" has no effect: it needs a key in the storage, and that is in memory";
+            findings.warning(root.place_of("compile_cache"), message.to_owned());
+            None
+        }
+    }
 }

@@ -129,6 +129,7 @@ fn hcl_and_json_say_the_same() {
     let expected = ServerConfig {
         plugin_directory: Some("/opt/plugins".into()),
         storage: StorageConfig::File("./data".into()),
+        compile_cache: Some("./data/compiled".into()),
         listeners: vec![
             ListenerConfig {
                 address: "0.0.0.0:8200".parse().unwrap(),
@@ -155,6 +156,36 @@ fn hcl_and_json_say_the_same() {
     assert_eq!(config, expected);
     assert_eq!(files.load("b.json", Mode::Production).unwrap().0, expected);
     assert_eq!(files.load("c", Mode::Production).unwrap().0, expected);
+}
+
+#[test]
+fn compiled_plugins_are_kept_beside_the_store_unless_told_otherwise() {
+    const NO_EFFECT: &str =
+        "a.hcl:2: \"compile_cache\" has no effect: it needs a key in the storage, and that is in memory";
+    let file = "storage \"file\" { path = \"/data\" }";
+    let memory = "storage \"inmem\" {}";
+    for (storage, setting, directory, warning) in [
+        (file, "", Some("/data/compiled"), ""),
+        (file, "compile_cache = true", Some("/data/compiled"), ""),
+        (file, "compile_cache = \"/var/cache/c\"", Some("/var/cache/c"), ""),
+        (file, "compile_cache = false", None, ""),
+        (memory, "", None, ""),
+        (memory, "compile_cache = false", None, ""),
+        (memory, "compile_cache = \"/var/cache/c\"", None, NO_EFFECT),
+        (memory, "compile_cache = true", None, NO_EFFECT),
+    ] {
+        let (config, warnings) = load_text(&format!("{storage}\n{setting}\n")).unwrap();
+        assert_eq!((config.compile_cache, warnings.as_str()), (directory.map(PathBuf::from), warning), "{setting}");
+    }
+    // Nobody means a directory of that name.
+    check_refused(
+        "compile_cache = \"false\"",
+        "a.hcl:1: \"compile_cache\" is \"false\", expected a path, or true or false without quotes",
+    );
+    check_refused(
+        "compile_cache = 3",
+        "a.hcl:1: \"compile_cache\" is the number 3, expected a path in quotes, or true or false",
+    );
 }
 
 #[test]

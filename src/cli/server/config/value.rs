@@ -40,6 +40,30 @@ pub(super) fn switch(value: &Value) -> Read<bool> {
     }
 }
 
+/// Where something is kept, or whether it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum PathOrSwitch {
+    /// Here.
+    Path(PathBuf),
+    /// In the usual place.
+    On,
+    /// Nowhere.
+    Off,
+}
+
+/// A path in quotes, or `true` or `false` without.
+pub(super) fn path_or_switch(value: &Value) -> Read<PathOrSwitch> {
+    match value {
+        Value::Boolean(true) => Ok(PathOrSwitch::On),
+        Value::Boolean(false) => Ok(PathOrSwitch::Off),
+        Value::Text(typed) if switch(value).is_ok() => {
+            Err(format!("is {typed:?}, expected a path, or true or false without quotes"))
+        }
+        Value::Text(_) => path(value).map(PathOrSwitch::Path),
+        other => Err(expected(other, "a path in quotes, or true or false")),
+    }
+}
+
 /// A duration above zero: Go's syntax, or a number of seconds.
 pub(super) fn duration(value: &Value) -> Read<Duration> {
     const EXPECTED: &str = "a duration such as \"1h30m\", or a number of seconds";

@@ -18,6 +18,7 @@ var stderr = os.Stderr
 
 // wait does not answer before another request opens the gate of that name, or the caller gives up.
 func (e *engine) wait(ctx context.Context, _ *logical.Request, fields *framework.FieldData) (*logical.Response, error) {
+	fmt.Fprintln(stderr, "[INFO] a request waits at its gate")
 	select {
 	case <-e.gate(fields):
 		return answer(map[string]any{"released": true}, nil)

@@ -29,6 +29,12 @@ pub(crate) fn sleep(ctx: &Context) -> ! {
     }
 }
 
+/// Says so, and spins for ever.
+pub(crate) fn spin_aloud(ctx: &Context) -> ! {
+    ctx.log(Level::Info, "spinning", &[]);
+    spin()
+}
+
 pub(crate) fn spin() -> ! {
     loop {
         black_box(());

@@ -61,6 +61,7 @@ impl Guest for Hostile {
             }
             "spin" | "allocate" | "allocate-gently" | "recurse" | "random" => consume::all(what),
             "sleep" => consume::sleep(ctx),
+            "spin-aloud" => consume::spin_aloud(ctx),
             "stdout" | "stderr" | "log" | "lines" | "long" => shout::loudly(ctx, what),
             "huge" | "malformed" | "raw-99" | "raw-600" | "raw-secret" | "login" | "login-secret" | "error" => {
                 lie::about(what)

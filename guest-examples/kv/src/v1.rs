@@ -1,0 +1,92 @@
+//! Version 1: what was written last.
+
+use std::time::Duration;
+
+use cofferdam_sdk::{Body, Call, Context, Error, Existence, Field, Lease, Response, Route, Routes, Storage};
+use serde_json::{Map, Value};
+
+use crate::path::SecretPath;
+use crate::{Kv, duration, upgrade};
+
+/// Where secrets are.
+pub(crate) const PREFIX: &str = "1/";
+
+pub(crate) fn routes() -> Routes<Kv> {
+    let anywhere = Route::new("{path..}")
+        .synopsis("Pass-through secret storage to the storage backend.")
+        .description(
+            "Reads and writes arbitrary data. A write replaces all that was stored at the path. The field \"ttl\" of what is \
+             written becomes the lease duration of what is read: a hint of when to read it again.",
+        )
+        .field(Field::string("path", "Location of the secret."))
+        .any_fields()
+        .read(read)
+        .write(write)
+        .delete(delete)
+        .list(list)
+        .exists(exists);
+    Routes::new().route(anywhere)
+}
+
+pub(crate) fn key(path: &SecretPath) -> String {
+    format!("{PREFIX}{}", path.as_str())
+}
+
+fn read(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
+    let Some(path) = SecretPath::find(&call.request().path)? else { return Ok(Response::none()) };
+    let Some(stored) = ctx.get(&key(&path))? else {
+        // An upgrade may have taken it away.
+        upgrade::refuse_if_begun(ctx)?;
+        return Ok(Response::none());
+    };
+    let ttl = ttl(&serde_json::from_slice(&stored)?);
+    let response = Response { body: Body::Data(stored), ..Response::default() };
+    // A TTL of zero is the mount's default, as in Vault.
+    Ok(response.with_lease(Lease { ttl, ..Lease::default() }))
+}
+
+/// Returns what a secret says of its own TTL. What is not a duration says nothing.
+fn ttl(secret: &Map<String, Value>) -> Duration {
+    let seconds = match secret.get("ttl").or_else(|| secret.get("lease")) {
+        Some(Value::String(text)) => duration::parse(text),
+        Some(Value::Number(number)) => number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)),
+        _ => None,
+    };
+    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
+    Duration::from_secs(seconds.min(duration::SECONDS_MAX))
+}
+
+fn write(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
+    let request = call.request();
+    let path = SecretPath::require(&request.path)?;
+    // The body as it came, and not the call's fields: a secret may well have a field named `path`.
+    if request.data::<Map<String, Value>>()?.is_empty() {
+        return Err(Error::InvalidRequest("missing data fields".into()));
+    }
+    ctx.transact(|transaction| {
+        upgrade::refuse_if_begun(transaction)?;
+        Ok(transaction.put_seal_wrapped(&key(&path), request.raw_data.trim_ascii())?)
+    })?;
+    Ok(Response::none())
+}
+
+fn delete(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
+    if let Some(path) = SecretPath::find(&call.request().path)? {
+        ctx.transact(|transaction| {
+            upgrade::refuse_if_begun(transaction)?;
+            Ok(transaction.delete(&key(&path))?)
+        })?;
+    }
+    Ok(Response::none())
+}
+
+fn list(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
+    let keys = ctx.list(&format!("{PREFIX}{}", call.request().path))?;
+    upgrade::refuse_if_begun(ctx)?;
+    Ok(Response::list(keys))
+}
+
+fn exists(_: &Kv, ctx: &Context, call: &Call) -> Result<Existence, Error> {
+    let Some(path) = SecretPath::find(&call.request().path)? else { return Ok(Existence::Absent) };
+    Ok(if ctx.get(&key(&path))?.is_some() { Existence::Present } else { Existence::Absent })
+}

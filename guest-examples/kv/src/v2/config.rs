@@ -1,0 +1,61 @@
+//! `config`: what holds for every secret.
+
+use cofferdam_sdk::{Call, Context, Error, Field, Response, Route};
+use serde_json::json;
+
+use super::fields::{self, Change};
+use super::record::Config;
+use crate::{Kv, duration};
+
+pub(super) fn route() -> Route<Kv> {
+    Route::new("config")
+        .synopsis("Configures settings for the KV store")
+        .description("Settings that are applied to every key in the key-value store.")
+        .field(Field::integer("max_versions", "The number of versions to keep for each key. Defaults to 10"))
+        .field(Field::boolean(
+            "cas_required",
+            "If true, the backend will require the cas parameter to be set for each write",
+        ))
+        // Not a declared duration: those have no sign.
+        .field(Field::string(
+            "delete_version_after",
+            "If set, the length of time before a version is deleted. A negative duration disables the use of \
+             delete_version_after on all keys. A zero duration clears the current setting.",
+        ))
+        .read(read)
+        .write(write)
+}
+
+fn read(_: &Kv, ctx: &Context, _: &Call) -> Result<Response, Error> {
+    let Config { max_versions, cas_required, delete_version_after } = Config::get(ctx)?;
+    Response::json(&json!({
+        "max_versions": max_versions,
+        "cas_required": cas_required,
+        "delete_version_after": duration::format(delete_version_after),
+    }))
+}
+
+fn write(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
+    let max_versions = fields::max_versions(call)?;
+    let cas_required: Change<bool> = fields::change(call, "cas_required")?;
+    let delete_version_after = match fields::change::<String>(call, "delete_version_after")? {
+        Change::Keep => Change::Keep,
+        Change::Clear => Change::Clear,
+        Change::Set(text) => Change::Set(duration::parse(&text).ok_or_else(|| {
+            let text = "field `delete_version_after`: expected a duration in seconds or like \"1h30m\"";
+            Error::InvalidRequest(text.into())
+        })?),
+    };
+    if max_versions == Change::Keep && cas_required == Change::Keep && delete_version_after == Change::Keep {
+        return Ok(Response::none());
+    }
+    ctx.transact(|transaction| {
+        let mut config = Config::get(transaction)?;
+        max_versions.clone().apply(&mut config.max_versions, |number| number);
+        cas_required.clone().apply(&mut config.cas_required, |required| required);
+        // Any negative duration means that there is none, and is shown as -1s.
+        delete_version_after.clone().apply(&mut config.delete_version_after, |seconds: i64| seconds.max(-1));
+        config.put(transaction)
+    })?;
+    Ok(Response::none())
+}

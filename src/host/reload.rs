@@ -1,0 +1,132 @@
+//! Starting mounts again: with the version that their record asks for, or with other instances of the version that runs.
+//!
+//! What starts is started beside what runs. Where it cannot, what runs goes on, and whoever asked is told why.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+
+use super::programs::label;
+use super::{Error, ErrorKind, Host, Inner};
+use crate::catalog::RuntimeKind;
+use crate::ident::{MountPath, PluginKind, PluginName};
+use crate::mount::{Attempt, Mount, MountRecord};
+use crate::runtime::MountScope;
+
+/// Mounts that are reloaded at a time. Each starts an instance, whose code may wait.
+const RELOADS_MAX: usize = 8;
+
+/// Which version of its plugin a mount is started with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Restart {
+    /// The one that runs.
+    SameVersion,
+    /// The one that the mount's record asks for.
+    AsRecorded,
+}
+
+/// How the reload of one mount went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReloadedMount {
+    /// Where it is.
+    pub path: MountPath,
+    /// Why it goes on with what it had, if it does.
+    pub failure: Option<String>,
+}
+
+impl Host {
+    /// Starts every mount of a plugin again, in the version that the mount asks for; `kind` `None` means of either type. A native
+    /// plugin gets a new process.
+    ///
+    /// No request is lost: what is new is started first, requests go to it from one instant on, and those in flight end where they
+    /// began, within [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline). Returns once every mount has switched or failed to.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Unavailable`] when the host shuts down. A mount that could not be reloaded is no error: it goes on, and the answer
+    /// says why. So is a plugin that no mount runs: the answer is empty.
+    pub async fn reload_plugin(
+        &self,
+        kind: Option<PluginKind>,
+        name: &PluginName,
+    ) -> Result<Vec<ReloadedMount>, Error> {
+        let name = name.clone();
+        self.conduct(move |inner| async move {
+            let mounts = inner.mounts.all().into_iter().filter(|mount| {
+                let record = mount.record();
+                record.plugin == name && kind.is_none_or(|kind| record.kind == kind)
+            });
+            let mounts: Vec<_> = mounts.collect();
+            inner.renew_processes(&mounts);
+            Ok(inner.reload_all(mounts).await)
+        })
+        .await
+    }
+
+    /// Starts these mounts again, each in the version that it asks for, as [`Host::reload_plugin`] does. Mounts that share the process
+    /// of a native plugin go on sharing it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRequest`] when there is no mount at one of the paths; then none was reloaded.
+    pub async fn reload_mounts(&self, paths: &[MountPath]) -> Result<Vec<ReloadedMount>, Error> {
+        let paths = paths.to_vec();
+        self.conduct(move |inner| async move {
+            let mut mounts = Vec::with_capacity(paths.len());
+            for path in &paths {
+                let mount = inner.mounts.get(path).ok_or_else(|| {
+                    Error::new(ErrorKind::InvalidRequest, format!("no mount at {path}: nothing was reloaded"))
+                })?;
+                mounts.push(mount);
+            }
+            Ok(inner.reload_all(mounts).await)
+        })
+        .await
+    }
+}
+
+impl Inner {
+    async fn reload_all(&self, mounts: Vec<Arc<Mount>>) -> Vec<ReloadedMount> {
+        let reloads = mounts.into_iter().map(|mount| async move {
+            let path = mount.record().path.clone();
+            let reloaded = match self.reservations.reserve(&path) {
+                Ok(_reserved) => self.reload_mount(&mount, Restart::AsRecorded).await,
+                Err(other) => Err(format!("another change of {other} is under way; try again when it is done")),
+            };
+            if let Err(reason) = &reloaded {
+                tracing::error!(plugin = %mount.record().plugin, mount = %path, "the mount was not reloaded: {reason}");
+            }
+            ReloadedMount { path, failure: reloaded.err() }
+        });
+        let mut reloaded: Vec<_> = futures_util::stream::iter(reloads).buffer_unordered(RELOADS_MAX).collect().await;
+        reloaded.sort_by(|one, other| one.path.as_str().cmp(other.path.as_str()));
+        reloaded
+    }
+
+    /// Starts a mount again beside what runs, and lets that answer from then on. The caller has reserved its path.
+    pub(super) async fn reload_mount(&self, mount: &Arc<Mount>, restart: Restart) -> Result<(), String> {
+        let record = MountRecord::clone(&mount.record());
+        let version = match restart {
+            Restart::SameVersion => mount.running_version(),
+            Restart::AsRecorded => record.version.clone(),
+        };
+        let scope = MountScope { plugin: label(&record.plugin, version.as_ref()), ..self.scope(&record, Some(mount)) };
+        let next = self.generation_of(&MountRecord { version, ..record.clone() }, Attempt::Anew);
+        if let Err(reason) = next.start(&Arc::new(scope.clone())).await {
+            return Err(reason.clone());
+        }
+        mount.switch(next, record, scope, self.limits.drain_deadline, self.limits.lifecycle_deadline);
+        Ok(())
+    }
+
+    /// Sees to it that what is started next of these mounts' native plugins is a process of its own.
+    fn renew_processes(&self, mounts: &[Arc<Mount>]) {
+        for mount in mounts {
+            let record = mount.record();
+            let plugin = self.catalog.get(record.kind, &record.plugin, record.version.as_ref());
+            if let Some(plugin) = plugin.filter(|plugin| plugin.runtime == RuntimeKind::Native) {
+                self.programs.renew(&plugin);
+            }
+        }
+    }
+}

@@ -1,0 +1,343 @@
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::atomic::Ordering;
+
+use super::*;
+use crate::catalog::InstanceLimits;
+use crate::limits::Limits;
+use crate::runtime::MountScope;
+use crate::runtime::double::{Double, call, scope};
+
+fn settings(policy: InstancePolicy, program: &dyn Program, chosen: InstanceLimits) -> PoolSettings {
+    PoolSettings::resolve(policy, &chosen, program, &Limits::default())
+}
+
+fn pools(instances_max: u32) -> Arc<Pools> {
+    Pools::new(InstanceBudget::new(instances_max), PoolLimits { queue_max: 4, shared_queue_max: 8 })
+}
+
+fn open(pools: &Pools, program: &Arc<Double>, policy: InstancePolicy, chosen: InstanceLimits) -> Arc<Pool> {
+    let program = Arc::clone(program) as Arc<dyn Program>;
+    let settings = settings(policy, &*program, chosen);
+    pools.open(program, &settings)
+}
+
+fn per_mount(pools: &Pools, program: &Arc<Double>) -> Arc<Pool> {
+    open(pools, program, InstancePolicy::PerMount, InstanceLimits::default())
+}
+
+/// Returns a call for another mount than [`call`] does.
+fn call_for(mount: &str) -> Call {
+    let scope = MountScope { id: mount.into(), ..scope() };
+    Call::lifecycle(&Arc::new(scope), Duration::from_secs(1))
+}
+
+async fn lease<'pool>(pool: &'pool Arc<Pool>, call: &Call) -> Lease<'pool> {
+    pool.lease(call).await.unwrap_or_else(|failure| panic!("an instance is free: {failure}"))
+}
+
+/// Which instance was leased.
+fn identity(lease: &Lease<'_>) -> usize {
+    Arc::as_ptr(lease.instance()).addr()
+}
+
+#[tokio::test(start_paused = true)]
+async fn making_an_instance_takes_no_longer_than_the_call_may() {
+    let pools = pools(1);
+    for policy in InstancePolicy::ALL {
+        let program = Arc::new(Double { never_makes: true, ..Double::new(Residence::Evictable) });
+        let pool = open(&pools, &program, policy, InstanceLimits::default());
+        // The second gets the first one's turn and its place in the budget.
+        for _ in 0..2 {
+            let failure = pool.lease(&call()).await.err().expect("no instance is ever finished");
+            assert!(matches!(failure, Failure::Deadline(limit) if limit.as_secs() == 1), "{failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_instance_that_was_idle_longest_gives_way() {
+    let shared = pools(3);
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let pools: Vec<_> = (0..6).map(|_| per_mount(&shared, &program)).collect();
+    let kept = || -> Vec<usize> { (0..6).filter(|index| pools[*index].set.idle_since().is_some()).collect() };
+    // Each use, and whose instances there are after it.
+    for (used, expected) in [
+        (0, vec![0]),
+        (1, vec![0, 1]),
+        (2, vec![0, 1, 2]),
+        (3, vec![1, 2, 3]),
+        // Seen as old when room was made for 3, and used since.
+        (1, vec![1, 2, 3]),
+        (4, vec![1, 3, 4]),
+        // 1 and 3 were last used between the same two admissions; this decides between them.
+        (3, vec![1, 3, 4]),
+        (5, vec![3, 4, 5]),
+    ] {
+        drop(lease(&pools[used], &call()).await);
+        assert_eq!(kept(), expected, "after {used} was used");
+    }
+    drop(pools);
+    assert!(shared.budget.admit(call().deadline).await.is_ok());
+    assert_eq!(program.meter.read().retired(Retired::Evicted), 3);
+}
+
+#[tokio::test]
+async fn a_resident_instance_stays_and_is_initialized_whenever_it_is_made_anew() {
+    let pools = pools(1);
+    let program = Arc::new(Double::new(Residence::Resident));
+    // More than the budget of sandboxes, in which it has no part.
+    let (pool, other) = (per_mount(&pools, &program), per_mount(&pools, &program));
+    other.start(call()).await.expect("it starts");
+    program.take_asked();
+
+    assert!(pool.start(call()).await.expect("it starts").matches("open"));
+    assert_eq!(program.take_asked(), ["setup", "initialize"]);
+    drop(lease(&pool, &call()).await);
+    assert!(program.take_asked().is_empty(), "it stayed");
+
+    program.crashed.store(true, Ordering::SeqCst);
+    drop(lease(&pool, &call()).await);
+    assert_eq!(program.take_asked(), ["setup", "initialize"], "another takes its place");
+
+    pool.renew(call()).await;
+    assert_eq!(program.take_asked(), ["cleanup"]);
+    pool.roll_back(call(), Rollback::Periodic).await;
+    assert!(program.take_asked().is_empty(), "nobody is set up to be asked");
+    drop(lease(&pool, &call()).await);
+    pool.invalidate(call(), "a/b").await.expect("it is told");
+    pool.roll_back(call(), Rollback::Final).await;
+    let expected = ["setup", "initialize", "invalidate \"a/b\"", "Rollback \"\""];
+    assert_eq!(program.take_asked(), expected);
+}
+
+#[tokio::test]
+async fn a_sandbox_that_nobody_calls_is_gone_and_not_woken() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let pool = per_mount(&pools(1), &program);
+    pool.start(call()).await.expect("it starts");
+    assert_eq!(program.take_asked(), ["setup", "initialize"]);
+    pool.invalidate(call(), "a").await.expect("there is nothing to forget");
+    pool.roll_back(call(), Rollback::Periodic).await;
+    pool.renew(call()).await;
+    assert!(program.take_asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_mount_that_is_kept_to_one_instance_never_has_two() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let chosen = InstanceLimits { max_instances: Some(4), ..InstanceLimits::default() };
+    for policy in [InstancePolicy::PerMount, InstancePolicy::Pooled] {
+        let pool = open(&pools(8), &program, policy, chosen.clone());
+        let (a, b) = (call_for("a"), call_for("b"));
+        let first = lease(&pool, &a).await;
+        let busy = tokio::time::timeout(Duration::from_millis(1), pool.lease(&a)).await;
+        assert!(busy.is_err(), "{policy:?}: a second call waits for the first");
+        drop(first);
+        drop((lease(&pool, &a).await, b));
+    }
+}
+
+#[tokio::test]
+async fn a_mount_that_moved_to_another_instance_is_set_up_again_where_it_was() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let chosen = InstanceLimits { max_instances: Some(2), ..InstanceLimits::default() };
+    let pools = pools(8);
+    let [a, b] = [(); 2].map(|()| open(&pools, &program, InstancePolicy::Pooled, chosen.clone()));
+    assert!(a.shares_instances_with(&b));
+    let (of_a, of_b) = (call_for("a"), call_for("b"));
+    let home = identity(&lease(&a, &of_a).await);
+    assert_eq!(program.take_asked(), ["setup"]);
+    // Where it was, another mount is at work.
+    let in_its_place = lease(&b, &of_b).await;
+    assert_eq!(identity(&in_its_place), home, "what is there is used before another is made");
+    let away = lease(&a, &of_a).await;
+    assert_ne!(identity(&away), home);
+    drop((in_its_place, away));
+    program.take_asked();
+    // The instance that knows it best is busy now, so it comes back to where it is out of date.
+    let (one, two) = (lease(&a, &of_a).await, lease(&b, &of_b).await);
+    assert_ne!(identity(&one), identity(&two));
+    assert!(program.take_asked().is_empty(), "both know what they know");
+    drop((one, two));
+    let blocked = lease(&b, &of_b).await;
+    assert_eq!(identity(&blocked), home);
+    drop(blocked);
+}
+
+#[tokio::test]
+async fn the_other_instances_hear_of_what_was_written_before_their_next_call() {
+    let program = Arc::new(Double::spreading());
+    let pool = open(
+        &pools(8),
+        &program,
+        InstancePolicy::PerMount,
+        InstanceLimits { max_instances: Some(2), ..InstanceLimits::default() },
+    );
+    let call = call();
+    let (one, two) = (lease(&pool, &call).await, lease(&pool, &call).await);
+    assert_ne!(identity(&one), identity(&two));
+    assert_eq!(program.take_asked(), ["setup", "setup"]);
+    // Written by one, in a call and by itself.
+    let observed = one.observed(call.clone());
+    observed.storage.put("a/b", &bytes::Bytes::from_static(b"1").into()).await.expect("it is stored");
+    observed.storage.delete("c").await.expect("it is gone");
+    let writer = identity(&one);
+    drop((one, two));
+    // Whichever comes first, only the other is told.
+    let leases = [lease(&pool, &call).await, lease(&pool, &call).await];
+    assert!(leases.iter().any(|lease| identity(lease) == writer));
+    assert_eq!(program.take_asked(), ["invalidate \"a/b\"", "invalidate \"c\""]);
+    drop(leases);
+    // Too many to be told one by one.
+    let keys: Vec<Arc<str>> = (0..65).map(|at| Arc::from(format!("k{at}"))).collect();
+    pool.set.written(&call.scope.id, &keys, None);
+    let leases = [lease(&pool, &call).await, lease(&pool, &call).await];
+    assert_eq!(program.take_asked(), ["setup", "setup"]);
+    drop(leases);
+}
+
+#[tokio::test]
+async fn an_instance_goes_after_so_many_requests() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let chosen = InstanceLimits { max_requests: Some(2), ..InstanceLimits::default() };
+    let pool = open(&pools(2), &program, InstancePolicy::PerMount, chosen);
+    for _ in 0..5 {
+        drop(lease(&pool, &call()).await);
+    }
+    assert_eq!(program.take_asked(), ["setup", "setup", "setup"]);
+    assert_eq!(program.meter.read().retired(Retired::Recycled), 2);
+}
+
+#[tokio::test]
+async fn no_more_stay_idle_than_may_and_none_for_longer() {
+    let program = Arc::new(Double::spreading());
+    let timeout = SWEEP_PERIOD * 2;
+    let chosen = InstanceLimits {
+        max_instances: Some(3),
+        max_idle: Some(2),
+        idle_timeout: Some(timeout),
+        ..InstanceLimits::default()
+    };
+    let shared = pools(8);
+    let pool = open(&shared, &program, InstancePolicy::PerMount, chosen);
+    let call = call();
+    let leases = [lease(&pool, &call).await, lease(&pool, &call).await, lease(&pool, &call).await];
+    drop(leases);
+    let live = || program.meter.read().live();
+    assert_eq!(live(), 2);
+    shared.budget.sweep();
+    shared.budget.sweep();
+    assert_eq!(live(), 2, "not for longer than they may");
+    drop(lease(&pool, &call).await);
+    shared.budget.sweep();
+    assert_eq!(live(), 1, "the one that was used stays");
+    shared.budget.sweep();
+    shared.budget.sweep();
+    assert_eq!(live(), 0);
+    assert_eq!(program.meter.read().retired(Retired::Idle), 3);
+    drop(lease(&pool, &call).await);
+    assert_eq!(live(), 1, "and another is made when it is needed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn queues_are_bounded_and_waiting_has_an_end() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    for policy in InstancePolicy::ALL {
+        let pool = open(&pools(8), &program, policy, InstanceLimits::default());
+        let call = call();
+        let held = lease(&pool, &call).await;
+        let waiting = futures_util::future::join_all((0..6).map(|_| pool.lease(&call))).await;
+        let reasons: Vec<String> =
+            waiting.into_iter().map(|waited| waited.err().expect("it is busy").to_string()).collect();
+        let mut counted = BTreeMap::new();
+        for reason in reasons {
+            *counted.entry(reason).or_insert(0) += 1;
+        }
+        let expected = BTreeMap::from([
+            ("it was busy with other requests until the deadline".to_owned(), 4),
+            ("its queue of 4 is full; try again later".to_owned(), 2),
+        ]);
+        assert_eq!(counted, expected, "{policy:?}");
+        drop(held);
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_serves_several_calls_is_leased_several_times() {
+    let concurrency = NonZeroU32::new(3).expect("it is not zero");
+    let program = Arc::new(Double { concurrency, ..Double::new(Residence::Evictable) });
+    let pool = per_mount(&pools(8), &program);
+    let call = call();
+    let leases = [lease(&pool, &call).await, lease(&pool, &call).await, lease(&pool, &call).await];
+    assert!(leases.iter().all(|other| identity(other) == identity(&leases[0])));
+    assert_eq!(program.take_asked(), ["setup"], "once");
+    let fourth = tokio::time::timeout(Duration::from_millis(1), pool.lease(&call)).await;
+    assert!(fourth.is_err(), "no more than it takes");
+    drop(leases);
+    // Held to fewer.
+    let chosen = InstanceLimits { max_concurrency: Some(1), ..InstanceLimits::default() };
+    let pool = open(&pools(8), &program, InstancePolicy::PerMount, chosen);
+    let only = lease(&pool, &call).await;
+    assert!(tokio::time::timeout(Duration::from_millis(1), pool.lease(&call)).await.is_err());
+    drop(only);
+}
+
+#[tokio::test]
+async fn an_instance_serves_so_many_mounts_and_no_more() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let chosen = InstanceLimits { max_instances: Some(1), ..InstanceLimits::default() };
+    let pools = pools(8);
+    let mounts: Vec<_> = (0..300).map(|_| open(&pools, &program, InstancePolicy::Pooled, chosen.clone())).collect();
+    for (at, pool) in mounts.iter().enumerate() {
+        drop(lease(pool, &call_for(&at.to_string())).await);
+    }
+    assert_eq!(program.take_asked().len(), 300);
+    assert_eq!(program.meter.read().retired(Retired::Recycled), 1);
+}
+
+#[tokio::test]
+async fn what_is_held_waits_until_it_takes_over() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let pools = pools(8);
+    let (before, after) = (per_mount(&pools, &program), per_mount(&pools, &program));
+    after.hold();
+    let call = call();
+    let in_flight = lease(&before, &call).await;
+    let mut waiting = std::pin::pin!(after.lease(&call));
+    assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err(), "the other may still write");
+    drop(in_flight);
+    after.take_over(call.clone()).await;
+    drop(waiting.await.expect("it goes on"));
+    // Nothing to wait for where the plugin says that its requests may be spread.
+    let spreading = Arc::new(Double::spreading());
+    let pool = per_mount(&pools, &spreading);
+    pool.hold();
+    drop(lease(&pool, &call).await);
+}
+
+#[tokio::test]
+async fn what_is_written_in_the_generation_before_is_told_to_the_one_that_answers() {
+    let program = Arc::new(Double::spreading());
+    let pools = pools(8);
+    let (before, after) = (per_mount(&pools, &program), per_mount(&pools, &program));
+    let call = call();
+    let in_flight = lease(&before, &call).await;
+    before.succeeded_by(&after);
+    drop(lease(&after, &call).await);
+    program.take_asked();
+    in_flight.observed(call.clone()).storage.delete("a").await.expect("it is gone");
+    drop(lease(&after, &call).await);
+    assert_eq!(program.take_asked(), ["invalidate \"a\""]);
+    drop(in_flight);
+}
+
+#[tokio::test]
+async fn a_set_up_that_was_given_up_is_done_again() {
+    let program = Arc::new(Double { never_sets_up: true, ..Double::new(Residence::Evictable) });
+    let pool = per_mount(&pools(8), &program);
+    let call = call();
+    assert!(tokio::time::timeout(Duration::from_millis(1), pool.lease(&call)).await.is_err());
+    assert!(tokio::time::timeout(Duration::from_millis(1), pool.lease(&call)).await.is_err());
+    assert_eq!(program.take_asked(), ["setup", "setup"]);
+}

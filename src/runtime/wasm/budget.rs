@@ -1,0 +1,198 @@
+//! How many sandboxes fit: into the memory mappings that the system gives a process, and into its address space.
+//!
+//! Where either ends, it is not the sandbox alone that fails: any allocation of the process may. So a host grants no more instances
+//! than fit with room to spare, and says at its start what an operator can do about it.
+
+use super::engine::{DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX};
+use crate::limits::Limits;
+
+/// Where Linux says how many memory mappings a process may have.
+const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
+
+/// What Linux gives unless it was told otherwise. Assumed where it doesn't say.
+const MAX_MAP_COUNT_DEFAULT: u64 = 65_530;
+
+/// Engines that a host has. Each reserves stacks and address space for all instances, since any may come to hold all of them.
+const ENGINES: u64 = 1;
+
+/// Mappings of an instance that lives: its memory and its tables, each cut in what may be touched and what may not.
+const MAPPINGS_PER_INSTANCE: u64 = 4;
+
+/// Mappings of a stack and its guard. They are there from the start, whether or not an instance lives.
+const MAPPINGS_PER_STACK: u64 = 2;
+
+/// Mappings of a compiled component: code, data, and what is between them.
+const MAPPINGS_PER_COMPONENT: u64 = 3;
+
+/// Components that are loaded at a time, where a host has very many plugins.
+const COMPONENTS: u64 = 1_000;
+
+/// Mappings for the rest of the process: the program and its libraries, threads with their stacks and heaps, large allocations, and
+/// whatever else the embedder does. A busy server has some hundreds.
+const MAPPINGS_RESERVED: u64 = 5_000;
+
+/// Address space that a memory takes, in bytes: all that 32 bits reach, and the guard behind it that spares the code its checks.
+const BYTES_PER_MEMORY: u64 = (4 << 30) + (32 << 20);
+
+/// Address space for memories, in bytes. A process has 47 bits, or 128 TiB; all memories of an engine must lie in one piece, and a
+/// program lies at two thirds, with 85 TiB in one piece below it. The tables and stacks find room above it.
+const ADDRESS_SPACE_BYTES: u64 = 80 << 40;
+
+/// What a host grants, and why no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Plan {
+    granted: u32,
+    bound: Bound,
+}
+
+/// What decides how many instances there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    /// All that was asked for.
+    Limit,
+    /// The system's limit on mappings, which would have to be this.
+    Mappings { needed: u64 },
+    /// The address space.
+    AddressSpace,
+}
+
+/// Returns how many instances a host grants under these limits on this system: [`Limits::instances_max`], or as many as fit. Logs
+/// what was asked and what is granted.
+pub(crate) fn grant_instances(limits: &Limits) -> u32 {
+    let max_map_count = max_map_count(std::fs::read_to_string(MAX_MAP_COUNT));
+    let asked = limits.instances_max;
+    let Plan { granted, bound } = plan(asked, max_map_count);
+    match bound {
+        Bound::Limit => {
+            tracing::info!(asked, granted, max_map_count, "there is room for all sandboxes that are asked for")
+        }
+        Bound::Mappings { needed } => tracing::warn!(
+            asked,
+            granted,
+            max_map_count,
+            "fewer sandboxes are granted than are asked for, because of the system's limit on memory mappings; to grant all, run: \
+             sysctl -w vm.max_map_count={needed}"
+        ),
+        Bound::AddressSpace => tracing::warn!(
+            asked,
+            granted,
+            max_map_count,
+            "fewer sandboxes are granted than are asked for: no more fit into the address space of one process"
+        ),
+    }
+    granted
+}
+
+/// Returns the limit on mappings by what its file says.
+fn max_map_count(file: std::io::Result<String>) -> u64 {
+    let unknown = |why: String| {
+        tracing::warn!("{MAX_MAP_COUNT} {why}; the usual {MAX_MAP_COUNT_DEFAULT} memory mappings are assumed");
+        MAX_MAP_COUNT_DEFAULT
+    };
+    match file {
+        Ok(text) => text.trim().parse().unwrap_or_else(|_| unknown("holds no number".to_owned())),
+        Err(cause) => unknown(format!("cannot be read: {cause}")),
+    }
+}
+
+/// Returns what is granted of so many instances. One at least: a host without any would serve nothing.
+fn plan(asked: u32, max_map_count: u64) -> Plan {
+    let (asked_for, by_mappings, by_space) =
+        (u64::from(asked), instances_in(max_map_count), instances_in_address_space());
+    let fitting = by_mappings.min(by_space);
+    // What fits and is no more than was asked for is no more than 32 bits hold.
+    let granted = u32::try_from(asked_for.min(fitting)).unwrap_or(asked).max(1);
+    let bound = if asked_for <= fitting {
+        Bound::Limit
+    } else if by_space < asked_for && by_space <= by_mappings {
+        Bound::AddressSpace
+    } else {
+        Bound::Mappings { needed: mappings_of(asked_for.min(by_space)) }
+    };
+    Plan { granted, bound }
+}
+
+/// Returns how many mappings a process with so many instances may come to have.
+fn mappings_of(instances: u64) -> u64 {
+    mappings_besides() + instances * mappings_per_instance()
+}
+
+/// Returns how many instances fit into so many mappings.
+fn instances_in(mappings: u64) -> u64 {
+    mappings.saturating_sub(mappings_besides()) / mappings_per_instance()
+}
+
+fn instances_in_address_space() -> u64 {
+    let slots = ADDRESS_SPACE_BYTES / ENGINES / (BYTES_PER_MEMORY * u64::from(MEMORIES_PER_COMPONENT_MAX));
+    slots.saturating_sub(u64::from(DESCRIBE_SLOTS))
+}
+
+/// An instance lives in one engine, and has a stack in each.
+const fn mappings_per_instance() -> u64 {
+    MAPPINGS_PER_INSTANCE + ENGINES * MAPPINGS_PER_STACK
+}
+
+/// What there is beside instances that answer requests: components, those that are asked what they are, and the rest.
+const fn mappings_besides() -> u64 {
+    let describing = ENGINES * DESCRIBE_SLOTS as u64 * (MAPPINGS_PER_INSTANCE + MAPPINGS_PER_STACK);
+    MAPPINGS_RESERVED + COMPONENTS * MAPPINGS_PER_COMPONENT + describing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_limit_fits_the_default_system() {
+        let asked = Limits::default().instances_max;
+        assert_eq!(plan(asked, MAX_MAP_COUNT_DEFAULT), Plan { granted: asked, bound: Bound::Limit });
+    }
+
+    #[test]
+    fn no_more_is_granted_than_fits() {
+        let space = instances_in_address_space() as u32;
+        let few = (MAX_MAP_COUNT_DEFAULT - 5_000 - 3_000 - 16 * 6) as u32 / 6;
+        for (asked, max_map_count, granted, bound) in [
+            (few, MAX_MAP_COUNT_DEFAULT, few, Bound::Limit),
+            (few + 1, MAX_MAP_COUNT_DEFAULT, few, Bound::Mappings { needed: 8_096 + 6 * (u64::from(few) + 1) }),
+            // It is of no use to raise the one limit beyond the other.
+            (1_000_000, MAX_MAP_COUNT_DEFAULT, few, Bound::Mappings { needed: 8_096 + 6 * u64::from(space) }),
+            (space, 1 << 20, space, Bound::Limit),
+            (space + 1, 1 << 20, space, Bound::AddressSpace),
+            (u32::MAX, u64::MAX, space, Bound::AddressSpace),
+            // A host that has no room at all tries with one.
+            (100, 0, 1, Bound::Mappings { needed: 8_096 + 6 * 100 }),
+            (1, 8_095, 1, Bound::Mappings { needed: 8_102 }),
+        ] {
+            let found = plan(asked, max_map_count);
+            assert_eq!(found, Plan { granted, bound }, "{asked} asked, {max_map_count} mappings");
+        }
+    }
+
+    #[test]
+    fn what_is_needed_is_enough() {
+        for asked in [1, 100, 5_000, instances_in_address_space() as u32] {
+            let needed = mappings_of(u64::from(asked));
+            assert_eq!(plan(asked, needed).granted, asked);
+            assert_eq!(plan(asked, needed).bound, Bound::Limit);
+            assert_ne!(plan(asked, needed - 1).bound, Bound::Limit, "{asked}");
+        }
+    }
+
+    #[test]
+    fn all_memories_fit_below_the_program() {
+        let slots = ENGINES * (instances_in_address_space() + u64::from(DESCRIBE_SLOTS));
+        let bytes = slots * u64::from(MEMORIES_PER_COMPONENT_MAX) * BYTES_PER_MEMORY;
+        let below_program = (1_u64 << 47) / 3 * 2;
+        assert!(bytes < below_program, "{} TiB", bytes >> 40);
+    }
+
+    #[test]
+    fn a_system_that_does_not_say_is_taken_for_a_usual_one() {
+        assert_eq!(max_map_count(Ok("1048576\n".to_owned())), 1 << 20);
+        for unknown in ["", "many\n", "-1\n"] {
+            assert_eq!(max_map_count(Ok(unknown.to_owned())), 65_530, "{unknown:?}");
+        }
+        assert_eq!(max_map_count(Err(std::io::ErrorKind::PermissionDenied.into())), 65_530);
+    }
+}
