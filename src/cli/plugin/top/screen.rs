@@ -7,6 +7,7 @@ use crossterm::Command;
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::console::Console;
 
@@ -31,6 +32,7 @@ pub(super) struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     pub(super) fn open(console: &'a mut Console) -> io::Result<Self> {
+        give_back_on_signals()?;
         terminal::enable_raw_mode()?;
         // From here on dropping it gives the terminal back.
         let screen = Self { console };
@@ -64,10 +66,35 @@ impl<'a> Screen<'a> {
 
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
-        self.console.paint(&[ansi(&Show), ansi(&LeaveAlternateScreen)].concat());
-        // A terminal that is gone needs nothing back.
-        drop(terminal::disable_raw_mode());
+        give_back(self.console);
     }
+}
+
+fn give_back(console: &mut Console) {
+    console.paint(&[ansi(&Show), ansi(&LeaveAlternateScreen)].concat());
+    // A terminal that is gone needs nothing back.
+    drop(terminal::disable_raw_mode());
+}
+
+/// Sees to it that a process that is told to end gives the terminal back first, whatever it is waiting for just then.
+fn give_back_on_signals() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut terminated, mut hung_up) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
+    let watch = move || {
+        let number = runtime.block_on(async {
+            tokio::select! {
+                _ = terminated.recv() => SignalKind::terminate(),
+                _ = hung_up.recv() => SignalKind::hangup(),
+            }
+        });
+        give_back(&mut Console::default());
+        // As a shell says that a signal ended a program.
+        std::process::exit(128 + number.as_raw_value());
+    };
+    std::thread::Builder::new().name("top-signals".to_owned()).spawn(watch).map(drop)
 }
 
 /// Returns what an event asks for. In raw mode Ctrl-C is a key like others.
