@@ -179,7 +179,7 @@ fn of_mounts(mounts: &[MountMetrics]) -> Vec<Family<'_>> {
         ),
         histogram(
             "cofferdam_mount_queue_wait_seconds",
-            "How long requests waited for their turn and for an instance.",
+            "How long requests waited for their turn, and for an instance to be free, or made and set up.",
             |mount| Value::Durations(&mount.counts.queue_wait),
         ),
         counter(
