@@ -2,6 +2,7 @@
 //!
 //! * [`Shelf`] lets its requests be spread, and forgets what it is told to. `cached/…` stores, and reads from memory what it can;
 //!   `instance` says which instance answers.
+//! * [`Hold`] keeps to one instance, and waits.
 //! * [`Tally`] keeps to one instance, and counts in memory under a lock: two that counted at once would lose counts. `bump` counts;
 //!   `edition` says which one it was started as.
 
@@ -67,7 +68,7 @@ impl Plugin for Shelf {
                 Response::json(&json!({ "value": value, "remembered": known.is_some(), "instance": instance() }))
             }
             ("cached", Operation::Update) => {
-                let value: Value = request.data()?;
+                let value = request.data::<Value>()?["value"].clone();
                 ctx.put_json(key, &value)?;
                 self.cached().insert(key.to_owned(), Some(value));
                 Response::json(&json!({ "instance": instance() }))
@@ -107,5 +108,23 @@ impl Plugin for Tally {
             }
             _ => Err(Error::UnsupportedPath),
         }
+    }
+}
+
+/// Keeps to one instance, and says which. It stops at the gate, as [`Shelf`] does.
+pub struct Hold;
+
+impl Plugin for Hold {
+    fn describe() -> Description {
+        Description::secret("Says which instance it is.")
+    }
+
+    fn setup(_: &Context) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn handle(&self, ctx: &Context, _: Request) -> Result<Response, Error> {
+        ctx.get("gate")?;
+        Response::json(&json!({ "instance": instance() }))
     }
 }
