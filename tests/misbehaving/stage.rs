@@ -144,6 +144,7 @@ impl Stage {
             env: vec![],
             sha256: Digest::of(&plugin.bytes),
             instances: InstancePolicy::PerMount,
+            instance_limits: Default::default(),
             confinement: None,
         };
         within(self.host.register_plugin(registration)).await
