@@ -44,9 +44,7 @@ impl<'a> Screen<'a> {
     pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
         let (columns, rows) = terminal::size()?;
         let fitting = fitting(text, columns.into(), rows.into());
-        // Over what was there, which is cleared line by line: clearing it all at once would flicker.
-        let rest = ansi(&Clear(ClearType::FromCursorDown));
-        self.console.paint(&[ansi(&MoveTo(0, 0)), fitting, rest].concat());
+        self.console.paint(&[ansi(&MoveTo(0, 0)), fitting].concat());
         Ok(())
     }
 
@@ -114,8 +112,14 @@ fn key(event: &Event) -> Option<Key> {
 /// Returns the lines that fit, cut where they are too long. In raw mode a line's end does not go back to the left by itself.
 fn fitting(text: &str, columns: usize, rows: usize) -> String {
     let lines: Vec<String> = text.lines().take(rows).map(|line| line.chars().take(columns).collect()).collect();
-    let end = ansi(&Clear(ClearType::UntilNewLine));
-    lines.join(&format!("{end}\r\n")) + &end
+    let last = lines.len().saturating_sub(1);
+    // Over what was there, which is cleared line by line: clearing it all at once would flicker. Before a line and not behind it, where
+    // one that fills the width would lose its last character.
+    let over = |(at, line): (usize, &String)| {
+        let old = if at == last { ClearType::FromCursorDown } else { ClearType::UntilNewLine };
+        ansi(&Clear(old)) + line
+    };
+    lines.iter().enumerate().map(over).collect::<Vec<_>>().join("\r\n")
 }
 
 fn ansi(command: &impl Command) -> String {
@@ -148,6 +152,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out() {
-        assert_eq!(fitting("äbc\nd\ne", 2, 2), "äb\u{1b}[K\r\nd\u{1b}[K");
+        assert_eq!(fitting("äbc\nd\ne", 2, 2), "\u{1b}[Käb\r\n\u{1b}[Jd");
     }
 }

@@ -186,7 +186,8 @@ fn of_mounts(mounts: &[MountMetrics]) -> Vec<Family<'_>> {
             "cofferdam_mount_guest_cpu_seconds",
             Some(Unit::Seconds),
             "Time that sandboxes ran, waiting for imports excluded. On a machine that is short of cores it holds some waiting for \
-             one. Always 0 for native plugins: see cofferdam_plugin_process_cpu_seconds_total.",
+             one. Not counted for plugins whose instance runs several calls at once, nor for native ones: see \
+             cofferdam_plugin_process_cpu_seconds_total.",
             |mount| Value::Seconds(mount.counts.cpu.as_secs_f64()),
         ),
         counter("cofferdam_mount_storage_reads", None, "Values looked up, found or not.", |mount| {
