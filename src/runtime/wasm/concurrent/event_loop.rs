@@ -45,7 +45,7 @@ pub(super) enum Ask {
 /// What a plugin answers.
 pub(super) enum Answer {
     Done,
-    Response(Response),
+    Response(Box<Response>),
     Existence(Option<bool>),
 }
 
@@ -166,7 +166,7 @@ async fn one(
         calls.answer(number, Err(Failure::Lost("it was given up before it began".to_owned())));
         return Ok(());
     }
-    accessor.with(|mut access| drop(access.data_mut().lend(number, call, over.clone())));
+    accessor.with(|mut access| access.data_mut().lend(number, call, over.clone()));
     let ended = {
         let mut ending = pin!(perform(accessor, plugin, number, ask));
         tokio::select! {
@@ -205,7 +205,7 @@ async fn perform(
         Ask::Handle(request) => {
             let parameters = (context, convert::request(request));
             let (result,) = start(accessor, backend.func_handle(), number, parameters).await?;
-            Ok(result.map(|response| Answer::Response(convert::response(response))))
+            Ok(result.map(|response| Answer::Response(Box::new(convert::response(response)))))
         }
         Ask::Exists(request) => {
             let parameters = (context, convert::request(request));
