@@ -162,6 +162,7 @@ async fn one(
     job: Job,
 ) -> Result<(), Broken> {
     let Job { number, ask, call, over, turn } = job;
+    let background = matches!(ask, Ask::Background).then(|| Arc::clone(&call.scope));
     if over.is_cancelled() {
         calls.answer(number, Err(Failure::Lost("it was given up before it began".to_owned())));
         return Ok(());
@@ -184,6 +185,14 @@ async fn one(
     accessor.with(|mut access| access.data_mut().take_back(number));
     let outcome = ended.map_err(|cause| Broken { number, cause })?;
     drop(turn);
+    if let (Some(scope), Err(_)) = (&background, &outcome)
+        && !over.is_cancelled()
+    {
+        // Its own words may hold a secret, and there is nobody whom they are for.
+        scope.log_fault(
+            "its work in the background ended with an error; it begins again with the mount's next instance",
+        );
+    }
     calls.answer(number, outcome.map_err(|error| Failure::Backend(convert::backend_error(error))));
     Ok(())
 }
