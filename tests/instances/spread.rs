@@ -101,7 +101,12 @@ async fn as_many_instances_answer_as_were_chosen() {
 
 #[tokio::test]
 async fn where_all_are_busy_a_request_is_told_so_in_time() {
-    let limits = Limits { mount_queue_max: 2, request_deadline: Duration::from_millis(300), instances_max: 24, ..Limits::default() };
+    let limits = Limits {
+        mount_queue_max: 2,
+        request_deadline: Duration::from_millis(300),
+        instances_max: 24,
+        ..Limits::default()
+    };
     let stage = Stage::with(limits).await;
     let limits = InstanceLimits { max_instances: Some(1), ..InstanceLimits::default() };
     stage.register(Entry { limits, ..Entry::of("shelf.wasm", InstancePolicy::PerMount) }).await;
@@ -114,7 +119,12 @@ async fn where_all_are_busy_a_request_is_told_so_in_time() {
         said.push(error.message().to_owned());
     }
     said.sort();
-    let expected = ["was given up", "was busy with other requests until the deadline", "was busy with other requests until", "its queue of 2 is full"];
+    let expected = [
+        "was given up",
+        "was busy with other requests until the deadline",
+        "was busy with other requests until",
+        "its queue of 2 is full",
+    ];
     for phrase in expected {
         assert!(said.iter().any(|text| text.contains(phrase)), "{phrase}: {said:?}");
     }

@@ -173,7 +173,9 @@ impl Stage {
     /// Returns how many instances and processes there are, and what they take.
     pub(crate) fn live(&self) -> (u64, u64, u64) {
         let metrics = self.host.metrics();
-        let sum = |count: fn(&cofferdam::PluginCounts) -> u64| metrics.plugins.iter().map(|plugin| count(&plugin.counts)).sum();
+        let sum = |count: fn(&cofferdam::PluginCounts) -> u64| {
+            metrics.plugins.iter().map(|plugin| count(&plugin.counts)).sum()
+        };
         (sum(|counts| counts.live()), sum(|counts| counts.processes), sum(|counts| counts.memory_bytes))
     }
 
