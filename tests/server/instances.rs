@@ -83,5 +83,8 @@ fn a_choice_outlives_the_server() {
     assert_ne!(instance(&server, "a"), instance(&server, "a"));
     assert_eq!(instance(&server, "b"), instance(&server, "b"));
     assert_eq!(mount(&server, "a")["instances"], "per-request");
-    assert_eq!((&mount(&server, "b")["instances"], &mount(&server, "b")["config"]["max_instances"]), (&json!("pooled"), &json!(2)));
+    assert_eq!(
+        (&mount(&server, "b")["instances"], &mount(&server, "b")["config"]["max_instances"]),
+        (&json!("pooled"), &json!(2))
+    );
 }
