@@ -99,6 +99,10 @@ fn meaning(error: MountError, record: &MountRecord) -> Error {
             Error::new(ErrorKind::Unavailable, format!("the mount {path} is disabled: {reason}"))
         }
         MountError::Closing => Error::new(ErrorKind::Unavailable, format!("the mount {path} is being disabled")),
+        MountError::Replaced => Error::new(
+            ErrorKind::Unavailable,
+            format!("the plugin at {path} was reloaded while this request was running; nothing says how far it got"),
+        ),
         MountError::Failed(failure) => failed(failure, record),
     }
 }

@@ -159,6 +159,9 @@ impl Inner {
         } else if new_options {
             mount.renew(self.limits.drain_deadline).await;
         }
+        if let MountState::Disabled(_) = mount.state() {
+            mount.try_anew(self.generation_of(&mount.record(), Attempt::Anew));
+        }
         Ok(())
     }
 

@@ -193,8 +193,12 @@ impl Programs {
     pub(super) fn renew(&self, record: &PluginRecord) {
         let slot = self.slot(record);
         // Locked only while it is loaded, and what is being loaded is new.
-        if let Ok(mut loaded) = slot.loaded.try_lock() {
-            *loaded = None;
+        let Ok(mut loaded) = slot.loaded.try_lock() else { return };
+        if let Some(Ok(program)) = loaded.take()
+            && let Some(program) = program.upgrade()
+        {
+            let mut unused = self.unused.lock().unwrap_or_else(PoisonError::into_inner);
+            unused.retain(|unused| !Arc::ptr_eq(unused, &program));
         }
     }
 

@@ -90,6 +90,10 @@ impl Inner {
         let reloads = mounts.into_iter().map(|mount| async move {
             let path = mount.record().path.clone();
             let reloaded = match self.reservations.reserve(&path) {
+                // It may have been disabled meanwhile, and what it stored wiped.
+                Ok(_reserved) if self.mounts.get(&path).is_none_or(|now| !Arc::ptr_eq(&now, &mount)) => {
+                    Err("it has been disabled or moved meanwhile".to_owned())
+                }
                 Ok(_reserved) => self.reload_mount(&mount, Restart::AsRecorded).await,
                 Err(other) => Err(format!("another change of {other} is under way; try again when it is done")),
             };

@@ -65,6 +65,9 @@ pub(crate) enum MountError {
     /// The mount is being disabled.
     #[error("it is being disabled")]
     Closing,
+    /// The plugin was reloaded, and the request was still running when the version before had to end.
+    #[error("its plugin was reloaded")]
+    Replaced,
     /// The plugin, or what runs it, failed.
     #[error(transparent)]
     Failed(#[from] Failure),
@@ -76,7 +79,7 @@ impl MountError {
         match self {
             MountError::Denied => Outcome::Denied,
             MountError::NotStarted(_) => Outcome::NotStarted,
-            MountError::Closing => Outcome::Closing,
+            MountError::Closing | MountError::Replaced => Outcome::Closing,
             MountError::Failed(Failure::Backend(error)) => match error {
                 BackendError::Internal(_) | BackendError::Unavailable(_) | BackendError::Status(500.., _) => {
                     Outcome::Errored
@@ -172,6 +175,14 @@ impl Mount {
         self.scope.store(Arc::new(scope));
     }
 
+    /// Lets another generation take the place of one that could not be started: what it starts by has changed.
+    pub(crate) fn try_anew(&self, generation: Arc<Generation>) {
+        let before = self.generation.load_full();
+        if let Some(Err(_)) = before.outcome() {
+            self.generation.compare_and_swap(&before, generation);
+        }
+    }
+
     /// Starts the mount unless it has been, and returns the reason if it cannot.
     pub(crate) async fn start(&self) -> Result<(), String> {
         let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
@@ -184,7 +195,10 @@ impl Mount {
         tokio::select! {
             biased;
             answer = self.answer(&generation, request, limit) => answer,
-            () = inside.aborted() => Err(MountError::Closing),
+            () = inside.aborted() => match Arc::ptr_eq(&generation, &self.generation.load()) {
+                true => Err(MountError::Closing),
+                false => Err(MountError::Replaced),
+            },
         }
     }
 
@@ -259,34 +273,42 @@ impl Mount {
         drain: Duration,
         cleanup: Duration,
     ) {
-        let next_pool =
-            next.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
-        let before = self.generation.load_full();
-        let old_pool =
-            before.outcome().and_then(|outcome| outcome.as_ref().ok()).map(|running| Arc::clone(&running.pool));
-        if let (Some(old), Some(next)) = (&old_pool, &next_pool) {
-            next.hold();
-            old.succeeded_by(next);
-        }
+        let Some(Ok(running)) = next.outcome() else { return };
+        let next_pool = Arc::clone(&running.pool);
         self.update(record, scope);
-        self.generation.store(next);
-        before.refuse();
-        let mount = Arc::clone(self);
-        self.leaving.spawn(async move {
-            before.drain(drain).await;
-            let scope = mount.scope();
-            if let Some(old) = &old_pool {
-                // Nobody may have come to it yet, while requests still run in the one before it.
-                old.is_alone().await;
-                match &next_pool {
-                    // The same instances answer on, and are set up again for what is new.
-                    Some(next) if next.shares_instances_with(old) => next.forget(&scope.id),
-                    _ => old.close(Call::lifecycle(&scope, cleanup), Retired::Reloaded).await,
+        match self.generation.load().outcome() {
+            Some(Ok(running)) => {
+                next_pool.hold_after(Some(&running.pool));
+                running.pool.succeeded_by(&next_pool);
+                if !next_pool.shares_instances_with(&running.pool) {
+                    // What it read while it was started may have changed before it was told of writes.
+                    next_pool.forget(&self.scope().id);
                 }
             }
-            if let Some(next) = next_pool {
-                next.take_over(Call::lifecycle(&scope, cleanup)).await;
+            // Some request may just be trying again.
+            Some(Err(_)) | None => next_pool.hold_after(None),
+        }
+        let replaced = self.generation.swap(next);
+        replaced.refuse();
+        let mount = Arc::clone(self);
+        self.leaving.spawn(async move {
+            if let Some(Ok(running)) = replaced.outcome() {
+                // It has the limit for itself, from when it answers alone.
+                running.pool.is_alone().await;
             }
+            replaced.drain(drain).await;
+            // A start that is under way ends too, and none begins.
+            replaced.end_start().await;
+            let scope = mount.scope();
+            if let Some(Ok(running)) = replaced.outcome() {
+                if next_pool.shares_instances_with(&running.pool) {
+                    // The same instances answer on, and are set up again for what is new.
+                    next_pool.forget(&scope.id);
+                } else {
+                    running.pool.close(Call::lifecycle(&scope, cleanup), Retired::Reloaded).await;
+                }
+            }
+            next_pool.take_over(Call::lifecycle(&scope, cleanup)).await;
         });
     }
 

@@ -21,7 +21,7 @@ mod settings;
 mod shared;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
@@ -74,7 +74,7 @@ pub(crate) struct Pool {
     /// Set while another pool still answers for the mount; done when it does not any more.
     hold: OnceLock<SetOnce<()>>,
     /// What answers for the mount from now on. It is told what requests write that still run here.
-    successor: OnceLock<Weak<Pool>>,
+    successor: OnceLock<Arc<Pool>>,
 }
 
 /// The right to call an instance, until it is dropped.
@@ -149,19 +149,22 @@ impl Pool {
     pub(crate) async fn start(self: &Arc<Self>, call: Call) -> Result<PathRules, String> {
         let leased = self.lease_as(&call, Initialized::Later).await;
         let lease = leased.map_err(|failure| format!("the plugin failed to set up: {failure}"))?;
-        if let Err(failure) = lease.initialize(call.clone()).await {
-            drop(lease);
-            // Whatever it began is over before what it stored is wiped.
-            self.close(call, Retired::SetupFailed).await;
-            return Err(format!("the plugin failed to initialize: {failure}"));
-        }
+        let initialized = lease.initialize(call.clone()).await;
         let own = lease.instance().unauthenticated().cloned();
         drop(lease);
+        if let Err(failure) = initialized {
+            match self.policy {
+                // Others are using them.
+                InstancePolicy::Pooled => self.set.forget(&call.scope.id),
+                // Whatever it began is over before what it stored is wiped.
+                InstancePolicy::PerMount | InstancePolicy::PerRequest => self.close(call, Retired::SetupFailed).await,
+            }
+            return Err(format!("the plugin failed to initialize: {failure}"));
+        }
         // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs. One that was made beside another that
         // still answers may have read what that one changes, so it does not answer anyway.
-        match self.policy {
-            InstancePolicy::Pooled => self.set.forget(&call.scope.id),
-            InstancePolicy::PerMount | InstancePolicy::PerRequest => self.set.evict(Retired::Idle),
+        if self.policy == InstancePolicy::PerMount {
+            self.set.evict(Retired::Idle);
         }
         Ok(own.unwrap_or_else(|| self.program.description().unauthenticated.clone()))
     }
@@ -194,12 +197,16 @@ impl Pool {
 
     async fn lease_in_turn(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Lease<'_>, Failure> {
         let turn = self.turn(call).await?;
-        if let Some(hold) = self.hold.get() {
-            let waited = timeout_at(call.deadline, hold.wait()).await;
-            waited.map_err(|_| Failure::Busy("requests to the version before were still running".to_owned()))?;
-        }
+        self.held(call).await?;
         let held = match self.policy {
-            InstancePolicy::PerMount | InstancePolicy::Pooled => Held::Kept(self.set.place(call, initialized).await?),
+            InstancePolicy::PerMount | InstancePolicy::Pooled => {
+                let place = self.set.place(call, initialized).await?;
+                if place.is_new && self.policy == InstancePolicy::PerMount && initialized == Initialized::Now {
+                    let background = Call::lifecycle(&call.scope, call.limit);
+                    place.instance().work_in_background(self.observed(background, Some(&place.member)));
+                }
+                Held::Kept(place)
+            }
             InstancePolicy::PerRequest => {
                 let member = member::make(&*self.program, &self.budget, call).await?;
                 let in_use = member.lend();
@@ -212,10 +219,12 @@ impl Pool {
         Ok(Lease { held, pool: self, _turn: turn })
     }
 
-    /// Keeps requests waiting, if the plugin keeps its mounts to one instance, until [`Self::release`]: another pool still answers for
-    /// this mount. Call it before the first request can come.
-    pub(crate) fn hold(&self) {
-        if self.program.description().spread == Spread::One {
+    /// Keeps requests waiting until [`Self::take_over`], as another pool still answers for this mount: `before`, or one that has yet to
+    /// be made. Nobody has to wait if both plugins let a mount's requests be spread. Call it before the first request can come.
+    pub(crate) fn hold_after(&self, before: Option<&Pool>) {
+        let spreads = |pool: &Pool| pool.program.description().spread == Spread::Many;
+        let together = before.is_some_and(|before| spreads(before) && before.hold.get().is_none());
+        if !(together && spreads(self)) {
             self.hold.get_or_init(SetOnce::new);
         }
     }
@@ -223,15 +232,14 @@ impl Pool {
     /// Answers alone from now on: the pool before has ended. A resident instance that was set up beside another is set up anew, since
     /// it may have read what the other has changed. Requests that wait since [`Self::hold`] go on.
     pub(crate) async fn take_over(self: &Arc<Self>, call: Call) {
+        let Some(hold) = self.hold.get() else { return };
         if self.program.residence() == Residence::Resident {
             self.close(call.clone(), Retired::Reloaded).await;
             // Should it fail, the next request tries again and is told why.
             drop(self.set.place(&call, Initialized::Now).await);
         }
-        if let Some(hold) = self.hold.get() {
-            // Nobody else sets it.
-            let _ = hold.set(());
-        }
+        // Nobody else sets it.
+        let _ = hold.set(());
     }
 
     /// Returns once no pool before this one answers any more.
@@ -244,7 +252,7 @@ impl Pool {
     /// Tells what requests that still run here write to the pool that answers from now on.
     pub(crate) fn succeeded_by(&self, successor: &Arc<Pool>) {
         // A pool is succeeded once.
-        let _ = self.successor.set(Arc::downgrade(successor));
+        let _ = self.successor.set(Arc::clone(successor));
     }
 
     /// Returns whether both have their instances in common.
@@ -278,7 +286,8 @@ impl Pool {
         }
     }
 
-    /// Makes the mount's instances set themselves up again before their next call for it: what they remember may be out of date.
+    /// Makes the mount's instances set themselves up again before their next call for it, as what they remember may be out of date; but
+    /// for those that are in one.
     pub(crate) fn forget(&self, mount: &str) {
         self.set.forget(mount);
     }
@@ -305,6 +314,7 @@ impl Pool {
     /// Returns the mount's instance, if there is one, when it is this call's turn.
     async fn lease_resident(self: &Arc<Self>, call: &Call) -> Result<Option<Lease<'_>>, Failure> {
         let turn = self.turn(call).await?;
+        self.held(call).await?;
         let place = self.set.resident(&call.scope.id);
         Ok(place.map(|place| Lease { held: Held::Kept(place), pool: self, _turn: turn }))
     }
@@ -318,6 +328,22 @@ impl Pool {
                 tracing::warn!(plugin = &*scope.plugin, mount = %scope.path, "the plugin failed to clean up: {failure}");
             }
         }
+    }
+
+    /// Waits until no pool before this one answers any more.
+    async fn held(&self, call: &Call) -> Result<(), Failure> {
+        let Some(hold) = self.hold.get() else { return Ok(()) };
+        let waited = timeout_at(call.deadline, hold.wait()).await;
+        waited.map(drop).map_err(|_| Failure::Busy("requests to the version before were still running".to_owned()))
+    }
+
+    /// Returns the call with a storage whose writes the other instances hear of, if there can be any.
+    fn observed(self: &Arc<Self>, mut call: Call, writer: Option<&Arc<Member>>) -> Call {
+        if self.program.description().spread == Spread::Many {
+            let (pool, member, mount) = (Arc::clone(self), writer.map(Arc::clone), Arc::clone(&call.scope.id));
+            call.storage = call.storage.observed_by(Arc::new(Writes { pool, member, mount }));
+        }
+        call
     }
 
     async fn turn(&self, call: &Call) -> Result<SemaphorePermit<'_>, Failure> {
@@ -379,34 +405,33 @@ impl Lease<'_> {
         self.noting(self.instance().initialize(self.observed(call)).await)
     }
 
-    /// Returns the call with a storage whose writes the other instances hear of, if there can be any.
-    fn observed(&self, mut call: Call) -> Call {
-        if let Held::Kept(place) = &self.held
-            && self.pool.program.description().spread == Spread::Many
-        {
-            let (pool, member) = (Arc::downgrade(self.pool), Arc::clone(&place.member));
-            call.storage =
-                call.storage.observed_by(Arc::new(Writes { pool, member, mount: Arc::clone(&call.scope.id) }));
-        }
-        call
+    fn observed(&self, call: Call) -> Call {
+        let writer = match &self.held {
+            Held::Kept(place) => Some(&place.member),
+            Held::Fresh { .. } => None,
+        };
+        self.pool.observed(call, writer)
     }
 }
 
 /// Passes on which keys an instance wrote.
 struct Writes {
-    pool: Weak<Pool>,
-    member: Arc<Member>,
+    pool: Arc<Pool>,
+    /// `None` for one that is not kept.
+    member: Option<Arc<Member>>,
     mount: Arc<str>,
 }
 
 impl WriteObserver for Writes {
     fn written(&self, keys: &[Arc<str>]) {
-        let Some(pool) = self.pool.upgrade() else { return };
-        pool.set.written(&self.mount, keys, Some(&self.member));
-        if let Some(successor) = pool.successor.get().and_then(Weak::upgrade)
-            && !successor.shares_instances_with(&pool)
-        {
-            successor.set.written(&self.mount, keys, None);
+        // Whatever has taken this pool's place, and that one's, by now.
+        let mut pool = &self.pool;
+        pool.set.written(&self.mount, keys, self.member.as_deref());
+        while let Some(successor) = pool.successor.get() {
+            if !successor.shares_instances_with(&self.pool) {
+                successor.set.written(&self.mount, keys, None);
+            }
+            pool = successor;
         }
     }
 }

@@ -7,7 +7,6 @@ use tokio::time::timeout_at;
 
 use super::member::{Member, Readiness, Seat};
 use super::set::Set;
-use crate::catalog::InstancePolicy;
 use crate::meter::{InUse, Retired};
 use crate::runtime::{Call, Failure, Instance, Residence};
 
@@ -25,6 +24,8 @@ pub(super) struct Place<'set> {
     set: &'set Arc<Set>,
     pub(super) member: Arc<Member>,
     mount: Arc<str>,
+    /// Whether the instance was set up for this very call.
+    pub(super) is_new: bool,
     _in_use: InUse,
     _turn: Option<SemaphorePermit<'set>>,
 }
@@ -37,7 +38,7 @@ impl<'set> Place<'set> {
         turn: Option<SemaphorePermit<'set>>,
     ) -> Self {
         let in_use = member.lend();
-        Self { set, member, mount, _in_use: in_use, _turn: turn }
+        Self { set, member, mount, is_new: false, _in_use: in_use, _turn: turn }
     }
 
     /// Returns the instance to call.
@@ -46,7 +47,7 @@ impl<'set> Place<'set> {
     }
 
     /// Sets the instance up for the mount unless it is, and tells it which keys were written.
-    pub(super) async fn prepare(&self, call: &Call, initialized: Initialized) -> Result<(), Failure> {
+    pub(super) async fn prepare(&mut self, call: &Call, initialized: Initialized) -> Result<(), Failure> {
         let Some(preparing) = self.seat(|seat| Arc::clone(&seat.preparing)) else { return Err(left()) };
         // Whoever holds it works for as long as its own deadline allows.
         let _turn = timeout_at(call.deadline, preparing.lock()).await.map_err(|_| still_made())?;
@@ -55,7 +56,7 @@ impl<'set> Place<'set> {
             (readiness, std::mem::take(&mut seat.written))
         });
         let (readiness, written) = begun.ok_or_else(left)?;
-        let instance = &self.member.instance;
+        let instance = Arc::clone(&self.member.instance);
         if readiness == Readiness::Ready {
             for key in &written {
                 let told = instance.invalidate(call.clone(), key).await;
@@ -68,9 +69,7 @@ impl<'set> Place<'set> {
                 set_up = instance.initialize(call.clone()).await;
             }
             set_up.inspect_err(|_| self.member.dies_as(Retired::SetupFailed))?;
-            if self.set.settings.policy == InstancePolicy::PerMount {
-                instance.work_in_background(Call::lifecycle(&call.scope, call.limit));
-            }
+            self.is_new = true;
         }
         self.seat(|seat| {
             // Unless somebody wanted it forgotten meanwhile.

@@ -145,7 +145,7 @@ impl Set {
             waited.map_err(|_| Failure::Busy("its instances were busy until the deadline".to_owned()))?;
         };
         drop(choosing);
-        let place = self.placed(member, &mount, turn);
+        let mut place = self.placed(member, &mount, turn);
         if readiness != Readiness::Ready {
             place.prepare(call, initialized).await?;
         }
@@ -234,15 +234,15 @@ impl Set {
         }
     }
 
-    /// Makes every instance set itself up again before its next call for this mount.
+    /// Makes every instance set itself up again before its next call for this mount, but for those that are in one.
     pub(super) fn forget(&self, mount: &str) {
-        self.lock().members.iter_mut().for_each(|slot| slot.forget(mount));
+        self.lock().members.iter_mut().filter(|slot| !slot.answers_for(mount)).for_each(|slot| slot.forget(mount));
     }
 
     /// Returns the instance that is set up for a mount, where there is at most one.
     pub(super) fn resident(self: &Arc<Self>, mount: &Arc<str>) -> Option<Place<'_>> {
         let mut state = self.lock();
-        let slot = state.members.iter_mut().find(|slot| slot.member.instance.is_alive() && slot.knows(mount))?;
+        let slot = state.members.iter_mut().find(|slot| slot.member.instance.is_alive() && slot.is_ready_for(mount))?;
         let member = slot.enter(mount).0;
         drop(state);
         Some(self.placed(member, mount, None))

@@ -303,7 +303,7 @@ async fn what_is_held_waits_until_it_takes_over() {
     let program = Arc::new(Double::new(Residence::Evictable));
     let pools = pools(8);
     let (before, after) = (per_mount(&pools, &program), per_mount(&pools, &program));
-    after.hold();
+    after.hold_after(Some(&before));
     let call = call();
     let in_flight = lease(&before, &call).await;
     let mut waiting = std::pin::pin!(after.lease(&call));
@@ -314,7 +314,7 @@ async fn what_is_held_waits_until_it_takes_over() {
     // Nothing to wait for where the plugin says that its requests may be spread.
     let spreading = Arc::new(Double::spreading());
     let pool = per_mount(&pools, &spreading);
-    pool.hold();
+    pool.hold_after(Some(&per_mount(&pools, &spreading)));
     drop(lease(&pool, &call).await);
 }
 

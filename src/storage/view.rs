@@ -4,6 +4,7 @@
 //! storage gives `..` a meaning anyway, there is no way up.
 
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 
@@ -190,10 +191,11 @@ impl StorageView {
         Ok(())
     }
 
-    /// Applies a batch in a task of its own, so that the observer hears of a write whose writer stopped waiting, after it was applied.
+    /// Applies a batch, and goes on with it in a task of its own if it takes time: so the observer hears of a write whose writer stopped
+    /// waiting, after it was applied. It is on its way when this first waits, so that a wipe comes after it.
     async fn commit_observed(&self, batch: Batch, observer: &Arc<dyn WriteObserver>) -> Result<(), ViewError> {
         let (shared, observer) = (Arc::clone(&self.shared), Arc::clone(observer));
-        let applied = tokio::spawn(async move {
+        let mut applying = Box::pin(async move {
             let keys = batch.changes.iter().filter_map(|change| change.key().strip_prefix(&shared.prefix));
             let keys: Vec<Arc<str>> = keys.map(Arc::from).collect();
             let applied = shared.storage.commit(batch).await;
@@ -202,8 +204,11 @@ impl StorageView {
             }
             applied
         });
-        let applied = applied.await.map_err(|_| ViewError::Unavailable("the storage failed".to_owned()))?;
-        Ok(applied?)
+        if let Poll::Ready(applied) = futures_util::poll!(&mut applying) {
+            return Ok(applied?);
+        }
+        let applied = tokio::spawn(applying).await;
+        Ok(applied.map_err(|_| ViewError::Unavailable("the storage failed".to_owned()))??)
     }
 
     /// Takes note of a value that was looked up, and of as many bytes as were found.

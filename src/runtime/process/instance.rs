@@ -178,7 +178,8 @@ impl Drop for Seat {
 #[async_trait]
 impl Instance for ProcessInstance {
     fn is_alive(&self) -> bool {
-        self.seat.get().is_some_and(Seat::is_alive)
+        // One that has not been set up yet can be.
+        self.seat.get().is_none_or(Seat::is_alive)
     }
 
     fn unauthenticated(&self) -> Option<&PathRules> {
@@ -186,6 +187,10 @@ impl Instance for ProcessInstance {
     }
 
     async fn setup(&self, call: Call) -> Result<(), Failure> {
+        if self.seat.get().is_some() {
+            // What came after it failed, and is tried again.
+            return Ok(());
+        }
         let starting = self.core.process(&call.scope.id);
         // A process that takes its time goes on starting only as long as somebody waits for it.
         let process = tokio::time::timeout_at(call.deadline, starting).await;

@@ -50,6 +50,8 @@ struct InFlight {
     over: CancellationToken,
     /// Whether an instance that takes no new calls is kept for it.
     urgency: Urgency,
+    /// Until when others may keep the instance computing for all that this call is told; `None` if nobody waits for it.
+    deadline: Option<Instant>,
     stage: Stage,
 }
 
@@ -107,7 +109,7 @@ impl Calls {
     }
 
     /// Enters a call; `None` if the sandbox is gone.
-    pub(super) fn enter(&self, urgency: Urgency) -> Option<Entered> {
+    pub(super) fn enter(&self, urgency: Urgency, deadline: Option<Instant>) -> Option<Entered> {
         let mut book = self.book();
         if book.life == Life::Over {
             return None;
@@ -120,7 +122,7 @@ impl Calls {
         let number = book.begun;
         let over = CancellationToken::new();
         let (answer, answered) = oneshot::channel();
-        let in_flight = InFlight { answer: Some(answer), over: over.clone(), urgency, stage: Stage::Running };
+        let in_flight = InFlight { answer: Some(answer), over: over.clone(), urgency, deadline, stage: Stage::Running };
         book.calls.insert(number, in_flight);
         if let Life::Retired { unused_since } = &mut book.life {
             *unused_since = None;
@@ -208,11 +210,17 @@ impl Calls {
         for call in book.calls.values_mut() {
             match call.stage {
                 Stage::GivenUp { until, heard } if until <= now => {
-                    if !heard {
+                    overdue = true;
+                    if heard {
+                        call.stage = Stage::Overdue;
+                        continue;
+                    }
+                    // Whoever left early does not say how long others may compute. At its own deadline they have, or have been told.
+                    let patience = call.deadline.map_or(until, |deadline| until.max(deadline + self.grace));
+                    if patience <= now {
                         return Err(Stop::Stuck);
                     }
-                    call.stage = Stage::Overdue;
-                    overdue = true;
+                    soonest = Some(soonest.map_or(patience, |soonest| soonest.min(patience)));
                 }
                 Stage::GivenUp { until, .. } => soonest = Some(soonest.map_or(until, |soonest| soonest.min(until))),
                 Stage::Overdue | Stage::Running => {}

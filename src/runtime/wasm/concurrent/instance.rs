@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 use wasmtime::Store;
 
@@ -65,7 +66,7 @@ impl ConcurrentInstance {
         let turn = timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|_| Failure::Busy("it was busy with other requests until the deadline".to_owned()))?;
         let turn = turn.expect("the semaphore is never closed");
-        let Entered { number, over, answered } = self.calls.enter(Urgency::Awaited).ok_or_else(gone)?;
+        let Entered { number, over, answered } = self.calls.enter(Urgency::Awaited, Some(deadline)).ok_or_else(gone)?;
         let waiting = Waiting { calls: &self.calls, number };
         let job = Job { number, ask, call, over, turn: Some(turn) };
         if self.inbox.try_send(job).is_err() {
@@ -102,14 +103,20 @@ type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// back then, and not when the task happens to run again.
 struct Running {
     task: Mutex<Option<Task>>,
+    /// Of what polls it.
+    poller: OnceLock<AbortHandle>,
     is_needed: AtomicBool,
 }
 
 impl Running {
     fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
-        let running = Arc::new(Self { task: Mutex::new(Some(Box::pin(task))), is_needed: AtomicBool::new(true) });
+        let running = Arc::new(Self {
+            task: Mutex::new(Some(Box::pin(task))),
+            poller: OnceLock::new(),
+            is_needed: AtomicBool::new(true),
+        });
         let shared = Arc::clone(&running);
-        tokio::spawn(poll_fn(move |context| {
+        let poller = tokio::spawn(poll_fn(move |context| {
             // Out of its place while it runs: no lock is held meanwhile, and a panic ends it.
             let Some(mut task) = shared.place().take() else { return Poll::Ready(()) };
             let polled = task.as_mut().poll(context);
@@ -121,6 +128,8 @@ impl Running {
             *place = Some(task);
             polled
         }));
+        // Nobody else sets it.
+        let _ = running.poller.set(poller.abort_handle());
         running
     }
 
@@ -133,6 +142,10 @@ impl Running {
         self.is_needed.store(false, Ordering::SeqCst);
         let task = self.place().take();
         drop(task);
+        // Nothing would wake what polled it.
+        if let Some(poller) = self.poller.get() {
+            poller.abort();
+        }
     }
 }
 
@@ -165,7 +178,7 @@ impl Instance for ConcurrentInstance {
 
     fn work_in_background(&self, call: Call) {
         let scope = Arc::clone(&call.scope);
-        let Some(Entered { number, over, answered }) = self.calls.enter(Urgency::Background) else { return };
+        let Some(Entered { number, over, answered }) = self.calls.enter(Urgency::Background, None) else { return };
         let job = Job { number, ask: Ask::Background, call, over, turn: None };
         if self.inbox.try_send(job).is_err() {
             self.calls.answer(number, Err(gone()));
@@ -173,7 +186,11 @@ impl Instance for ConcurrentInstance {
             return;
         }
         let background = Background { number, ended: answered };
-        self.background().insert(Arc::clone(&scope.id), background);
+        let before = self.background().insert(Arc::clone(&scope.id), background);
+        if let Some(before) = before {
+            // What it knew is out of date.
+            self.calls.give_up(before.number);
+        }
     }
 
     async fn initialize(&self, call: Call) -> Result<(), Failure> {
