@@ -10,6 +10,8 @@
 //! runs out of time, or the host itself fails. [`Instance::is_alive`] says whether it can be called again: a sandbox cannot, after the
 //! last three; a native plugin's backend can, as long as its process lives.
 
+#[cfg(feature = "builtin")]
+pub(crate) mod builtin;
 mod description;
 #[cfg(test)]
 pub(crate) mod double;
