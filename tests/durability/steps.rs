@@ -97,6 +97,7 @@ async fn register(host: &Host, plugins: &Path, kind: PluginKind, name: &str) -> 
         env: Vec::new(),
         sha256: Digest::of(&std::fs::read(plugins.join("plugin")).expect("the plugin is there")),
         instances: InstancePolicy::default(),
+        instance_limits: Default::default(),
         confinement: None,
     };
     host.register_plugin(registration).await.map(drop)
