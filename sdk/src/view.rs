@@ -3,11 +3,14 @@
 //!
 //! The SDK's public types name only these traits, so another backing is one more implementation.
 
+use std::pin::Pin;
+use std::time::Duration;
+
 use crate::storage::{Page, StorageError, Wrap};
 use crate::{Caller, Level, Ttls};
 
-/// One call's view of the world, as [`Context`](crate::Context) asks for it.
-pub trait View {
+/// What is known of one call, whichever way its plugin is written.
+pub trait Facts {
     /// Returns the mount's id.
     fn mount_id(&self) -> String;
     /// Returns where the mount is now, ending in `/`.
@@ -22,7 +25,10 @@ pub trait View {
     fn header(&self, name: &str) -> Vec<String>;
     /// Writes to the host's log.
     fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]);
+}
 
+/// One call's view of the world, as [`Context`](crate::Context) asks for it.
+pub trait View: Facts {
     /// Reads a value.
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError>;
     /// Writes a value. It is durable when this returns.
@@ -47,6 +53,31 @@ pub trait TransactionView {
     fn list(&self, page: Page) -> Result<Vec<String>, StorageError>;
     /// Makes the writes durable and visible, all at once.
     fn commit(self: Box<Self>) -> Result<(), StorageError>;
+}
+
+/// What somebody waits for. Nothing here crosses threads.
+pub(crate) type Wait<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// One call's view of the world, as [`AsyncContext`](crate::AsyncContext) asks for it.
+pub(crate) trait AsyncView: Facts {
+    /// Returns `Err` if the call is given up before the time is over.
+    fn sleep(&self, time: Duration) -> Wait<'_, Result<(), ()>>;
+    fn get<'a>(&'a self, key: &'a str) -> Wait<'a, Result<Option<Vec<u8>>, StorageError>>;
+    fn put<'a>(&'a self, key: &'a str, value: &'a [u8], wrap: Wrap) -> Wait<'a, Result<(), StorageError>>;
+    fn delete<'a>(&'a self, key: &'a str) -> Wait<'a, Result<(), StorageError>>;
+    fn list<'a>(&'a self, page: Page<'a>) -> Wait<'a, Result<Vec<String>, StorageError>>;
+    fn begin(&self, access: Access) -> Wait<'_, Result<Box<dyn AsyncTransactionView + '_>, StorageError>>;
+}
+
+/// One transaction, as [`AsyncTransaction`](crate::AsyncTransaction) drives it. Dropping it undoes it.
+pub(crate) trait AsyncTransactionView {
+    fn get<'a>(&'a self, key: &'a str) -> Wait<'a, Result<Option<Vec<u8>>, StorageError>>;
+    fn put<'a>(&'a self, key: &'a str, value: &'a [u8], wrap: Wrap) -> Wait<'a, Result<(), StorageError>>;
+    fn delete<'a>(&'a self, key: &'a str) -> Wait<'a, Result<(), StorageError>>;
+    fn list<'a>(&'a self, page: Page<'a>) -> Wait<'a, Result<Vec<String>, StorageError>>;
+    fn commit<'a>(self: Box<Self>) -> Wait<'a, Result<(), StorageError>>
+    where
+        Self: 'a;
 }
 
 /// What a transaction may do.

@@ -89,7 +89,7 @@ impl MountError {
                 | BackendError::Conflict(_)
                 | BackendError::Status(..500, _) => Outcome::Declined,
             },
-            MountError::Failed(Failure::Trap(_)) => Outcome::Trapped,
+            MountError::Failed(Failure::Trap(_) | Failure::Lost(_)) => Outcome::Trapped,
             MountError::Failed(Failure::Unusable(_)) => Outcome::Unusable,
             MountError::Failed(Failure::Deadline(_)) => Outcome::Deadline,
             MountError::Failed(Failure::Busy(_)) => Outcome::Busy,

@@ -14,6 +14,7 @@ use tokio::time::timeout_at;
 use super::budget::{InstanceBudget, InstancePermit};
 use super::settings::PoolSettings;
 use super::{PoolLimits, Waiting};
+use crate::catalog::InstancePolicy;
 use crate::meter::{InUse, LiveInstance, Retired};
 use crate::runtime::{Call, Failure, Instance, Program, Residence, Spread};
 
@@ -594,6 +595,9 @@ impl Place<'_> {
                 set_up = instance.initialize(call.clone()).await;
             }
             set_up.inspect_err(|_| self.member.dies_as(Retired::SetupFailed))?;
+            if self.set.settings.policy == InstancePolicy::PerMount {
+                instance.work_in_background(Call::lifecycle(&call.scope, call.limit));
+            }
         }
         self.seat(|seat| {
             // Unless somebody wanted it forgotten meanwhile.

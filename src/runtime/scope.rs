@@ -35,11 +35,11 @@ pub(crate) struct MountScope {
 }
 
 impl MountScope {
-    /// Writes one line of the plugin to the log, cleaned, if the mount's budget allows.
+    /// Writes one line of the plugin to the log, cleaned, if the mount's budget allows. Without a mount it is the plugin's.
     #[cfg(any(feature = "wasm", feature = "builtin"))]
-    pub(crate) fn log_line(&self, level: tracing::Level, line: &str) {
+    pub(crate) fn log_line(&self, mount: Option<&str>, level: tracing::Level, line: &str) {
         let LogPermit::Granted { dropped_before } = self.log.take(line.len()) else { return };
-        let (plugin, mount) = (&*self.plugin, self.path.as_str());
+        let plugin = &*self.plugin;
         if dropped_before > 0 {
             tracing::warn!(target: "cofferdam::plugin", plugin, mount, "{dropped_before} log lines were dropped: too many");
         }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cofferdam_sdk::embed::{Backend, View};
 use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::spawn_blocking;
-use tokio::time::timeout_at;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::time::{timeout, timeout_at};
 
 use super::line::Line;
 use super::view::CallView;
@@ -16,17 +17,18 @@ use super::{Shared, convert};
 use crate::request::{Request, Response};
 use crate::runtime::{Call, Failure, Instance};
 
-/// A backend. Whatever ends a call early (a panic, the deadline, a caller who stopped waiting) ends the instance too: a thread that
-/// goes on may hold a lock inside the plugin for ever. Other calls that are in it end as they would.
+/// A backend. A panic ends the instance. So does a call that was given up, since its deadline passed or nobody waits for it any more, and
+/// that does not return soon though its storage is gone: it may hold a lock inside the plugin for ever. Other calls that are in the
+/// instance end as they would.
 pub(super) struct BuiltinInstance {
     backend: Arc<dyn Backend>,
     shared: Arc<Shared>,
-    gone: AtomicBool,
+    gone: Arc<AtomicBool>,
 }
 
 impl BuiltinInstance {
     pub(super) fn new(backend: Box<dyn Backend>, shared: Arc<Shared>) -> Self {
-        Self { backend: backend.into(), shared, gone: AtomicBool::new(false) }
+        Self { backend: backend.into(), shared, gone: Arc::default() }
     }
 
     /// Runs the plugin, and returns what it answers.
@@ -37,10 +39,10 @@ impl BuiltinInstance {
     ) -> Result<T, Failure> {
         let (deadline, limit) = (call.deadline, call.limit);
         let place = self.place(&call).await?;
-        let mut running = Running { line: Arc::default(), gone: &self.gone, answered: false };
+        let line = Arc::new(Line::default());
         let view = CallView {
             call,
-            line: Arc::clone(&running.line),
+            line: Arc::clone(&line),
             runtime: Handle::current(),
             line_bytes_max: self.shared.line_bytes_max,
         };
@@ -50,13 +52,14 @@ impl BuiltinInstance {
             // It may have waited for a thread until after it was given up.
             (!view.line.is_cut()).then(|| work(&*backend, &view))
         });
-        match timeout_at(deadline, task).await {
-            Ok(Ok(Some(answer))) => {
-                running.answered = true;
-                answer.map_err(|error| Failure::Backend(convert::backend_error(error)))
+        let mut running = Running { task: Some(task), line, gone: Arc::clone(&self.gone), grace: self.shared.grace };
+        match timeout_at(deadline, running.ended()).await {
+            Ok(Ok(Some(answer))) => answer.map_err(|error| Failure::Backend(convert::backend_error(error))),
+            Ok(Err(error)) if error.is_panic() => {
+                self.gone.store(true, Ordering::SeqCst);
+                // What it said went to standard error, as of any thread, and goes to no client.
+                Err(Failure::Trap("it panicked".to_owned()))
             }
-            // What it said goes to standard error, as of any thread, and to no client.
-            Ok(Err(error)) if error.is_panic() => Err(Failure::Trap("it panicked".to_owned())),
             Ok(Ok(None) | Err(_)) => Err(Failure::Host("the call was not begun".to_owned())),
             Err(_) => Err(Failure::Deadline(limit)),
         }
@@ -75,17 +78,39 @@ impl BuiltinInstance {
 }
 
 /// A call that is under way, as the host sees it. Dropping it, in whatever way the call ends, takes the storage away.
-struct Running<'a> {
+struct Running<T: Send + 'static> {
+    /// `None` once it has ended.
+    task: Option<JoinHandle<T>>,
     line: Arc<Line>,
-    gone: &'a AtomicBool,
-    answered: bool,
+    gone: Arc<AtomicBool>,
+    /// How long it may take to return once it is given up.
+    grace: Duration,
 }
 
-impl Drop for Running<'_> {
+impl<T: Send> Running<T> {
+    /// Returns what the task returned.
+    async fn ended(&mut self) -> Result<T, JoinError> {
+        let ended = match &mut self.task {
+            Some(task) => task.await,
+            None => std::future::pending().await,
+        };
+        self.task = None;
+        ended
+    }
+}
+
+impl<T: Send> Drop for Running<T> {
     fn drop(&mut self) {
         self.line.cut();
-        if !self.answered {
-            self.gone.store(true, Ordering::SeqCst);
+        let Some(task) = self.task.take() else { return };
+        let (gone, grace) = (Arc::clone(&self.gone), self.grace);
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(async move {
+                if !matches!(timeout(grace, task).await, Ok(Ok(_))) {
+                    gone.store(true, Ordering::SeqCst);
+                }
+            })),
+            Err(_) => gone.store(true, Ordering::SeqCst),
         }
     }
 }

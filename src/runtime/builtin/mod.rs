@@ -2,7 +2,8 @@
 //!
 //! A plugin's code blocks, so each call has a thread of tokio's blocking pool, and there is a bound on how many calls run at a time. A
 //! thread cannot be stopped: a call that runs out of time, or that nobody waits for any more, is **cut off** from its mount's storage at
-//! once and for good, its instance is given up, and its thread and its place among the calls stay taken until the plugin returns.
+//! once and for good. Its thread and its place among the calls stay taken until the plugin returns; if that is not soon, its instance is
+//! given up, and the next request gets another.
 
 mod convert;
 mod instance;
@@ -12,6 +13,7 @@ mod view;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use cofferdam_sdk::embed::Embedded;
@@ -47,6 +49,8 @@ struct Shared {
     /// One for each call under way.
     places: Arc<Semaphore>,
     calls_max: u32,
+    /// How long a call that is given up may take to return before its instance is given up as well.
+    grace: Duration,
     /// Longest log line, in bytes.
     line_bytes_max: usize,
 }
@@ -56,8 +60,12 @@ impl BuiltinRuntime {
     pub(crate) fn new(plugins: Vec<(PluginName, Embedded)>, limits: &Limits) -> Result<Self, LoadError> {
         let calls_max = limits.builtin_calls_max.max(1);
         let places = usize::try_from(calls_max).unwrap_or(Semaphore::MAX_PERMITS).min(Semaphore::MAX_PERMITS);
-        let shared =
-            Shared { places: Arc::new(Semaphore::new(places)), calls_max, line_bytes_max: limits.log_line_bytes_max };
+        let shared = Shared {
+            places: Arc::new(Semaphore::new(places)),
+            calls_max,
+            grace: limits.cancel_grace,
+            line_bytes_max: limits.log_line_bytes_max,
+        };
         let mut known = BTreeMap::new();
         for (name, plugin) in plugins {
             let description = convert::description(plugin.describe())

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::sync::Arc;
 
-use cofferdam_sdk::embed::{Access, Page, TransactionView, View, Wrap};
+use cofferdam_sdk::embed::{Access, Facts, Page, TransactionView, View, Wrap};
 use cofferdam_sdk::{Caller, Level, StorageError, Ttls};
 use tokio::runtime::Handle;
 
@@ -29,7 +29,7 @@ impl CallView {
     }
 }
 
-impl View for CallView {
+impl Facts for CallView {
     fn mount_id(&self) -> String {
         self.call.scope.id.to_string()
     }
@@ -74,9 +74,11 @@ impl View for CallView {
             line.extend([" ", name, "=", value]);
         }
         line.truncate(line.floor_char_boundary(self.line_bytes_max));
-        self.call.scope.log_line(tracing_level(level), &line);
+        self.call.scope.log_line(Some(self.call.scope.path.as_str()), tracing_level(level), &line);
     }
+}
 
+impl View for CallView {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         self.wait(self.call.storage.get(key)).map(value_of)
     }
