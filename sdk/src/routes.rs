@@ -64,7 +64,7 @@ impl<P, M: Mode<P>> Default for Routes<P, M> {
 /// What a request calls for.
 enum Target<'a, P, M: Mode<P>> {
     /// An answer that needs no handler.
-    Answer(Response),
+    Answer(Box<Response>),
     /// The handler of an operation that has no path.
     Pathless(&'a M::Handler),
     /// A route's handler, and its input.
@@ -86,7 +86,7 @@ impl<P, M: Mode<P>> Routes<P, M> {
     /// Finds what answers a request; `about` is the plugin's own help.
     fn target(&self, request: &Request, about: impl FnOnce() -> String) -> Result<Target<'_, P, M>, Error> {
         if request.operation == Operation::Help {
-            return self.help(request, about).map(Target::Answer);
+            return self.help(request, about).map(|help| Target::Answer(Box::new(help)));
         }
         if let Some((_, handler)) = self.pathless.iter().find(|(operation, _)| *operation == request.operation) {
             return Ok(Target::Pathless(handler));
@@ -158,7 +158,7 @@ impl<P: Plugin> Routes<P> {
     /// Answers a request: finds its route, checks and converts its fields, and calls the handler.
     pub fn handle(&self, plugin: &P, ctx: &Context, request: &Request) -> Result<Response, Error> {
         match self.target(request, || P::describe().help)? {
-            Target::Answer(response) => Ok(response),
+            Target::Answer(response) => Ok(*response),
             Target::Pathless(handler) => handler(plugin, ctx, &Call::new(request, Map::new())),
             Target::Routed(handler, input) => {
                 let response = handler(plugin, ctx, &Call::new(request, input.fields))?;

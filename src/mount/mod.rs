@@ -276,6 +276,8 @@ impl Mount {
             before.drain(drain).await;
             let scope = mount.scope();
             if let Some(old) = &old_pool {
+                // Nobody may have come to it yet, while requests still run in the one before it.
+                old.is_alone().await;
                 match &next_pool {
                     // The same instances answer on, and are set up again for what is new.
                     Some(next) if next.shares_instances_with(old) => next.forget(&scope.id),

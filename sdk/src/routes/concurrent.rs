@@ -124,7 +124,7 @@ impl<P: AsyncPlugin> Routes<P, Awaited> {
     /// Answers a request: finds its route, checks and converts its fields, and calls the handler.
     pub async fn handle(&self, plugin: &P, ctx: &AsyncContext<'_>, request: &Request) -> Result<Response, Error> {
         match self.target(request, || P::describe().help)? {
-            Target::Answer(response) => Ok(response),
+            Target::Answer(response) => Ok(*response),
             Target::Pathless(handler) => handler.call(plugin, ctx, &Call::new(request, Map::new())).await,
             Target::Routed(handler, input) => {
                 let response = handler.call(plugin, ctx, &Call::new(request, input.fields)).await?;

@@ -56,13 +56,8 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
     pub fn start() -> Result<Self, Error> {
         let mount =
             Self { world: World::default(), clock: Clock::default(), mounts: AsyncMounts::new(), calls: Cell::new(0) };
-        let started = mount.run(async {
-            let view = mount.view(Access::ReadOnly, Caller::default());
-            mount.mounts.setup(mount.next_call(), &AsyncContext::new(&view)).await?;
-            let view = mount.view(Access::ReadWrite, Caller::default());
-            mount.mounts.initialize(mount.next_call(), &AsyncContext::new(&view)).await
-        });
-        started.map(|()| mount)
+        mount.run(mount.set_up())?;
+        Ok(mount)
     }
 
     /// Reads a path.
@@ -89,14 +84,30 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
     pub fn give_up_after(&self, time: Duration, request: Request) -> Option<Result<Response, Error>> {
         let until = self.clock.now.get() + time;
         let mut answer = Box::pin(self.answer(request));
-        self.run(poll_fn(|context| match answer.as_mut().poll(context) {
-            Poll::Ready(answer) => Poll::Ready(Some(answer)),
-            Poll::Pending if self.clock.now.get() >= until => Poll::Ready(None),
-            Poll::Pending => {
-                self.clock.wake_at(until, context);
-                Poll::Pending
+        let mut is_given_up = false;
+        self.run(poll_fn(|context| {
+            if !is_given_up && self.clock.now.get() >= until {
+                // The request's latest call is the one in flight.
+                self.mounts.cancel(self.calls.get());
+                is_given_up = true;
+            }
+            match answer.as_mut().poll(context) {
+                Poll::Ready(answer) => Poll::Ready((!is_given_up).then_some(answer)),
+                Poll::Pending => {
+                    self.clock.wake_at(until, context);
+                    Poll::Pending
+                }
             }
         }))
+    }
+
+    /// Starts the mount again on the same storage, as a restart of the server does: cleanup, setup, initialize.
+    pub fn restart(&self) -> Result<(), Error> {
+        self.run(async {
+            let view = self.view(Access::ReadWrite, Caller::default());
+            self.mounts.cleanup(self.next_call(), &AsyncContext::new(&view)).await;
+            self.set_up().await
+        })
     }
 
     /// Lets the plugin work in the background for this time, or until it is done, and returns what it said in that case.
@@ -140,6 +151,13 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
     /// Returns what the plugin has logged so far.
     pub fn logs(&self) -> Vec<LogLine> {
         self.world.logs.borrow().clone()
+    }
+
+    async fn set_up(&self) -> Result<(), Error> {
+        let view = self.view(Access::ReadOnly, Caller::default());
+        self.mounts.setup(self.next_call(), &AsyncContext::new(&view)).await?;
+        let view = self.view(Access::ReadWrite, Caller::default());
+        self.mounts.initialize(self.next_call(), &AsyncContext::new(&view)).await
     }
 
     async fn answer(&self, mut request: Request) -> Result<Response, Error> {

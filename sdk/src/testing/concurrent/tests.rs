@@ -1,5 +1,6 @@
 //! Requests that overlap, as a plugin's own tests see them.
 
+use std::pin::Pin;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -7,6 +8,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::{AsyncRoute, AsyncRoutes, AsyncStorage, Call, Description, Field};
+
+type InFlight<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + 'a>>;
 
 struct Waiter {
     routes: AsyncRoutes<Self>,
@@ -100,9 +103,9 @@ fn field(response: &Result<Response, Error>, name: &str) -> Value {
 #[test]
 fn requests_overlap_and_time_passes_once_for_all() {
     let mount = AsyncTestMount::<Waiter>::start().unwrap();
-    let answers = mount.together((0..100).map(|n| read(&format!("wait/{n}"))));
+    let answers = mount.together((1..=100).map(|n| read(&format!("wait/{n}"))));
     assert!(answers.iter().all(|answer| field(answer, "most") == 100));
-    assert_eq!(mount.elapsed(), Duration::from_secs(99));
+    assert_eq!(mount.elapsed(), Duration::from_secs(100));
 }
 
 #[test]
@@ -121,6 +124,8 @@ fn a_request_that_is_given_up_is_dropped_where_it_waits() {
     assert_eq!(mount.elapsed(), Duration::from_secs(5));
     assert_eq!(field(&mount.read("undone"), "undone"), 1);
     assert!(mount.give_up_after(Duration::from_secs(5), read("wait/1")).is_some_and(|answer| answer.is_ok()));
+    mount.restart().unwrap();
+    assert_eq!(field(&mount.read("undone"), "undone"), 0, "what was in memory is gone");
 }
 
 #[test]
@@ -151,7 +156,7 @@ fn a_cancelled_call_ends_at_its_next_turn_and_no_other_does() {
             mount.mounts.cancel(101);
             Ok(Response::none())
         };
-        let calls: [Pin<Box<dyn Future<Output = Result<Response, Error>> + '_>>; 3] = [
+        let calls: [InFlight<'_>; 3] = [
             Box::pin(mount.mounts.handle(101, &ctx, read("wait/50"))),
             Box::pin(mount.mounts.handle(102, &ctx, read("wait/50"))),
             Box::pin(cancel),

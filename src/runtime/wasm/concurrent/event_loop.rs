@@ -45,7 +45,7 @@ pub(super) enum Ask {
 /// What a plugin answers.
 pub(super) enum Answer {
     Done,
-    Response(Response),
+    Response(Box<Response>),
     Existence(Option<bool>),
 }
 
@@ -162,11 +162,12 @@ async fn one(
     job: Job,
 ) -> Result<(), Broken> {
     let Job { number, ask, call, over, turn } = job;
+    let background = matches!(ask, Ask::Background).then(|| Arc::clone(&call.scope));
     if over.is_cancelled() {
         calls.answer(number, Err(Failure::Lost("it was given up before it began".to_owned())));
         return Ok(());
     }
-    accessor.with(|mut access| drop(access.data_mut().lend(number, call, over.clone())));
+    accessor.with(|mut access| access.data_mut().lend(number, call, over.clone()));
     let ended = {
         let mut ending = pin!(perform(accessor, plugin, number, ask));
         tokio::select! {
@@ -184,6 +185,14 @@ async fn one(
     accessor.with(|mut access| access.data_mut().take_back(number));
     let outcome = ended.map_err(|cause| Broken { number, cause })?;
     drop(turn);
+    if let (Some(scope), Err(_)) = (&background, &outcome)
+        && !over.is_cancelled()
+    {
+        // Its own words may hold a secret, and there is nobody whom they are for.
+        scope.log_fault(
+            "its work in the background ended with an error; it begins again with the mount's next instance",
+        );
+    }
     calls.answer(number, outcome.map_err(|error| Failure::Backend(convert::backend_error(error))));
     Ok(())
 }
@@ -205,7 +214,7 @@ async fn perform(
         Ask::Handle(request) => {
             let parameters = (context, convert::request(request));
             let (result,) = start(accessor, backend.func_handle(), number, parameters).await?;
-            Ok(result.map(|response| Answer::Response(convert::response(response))))
+            Ok(result.map(|response| Answer::Response(Box::new(convert::response(response)))))
         }
         Ask::Exists(request) => {
             let parameters = (context, convert::request(request));

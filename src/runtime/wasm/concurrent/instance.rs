@@ -96,10 +96,12 @@ impl Drop for ConcurrentInstance {
     }
 }
 
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// A sandbox's task, which can be ended from outside: whoever lets an instance go has its memory, its place and its mounts' storage
 /// back then, and not when the task happens to run again.
 struct Running {
-    task: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+    task: Mutex<Option<Task>>,
     is_needed: AtomicBool,
 }
 
@@ -108,11 +110,12 @@ impl Running {
         let running = Arc::new(Self { task: Mutex::new(Some(Box::pin(task))), is_needed: AtomicBool::new(true) });
         let shared = Arc::clone(&running);
         tokio::spawn(poll_fn(move |context| {
-            let mut place = shared.task.lock().unwrap_or_else(PoisonError::into_inner);
-            // Out of its place while it runs, so that a panic ends it.
-            let Some(mut task) = place.take() else { return Poll::Ready(()) };
+            // Out of its place while it runs: no lock is held meanwhile, and a panic ends it.
+            let Some(mut task) = shared.place().take() else { return Poll::Ready(()) };
             let polled = task.as_mut().poll(context);
+            let mut place = shared.place();
             if polled.is_ready() || !shared.is_needed.load(Ordering::SeqCst) {
+                drop(place);
                 return Poll::Ready(());
             }
             *place = Some(task);
@@ -121,12 +124,15 @@ impl Running {
         running
     }
 
+    fn place(&self) -> MutexGuard<'_, Option<Task>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Ends the task now, or as soon as it pauses if it runs at this moment.
     fn let_go(&self) {
         self.is_needed.store(false, Ordering::SeqCst);
-        if let Ok(mut place) = self.task.try_lock() {
-            *place = None;
-        }
+        let task = self.place().take();
+        drop(task);
     }
 }
 
@@ -176,7 +182,7 @@ impl Instance for ConcurrentInstance {
 
     async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
         match self.ask(call, Ask::Handle(request)).await? {
-            Answer::Response(response) => Ok(response),
+            Answer::Response(response) => Ok(*response),
             Answer::Done | Answer::Existence(_) => Err(other_answer()),
         }
     }

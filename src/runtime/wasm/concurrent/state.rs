@@ -78,11 +78,10 @@ impl ConcurrentState {
         self.turned = Instant::now();
     }
 
-    /// Begins a call and returns the context to lend for it.
-    pub(super) fn lend(&mut self, number: CallNumber, call: Call, over: CancellationToken) -> Resource<ContextHandle> {
+    /// Begins a call: from here on, the context of this number stands for it.
+    pub(super) fn lend(&mut self, number: CallNumber, call: Call, over: CancellationToken) {
         self.base.output.join(&call.scope);
         self.lent.insert(number, Lent { call: Arc::new(call), over });
-        Resource::new_borrow(number)
     }
 
     /// Notes which of the guest's tasks a call became.
