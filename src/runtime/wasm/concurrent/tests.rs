@@ -28,7 +28,7 @@ struct Stage {
 impl Stage {
     async fn build() -> Self {
         let limits = Limits { instances_max: 2, cancel_grace: Duration::from_millis(200), ..Limits::default() };
-        let runtime = WasmRuntime::new(Arc::new(limits)).expect("the engine can be made");
+        let runtime = WasmRuntime::new(Arc::new(limits), None).expect("the engine can be made");
         let folder = guests::build("tests/guests").expect("the plugins build");
         let component = fs::read(folder.join("async-hostile.wasm")).expect("the plugin was built");
         let launch = Launch {
@@ -39,8 +39,10 @@ impl Stage {
             args: vec![],
             env: vec![],
             confinement: None,
+            meter: Arc::default(),
         };
-        let program = runtime.load(component, launch).await.expect("it is a plugin");
+        let digest = crate::ident::Digest::of(&component);
+        let program = runtime.load(component, digest, launch).await.expect("it is a plugin");
         Self { storage: Arc::new(MemoryStorage::new()), program, _runtime: runtime }
     }
 
