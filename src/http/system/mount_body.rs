@@ -159,6 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn the_versions_of_the_key_value_engine_have_names() {
+        for (body, plugin, version) in [
+            (r#"{"type":"kv-v1"}"#, "kv", Some("1")),
+            (r#"{"type":"kv-v2","options":{"version":"1"}}"#, "kv", Some("2")),
+            (r#"{"type":"kv-v3"}"#, "kv-v3", None),
+        ] {
+            let request = enable("kv", body).unwrap();
+            assert_eq!(request.plugin.as_str(), plugin, "{body}");
+            assert_eq!(request.options.get("version").map(String::as_str), version, "{body}");
+        }
+        let auth =
+            mount_request(PluginKind::Auth, &"kv".parse().unwrap(), Fields::parse(br#"{"type":"kv-v2"}"#).unwrap());
+        assert_eq!(auth.unwrap().plugin.as_str(), "kv-v2");
+    }
+
+    #[test]
     fn all_that_can_be_said_is_read() {
         let body = r#"{"type":"plugin","plugin_name":"kv","options":{"v":2},"local":"true","config":{"default_lease_ttl":"1h",
             "max_lease_ttl":7200,"plugin_version":"1.0.0","listing_visibility":"unauth","passthrough_request_headers":"a,b",
