@@ -1,4 +1,8 @@
-//! Built-in plugins that misbehave: what a host does about code that it can neither stop nor throw away.
+//! Built-in plugins that misbehave: what a host does about code that it can neither stop nor throw away. And one that gives way to a
+//! registered plugin, and comes back.
+
+#[path = "support/guests.rs"]
+mod guests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,8 +10,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use cofferdam::ident::{Digest, PluginKind, PluginName};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
-use cofferdam::{Error, ErrorKind, Host, Limits, MountRequest};
+use cofferdam::{Error, ErrorKind, Host, Limits, MountRequest, PluginDirectory, Registration};
 use cofferdam_sdk::embed::Embedded;
 use cofferdam_sdk::{Context, Description, Plugin, Response, Storage, StorageError};
 use serde_json::{Value, json};
@@ -190,4 +195,37 @@ async fn a_call_that_hangs_keeps_its_place() {
     assert_eq!(busy.kind(), ErrorKind::Unavailable);
     assert!(busy.message().contains("all 1 calls that built-in plugins may be in are under way"), "{busy}");
     cut_off(&host, &stage).await;
+}
+
+#[tokio::test]
+async fn a_reload_follows_the_catalog_to_an_unversioned_plugin_and_back() {
+    let built = guests::build("guest-examples").expect("the plugins build").join("passthrough_plugin.wasm");
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(&built, directory.path().join("file")).unwrap();
+    let digest = Digest::of(&std::fs::read(built).unwrap());
+    let limits = Limits { instances_max: 4, ..Limits::default() };
+    let builder = Host::builder().limits(limits).plugin_directory(PluginDirectory::open(directory.path()).unwrap());
+    let host = builder.shipped_plugins().build().await.unwrap();
+    let kv: PluginName = "kv".parse().unwrap();
+    let request = MountRequest {
+        options: [("version".to_owned(), "2".to_owned())].into(),
+        ..MountRequest::new("m".parse().unwrap(), kv.clone())
+    };
+    host.enable(request).await.unwrap();
+    // The engine with versions always has a configuration; the other plugin has what was written.
+    let has_versions = async || matches!(host.handle(read("config")).await.unwrap().body, Body::Data(_));
+    let runs_a_file = || host.mount(&"m".parse().unwrap()).unwrap().running_sha256;
+    assert_eq!((runs_a_file(), has_versions().await), (None, true));
+
+    host.register_plugin(Registration::new(kv.clone(), "file".parse().unwrap(), digest)).await.unwrap();
+    assert_eq!((runs_a_file(), has_versions().await), (None, true));
+    let reloaded = host.reload_plugin(Some(PluginKind::Secret), &kv).await.unwrap();
+    assert!(reloaded.len() == 1 && reloaded[0].failure.is_none(), "{reloaded:?}");
+    assert_eq!((runs_a_file(), has_versions().await), (Some(digest), false));
+
+    host.deregister_plugin(PluginKind::Secret, &kv, None).await.unwrap();
+    assert_eq!((runs_a_file(), has_versions().await), (Some(digest), false));
+    host.reload_mounts(&["m".parse().unwrap()]).await.unwrap();
+    assert_eq!((runs_a_file(), has_versions().await), (None, true));
+    host.shutdown().await;
 }
