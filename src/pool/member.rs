@@ -1,6 +1,6 @@
 //! One live instance: what it is in, what it knows of each mount, and how it goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,8 +38,8 @@ pub(super) struct Slot {
 pub(super) struct Seat {
     pub(super) in_flight: u32,
     pub(super) readiness: Readiness,
-    /// Keys that others wrote since its last call.
-    pub(super) written: BTreeSet<Arc<str>>,
+    /// Keys that others wrote since its last call, each once, in the order in which they were first written.
+    pub(super) written: Vec<Arc<str>>,
     /// Held by the one who sets it up or tells it of keys.
     pub(super) preparing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -161,7 +161,11 @@ impl Slot {
         if seat.written.len() + keys.len() > KEYS_TOLD_MAX {
             seat.forget();
         } else {
-            seat.written.extend(keys.iter().cloned());
+            for key in keys {
+                if !seat.written.contains(key) {
+                    seat.written.push(Arc::clone(key));
+                }
+            }
         }
     }
 

@@ -18,6 +18,7 @@ mod guests;
 mod hang_up;
 mod http;
 mod http2;
+mod instances;
 mod kv;
 mod metrics;
 mod output;
