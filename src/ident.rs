@@ -132,6 +132,26 @@ impl FromStr for PluginName {
 #[serde(try_from = "String", into = "String")]
 pub struct PluginVersion(semver::Version);
 
+impl PluginVersion {
+    /// Returns the version that a built-in plugin has in the catalog: its own, with the metadata `builtin.cofferdam`.
+    ///
+    /// # Errors
+    ///
+    /// What is no semantic version, or has metadata of its own.
+    pub fn builtin(own: &str) -> Result<Self, IdentError> {
+        let own: Self = own.parse()?;
+        match own.0.build.is_empty() {
+            true => format!("{own}+builtin.cofferdam").parse(),
+            false => Err(IdentError::new(format!("version \"{own}\" of a built-in plugin must have no metadata"))),
+        }
+    }
+
+    /// Returns whether its metadata says that the plugin is built in. Nothing can be registered by such a version.
+    pub fn is_builtin(&self) -> bool {
+        self.0.build.split('.').any(|part| part == "builtin")
+    }
+}
+
 impl FromStr for PluginVersion {
     type Err = IdentError;
 
@@ -139,11 +159,6 @@ impl FromStr for PluginVersion {
         let version = semver::Version::parse(typed.strip_prefix('v').unwrap_or(typed)).map_err(|reason| {
             IdentError::new(format!("version {typed:?} is not a valid semantic version: {reason}"))
         })?;
-        if version.build.split('.').any(|part| part == "builtin") {
-            return Err(IdentError::new(format!(
-                "version {typed:?} is not allowed because 'builtin' is a reserved metadata identifier"
-            )));
-        }
         Ok(Self(version))
     }
 }
@@ -521,11 +536,16 @@ mod tests {
     }
 
     #[test]
-    fn versions_are_canonical_and_builtin_is_reserved() {
+    fn versions_are_canonical_and_know_what_is_built_in() {
         assert_eq!("1.2.3".parse::<PluginVersion>().unwrap().to_string(), "v1.2.3");
         assert_eq!("v1.2.3+meta".parse::<PluginVersion>().unwrap().to_string(), "v1.2.3+meta");
         refused::<PluginVersion>("1.2", "not a valid semantic version");
-        refused::<PluginVersion>("1.2.3+builtin", "reserved metadata");
+        let builtin = PluginVersion::builtin("v1.2.3").unwrap();
+        assert_eq!(builtin, "1.2.3+builtin.cofferdam".parse().unwrap());
+        for (version, is_builtin) in [("1.2.3+a.builtin", true), ("1.2.3-builtin+builtins", false), ("1.2.3", false)] {
+            assert_eq!(version.parse::<PluginVersion>().unwrap().is_builtin(), is_builtin, "{version}");
+        }
+        assert!(builtin.is_builtin() && PluginVersion::builtin("1.2.3+a").is_err());
     }
 
     #[test]

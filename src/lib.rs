@@ -26,8 +26,9 @@ pub use host::{
     PluginIdentity, PluginMetrics, Retired, StorageCounts,
 };
 pub use host::{
-    EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstanceLimits, InstancePolicy, MountConfig, MountInfo,
-    MountRequest, MountState, PluginInfo, Registration, ReloadedMount, RuntimeKind, TokenType, TtlChange, Tune,
+    DeprecationStatus, EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstanceLimits, InstancePolicy, MountConfig,
+    MountInfo, MountRequest, MountState, PluginInfo, Registration, ReloadedMount, RuntimeKind, TokenType, TtlChange,
+    Tune,
 };
 pub use limits::Limits;
 #[cfg(feature = "process")]

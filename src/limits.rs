@@ -99,6 +99,9 @@ pub struct Limits {
     /// grants as many as are asked for, and a goroutine in the plugin. Plugins of our SDK serve 256 at a time: one mount
     /// cannot take all of them.
     pub process_calls_max: u32,
+    /// Calls of built-in plugins under way at a time in the whole host. Each takes a thread, of the 512 that tokio gives for what
+    /// blocks unless it is told otherwise; more would let them crowd out the reading of plugins' files.
+    pub builtin_calls_max: u32,
 }
 
 impl Default for Limits {
@@ -142,6 +145,7 @@ impl Default for Limits {
             process_message_bytes_max: 32 << 20,
             processes_max: 256,
             process_calls_max: 128,
+            builtin_calls_max: 256,
         }
     }
 }

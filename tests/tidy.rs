@@ -21,7 +21,7 @@ const RANKS: [&[&str]; 9] = [
 const FILE_LINES_MAX: usize = 600;
 
 /// What may be named only in certain places, and why.
-const NAMED_ONLY_IN: [(&str, &[&str], &str); 12] = [
+const NAMED_ONLY_IN: [(&str, &[&str], &str); 15] = [
     ("wasmtime", &["src/runtime/wasm/"], "the engine is one runtime's affair"),
     ("axum", &["src/http/"], "the HTTP library is one edge's affair"),
     ("redb::", &["src/storage/durable"], "the database is one storage's affair"),
@@ -30,6 +30,9 @@ const NAMED_ONLY_IN: [(&str, &[&str], &str); 12] = [
     ("prometheus_client", &["src/http/system/metrics/"], "the text format is one endpoint's affair"),
     ("crossterm", &["src/cli/plugin/top/screen.rs"], "the terminal is one view's affair"),
     ("tonic", &["src/runtime/process/"], "gRPC is one runtime's affair"),
+    ("cofferdam_sdk", &["src/runtime/builtin/", "src/host/builtins.rs"], "built-in plugins are one runtime's affair"),
+    ("kv_plugin", &["src/host/builtins.rs"], "what ships is handed in at one place"),
+    ("userpass_plugin", &["src/host/builtins.rs"], "what ships is handed in at one place"),
     (
         "unsafe {",
         &["src/runtime/process/child/", "src/runtime/wasm/cache.rs"],

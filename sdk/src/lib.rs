@@ -70,6 +70,7 @@ mod view;
 mod decode;
 mod error;
 
+pub mod embed;
 mod export;
 #[cfg(not(target_family = "wasm"))]
 mod keys;

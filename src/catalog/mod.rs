@@ -3,6 +3,7 @@
 //! The catalog starts nothing, opens no file and knows no engine. A change is one transaction in storage first and in memory
 //! after it.
 
+mod builtin;
 mod record;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
 
+use builtin::Builtins;
+pub use builtin::DeprecationStatus;
 pub(crate) use record::PluginRecord;
 pub use record::{InstanceLimits, InstancePolicy, RuntimeKind};
 
@@ -25,6 +28,7 @@ type Key = (PluginKind, PluginName, Option<PluginVersion>);
 pub(crate) struct Catalog {
     storage: Arc<dyn Storage>,
     records: RwLock<BTreeMap<Key, Arc<PluginRecord>>>,
+    builtins: Builtins,
     /// Held while a change is stored and then published, so that memory and storage see changes in the same order.
     change: tokio::sync::Mutex<()>,
 }
@@ -41,7 +45,8 @@ impl Catalog {
                 Err(error) => tracing::error!(key, %error, "a catalog entry cannot be read; register the plugin again"),
             }
         }
-        Ok(Self { storage, records: RwLock::new(records), change: tokio::sync::Mutex::default() })
+        let (builtins, change) = (Builtins::default(), tokio::sync::Mutex::default());
+        Ok(Self { storage, records: RwLock::new(records), builtins, change })
     }
 
     /// Stores a record in place of the one with the same kind, name and version.
@@ -68,7 +73,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Returns the record with exactly this version.
+    /// Returns the record with exactly this version. `None` is the unversioned plugin, else the built-in one.
     pub(crate) fn get(
         &self,
         kind: PluginKind,
@@ -76,16 +81,18 @@ impl Catalog {
         version: Option<&PluginVersion>,
     ) -> Option<Arc<PluginRecord>> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        records.get(&(kind, name.clone(), version.cloned())).cloned()
+        let record = records.get(&(kind, name.clone(), version.cloned()));
+        record.or_else(|| self.builtins.get(kind, name, version)).cloned()
     }
 
-    /// Returns the record that a mount gets which asks for no version: the unversioned one, else the newest.
+    /// Returns the record that a mount gets which asks for no version: the unversioned one, else the newest, else the built-in one.
     pub(crate) fn select(&self, kind: PluginKind, name: &PluginName) -> Option<Arc<PluginRecord>> {
-        if let Some(unversioned) = self.get(kind, name, None) {
-            return Some(unversioned);
+        let unversioned = self.get(kind, name, None);
+        if self.is_overridden(kind, name) {
+            return unversioned;
         }
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        named(&records, kind, name).last().map(Arc::clone)
+        named(&records, kind, name).last().map(Arc::clone).or(unversioned)
     }
 
     /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of them.
@@ -94,10 +101,12 @@ impl Catalog {
         named(&records, kind, name).filter_map(|record| record.version.clone()).collect()
     }
 
-    /// Returns all records, sorted by kind, name and version.
+    /// Returns all records, sorted by kind, name and version, without the built-in plugins that are overridden.
     pub(crate) fn all(&self) -> Vec<Arc<PluginRecord>> {
-        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        records.values().cloned().collect()
+        let mut all = self.listed_builtins();
+        all.extend(self.records.read().unwrap_or_else(PoisonError::into_inner).values().cloned());
+        all.sort_by_cached_key(|record| key_of(record));
+        all
     }
 }
 

@@ -38,6 +38,8 @@ pub enum RuntimeKind {
     Wasm,
     /// A native binary that speaks go-plugin.
     Native,
+    /// No file at all: it is part of the host.
+    Builtin,
 }
 
 impl RuntimeKind {
@@ -46,6 +48,7 @@ impl RuntimeKind {
         match self {
             RuntimeKind::Wasm => "wasm",
             RuntimeKind::Native => "native",
+            RuntimeKind::Builtin => "builtin",
         }
     }
 }

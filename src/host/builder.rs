@@ -8,6 +8,8 @@ use std::sync::{Arc, RwLock};
 use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
+#[cfg(feature = "builtin")]
+use super::builtins::{self, Builtin, Embedded};
 #[cfg(feature = "wasm")]
 use super::compile_cache;
 use super::programs::{ProgramError, Programs, Runtimes};
@@ -16,11 +18,15 @@ use super::system::{SystemRecord, TokenDigest};
 use super::{Error, Host, Inner};
 use crate::artifact::PluginDirectory;
 use crate::catalog::Catalog;
+#[cfg(feature = "builtin")]
+use crate::ident::PluginName;
 use crate::limits::Limits;
 use crate::mount::{GenerationSettings, MountTable};
 use crate::pool::{InstanceBudget, PoolLimits, Pools};
 use crate::request::Identity;
 use crate::router::Router;
+#[cfg(feature = "builtin")]
+use crate::runtime::builtin::BuiltinRuntime;
 #[cfg(feature = "process")]
 use crate::runtime::process::{NativePlugins, ProcessRuntime, Wrapping};
 #[cfg(feature = "wasm")]
@@ -38,6 +44,8 @@ pub struct HostBuilder {
     compile_cache: Option<PathBuf>,
     #[cfg(feature = "process")]
     native: NativePlugins,
+    #[cfg(feature = "builtin")]
+    builtins: Vec<Builtin>,
 }
 
 impl HostBuilder {
@@ -78,6 +86,24 @@ impl HostBuilder {
         self
     }
 
+    /// Has a plugin built in: it runs inside this process, and is in the catalog by this name without being registered, as the version that
+    /// it says it is with the metadata `builtin.cofferdam`.
+    ///
+    /// Nothing is around it: it is to be trusted as the host itself is. A call that takes too long is cut off from its storage, but its
+    /// thread goes on until the plugin returns; see [`Limits::builtin_calls_max`].
+    #[cfg(feature = "builtin")]
+    pub fn builtin(mut self, name: PluginName, plugin: Embedded) -> Self {
+        self.builtins.push((name, plugin));
+        self
+    }
+
+    /// Has the plugins built in that ship with this crate: `kv` and `userpass`.
+    #[cfg(feature = "builtin")]
+    pub fn shipped_plugins(mut self) -> Self {
+        self.builtins.extend(builtins::shipped());
+        self
+    }
+
     /// Accepts this token as root, in place of the stored one. For development: whoever embeds a host may decide by other means
     /// who calls, see [`Caller`](crate::request::Caller).
     pub fn root_token(mut self, token: &str) -> Self {
@@ -111,7 +137,12 @@ impl HostBuilder {
             #[cfg(feature = "process")]
             process: ProcessRuntime::new(self.native, Arc::clone(&limits), Arc::clone(&wrapping))
                 .map_err(ProgramError::from)?,
+            #[cfg(feature = "builtin")]
+            builtin: BuiltinRuntime::new(self.builtins, &limits).map_err(ProgramError::from)?,
         };
+        let catalog = Catalog::load(Arc::clone(&storage)).await?;
+        #[cfg(feature = "builtin")]
+        let catalog = catalog.with_builtins(builtins::records(&runtimes.builtin)?);
         let programs = Programs::new(self.plugin_directory, runtimes, Arc::clone(&limits));
         let root_token = self.root_token.or(system.root_token);
         let generations = GenerationSettings {
@@ -122,7 +153,7 @@ impl HostBuilder {
             lifecycle_deadline: limits.lifecycle_deadline,
         };
         let inner = Arc::new(Inner {
-            catalog: Arc::new(Catalog::load(Arc::clone(&storage)).await?),
+            catalog: Arc::new(catalog),
             mounts: MountTable::new(Arc::clone(&storage)),
             storage,
             programs: Arc::new(programs),

@@ -6,6 +6,8 @@
 
 mod answer;
 mod builder;
+#[cfg(feature = "builtin")]
+mod builtins;
 #[cfg(feature = "wasm")]
 mod compile_cache;
 mod error;
@@ -54,8 +56,8 @@ pub use metrics::{
 };
 pub use reload::ReloadedMount;
 pub use types::{
-    EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo,
-    Registration, RuntimeKind, TokenType, TtlChange, Tune,
+    DeprecationStatus, EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState,
+    PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.

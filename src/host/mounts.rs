@@ -30,7 +30,7 @@ impl Host {
     /// Returns all mounts, the host's own `sys/` among them, sorted by path.
     pub fn mounts(&self) -> Vec<MountInfo> {
         let inner = &self.inner;
-        let mut mounts: Vec<_> = inner.mounts.all().iter().map(|mount| info(mount)).collect();
+        let mut mounts: Vec<_> = inner.mounts.all().iter().map(|mount| inner.info(mount)).collect();
         let system = inner.system_info();
         let at = mounts.partition_point(|mount| mount.path < system.path);
         mounts.insert(at, system);
@@ -43,12 +43,12 @@ impl Host {
         if *path == system.path {
             return Some(system);
         }
-        self.inner.mounts.get(path).map(|mount| info(&mount))
+        self.inner.mounts.get(path).map(|mount| self.inner.info(&mount))
     }
 
     /// Returns the mount that would answer a request for this path.
     pub fn mount_of(&self, path: &RequestPath) -> Option<MountInfo> {
-        self.inner.router.find(path).map(|route| info(&route.mount))
+        self.inner.router.find(path).map(|route| self.inner.info(&route.mount))
     }
 
     /// Returns whether an anonymous caller may be heard at this path, as far as that is known before the plugin has started. A door
@@ -127,7 +127,7 @@ impl Inner {
         }
         self.mounts.publish(Arc::clone(&mount));
         self.router.publish(&[RouteChange::Add(path, Arc::clone(&mount))]);
-        Ok(info(&mount))
+        Ok(self.info(&mount))
     }
 
     async fn tune(&self, path: &MountPath, tune: Tune) -> Result<(), Error> {
@@ -137,7 +137,8 @@ impl Inner {
         let mut record = MountRecord::clone(&mount.record());
         check_token_type(record.kind, tune.token_type)?;
         if let Some(version) = &tune.plugin_version {
-            self.select(record.kind, &record.plugin, Some(version))?;
+            let plugin = self.select(record.kind, &record.plugin, Some(version))?;
+            record.version = asked_version(&plugin);
         }
         apply(tune, &mut record);
         self.check_tuned_ttls(&record.config)?;
@@ -296,6 +297,15 @@ impl Inner {
         name: &PluginName,
         version: Option<&PluginVersion>,
     ) -> Result<Arc<PluginRecord>, Error> {
+        if let Some(version) = version.filter(|version| version.is_builtin() && self.catalog.is_overridden(kind, name))
+        {
+            let text = format!(
+                "{kind} plugin {:?}, version {version} not found, as it is overridden by an unversioned plugin of the same \
+                 name. Omit `plugin_version` to use the unversioned plugin",
+                name.as_str()
+            );
+            return Err(Error::new(ErrorKind::InvalidRequest, text));
+        }
         let found = match version {
             Some(_) => self.catalog.get(kind, name, version),
             None => self.catalog.select(kind, name),
@@ -345,6 +355,33 @@ impl Inner {
         }
     }
 
+    fn info(&self, mount: &Mount) -> MountInfo {
+        let record = mount.record();
+        let generation = mount.generation();
+        let running = generation.outcome().and_then(|outcome| outcome.as_ref().ok());
+        MountInfo {
+            path: record.path.clone(),
+            kind: record.kind,
+            plugin: record.plugin.to_string(),
+            version: record.version.clone(),
+            running_version: running.and_then(|running| running.version.clone()),
+            // No file stands behind what is built in.
+            running_sha256: running
+                .filter(|running| running.version.as_ref().is_none_or(|version| !version.is_builtin()))
+                .map(|running| running.sha256),
+            deprecation_status: self.catalog.deprecation_status(record.kind, &record.plugin),
+            running_instances: running.map(|running| running.pool.settings().policy),
+            accessor: record.accessor.clone(),
+            uuid: record.uuid,
+            description: record.description.clone(),
+            options: record.options.clone(),
+            local: record.local,
+            seal_wrap: record.seal_wrap,
+            config: record.config.clone(),
+            state: mount.state(),
+        }
+    }
+
     fn system_info(&self) -> MountInfo {
         MountInfo {
             path: "sys".parse().expect("the path is well formed"),
@@ -353,6 +390,7 @@ impl Inner {
             version: None,
             running_version: None,
             running_sha256: None,
+            deprecation_status: None,
             running_instances: None,
             accessor: self.system.accessor.clone(),
             uuid: self.system.uuid,
@@ -374,7 +412,7 @@ fn new_record(request: MountRequest, plugin: &PluginRecord) -> MountRecord {
         path,
         kind,
         plugin: name,
-        version: plugin.version.clone(),
+        version: asked_version(plugin),
         description,
         options,
         local,
@@ -406,9 +444,11 @@ fn apply(tune: Tune, record: &mut MountRecord) {
     set(&mut config.token_type, tune.token_type.map(Some));
     set(&mut config.instances, tune.instances.map(Some));
     config.instance_limits.change(&tune.instance_limits);
-    if tune.plugin_version.is_some() {
-        record.version = tune.plugin_version;
-    }
+}
+
+/// Returns the version that a mount of this plugin asks for: none where it is built in, since the next server has another.
+fn asked_version(plugin: &PluginRecord) -> Option<PluginVersion> {
+    plugin.version.clone().filter(|version| !version.is_builtin())
 }
 
 /// Refuses instances that the plugin cannot have.
@@ -428,29 +468,6 @@ fn check_token_type(kind: PluginKind, token_type: Option<TokenType>) -> Result<(
             Err(Error::new(ErrorKind::InvalidRequest, "'token_type' can only be modified on auth mounts"))
         }
         _ => Ok(()),
-    }
-}
-
-fn info(mount: &Mount) -> MountInfo {
-    let record = mount.record();
-    let generation = mount.generation();
-    let running = generation.outcome().and_then(|outcome| outcome.as_ref().ok());
-    MountInfo {
-        path: record.path.clone(),
-        kind: record.kind,
-        plugin: record.plugin.to_string(),
-        version: record.version.clone(),
-        running_version: running.and_then(|running| running.version.clone()),
-        running_sha256: running.map(|running| running.sha256),
-        running_instances: running.map(|running| running.pool.settings().policy),
-        accessor: record.accessor.clone(),
-        uuid: record.uuid,
-        description: record.description.clone(),
-        options: record.options.clone(),
-        local: record.local,
-        seal_wrap: record.seal_wrap,
-        config: record.config.clone(),
-        state: mount.state(),
     }
 }
 

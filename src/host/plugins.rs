@@ -3,7 +3,7 @@
 use std::path::Component;
 
 use super::programs::{ProgramError, launch_of, runtime_of};
-use super::{Error, ErrorKind, Host, Inner, PluginInfo, Registration};
+use super::{DeprecationStatus, Error, ErrorKind, Host, Inner, PluginInfo, Registration};
 use crate::catalog::{InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
 use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
@@ -30,7 +30,7 @@ impl Host {
         self.inner.catalog.all().iter().map(|record| info(record)).collect()
     }
 
-    /// Returns the entry with exactly this version; `None` means the unversioned one.
+    /// Returns the entry with exactly this version; `None` means the unversioned one, else the built-in one.
     pub fn plugin(&self, kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> Option<PluginInfo> {
         self.inner.catalog.get(kind, name, version).map(|record| info(&record))
     }
@@ -40,17 +40,21 @@ impl Host {
         self.inner.catalog.versions(kind, name)
     }
 
-    /// Takes an entry out of the catalog. Not an error when there is none. Mounts that run go on until they are started again.
+    /// Takes an entry out of the catalog. Not an error when there is none. Mounts that run go on until they are started again. A built-in
+    /// plugin stays, and takes its name back from an unversioned one that goes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Storage`].
+    /// [`ErrorKind::InvalidRequest`] for the version of a built-in plugin, [`ErrorKind::Storage`].
     pub async fn deregister_plugin(
         &self,
         kind: PluginKind,
         name: &PluginName,
         version: Option<&PluginVersion>,
     ) -> Result<(), Error> {
+        if let Some(version) = version.filter(|version| version.is_builtin()) {
+            return Err(Error::new(ErrorKind::InvalidRequest, format!("version \"{version}\" cannot be deleted")));
+        }
         let (name, version) = (name.clone(), version.cloned());
         self.conduct(|inner| async move { Ok(inner.catalog.remove(kind, &name, version.as_ref()).await?) }).await
     }
@@ -58,6 +62,7 @@ impl Host {
 
 impl Inner {
     async fn register(&self, registration: Registration) -> Result<PluginInfo, Error> {
+        check_version(registration.version.as_ref())?;
         check_env(&registration.env)?;
         registration.confinement.as_ref().map_or(Ok(()), check_confinement)?;
         let artifact = self.programs.artifact(&registration.command, registration.sha256).await?;
@@ -65,10 +70,11 @@ impl Inner {
         check_fits(&registration, runtime)?;
         let program = self.programs.learn(artifact, launch_of(&registration)).await?;
         let record = record_of(registration, runtime, &*program)?;
+        check_version(record.version.as_ref())?;
         self.programs.keep(&record, program).await;
-        let registered = info(&record);
+        let (registered, sha256) = (info(&record), record.sha256);
         self.catalog.put(record).await?;
-        tracing::info!(plugin = %registered.name, sha256 = %registered.sha256, "registered a plugin");
+        tracing::info!(plugin = %registered.name, %sha256, "registered a plugin");
         Ok(registered)
     }
 }
@@ -105,7 +111,7 @@ fn check_fits(registration: &Registration, runtime: RuntimeKind) -> Result<(), E
         }
         RuntimeKind::Native => check_native_instances(registration.instances, &registration.instance_limits)
             .map_err(|why| Error::new(ErrorKind::InvalidRequest, format!("{}: {why}", registration.name))),
-        RuntimeKind::Wasm => Ok(()),
+        RuntimeKind::Wasm | RuntimeKind::Builtin => Ok(()),
     }
 }
 
@@ -123,6 +129,14 @@ pub(super) fn check_native_instances(policy: InstancePolicy, limits: &InstanceLi
         ),
         InstancePolicy::PerMount => Ok(()),
     }
+}
+
+/// Refuses the version of a built-in plugin, whoever named it.
+fn check_version(version: Option<&PluginVersion>) -> Result<(), Error> {
+    version.filter(|version| version.is_builtin()).map_or(Ok(()), |version| {
+        let why = "is not allowed because 'builtin' is a reserved metadata identifier";
+        Err(Error::new(ErrorKind::InvalidRequest, format!("version \"{version}\" {why}")))
+    })
 }
 
 fn checked_kind(registration: &Registration, description: &Description) -> Result<PluginKind, Error> {
@@ -201,8 +215,11 @@ pub(super) fn info(record: &PluginRecord) -> PluginInfo {
         ..
     } = record.clone();
     let (imports, confinement) = (record.imports.clone(), record.confinement.clone());
+    let is_builtin = runtime == RuntimeKind::Builtin;
+    let (command, sha256) = if is_builtin { (None, None) } else { (Some(command), Some(sha256)) };
     PluginInfo {
         confinement,
+        deprecation_status: is_builtin.then_some(DeprecationStatus::Supported),
         kind,
         name,
         version,

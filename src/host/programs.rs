@@ -39,6 +39,8 @@ pub(super) struct Runtimes {
     pub(super) wasm: crate::runtime::wasm::WasmRuntime,
     #[cfg(feature = "process")]
     pub(super) process: crate::runtime::process::ProcessRuntime,
+    #[cfg(feature = "builtin")]
+    pub(super) builtin: crate::runtime::builtin::BuiltinRuntime,
 }
 
 /// The programs that are loaded.
@@ -203,6 +205,12 @@ impl Programs {
     }
 
     async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
+        #[cfg(feature = "builtin")]
+        if record.runtime == RuntimeKind::Builtin {
+            let program = self.runtimes.builtin.load(record.kind, &launch(record))?;
+            self.meters.watch(record, program.meter());
+            return Ok(program);
+        }
         let artifact = self.artifact(&record.command, record.sha256).await?;
         let program = self.run(artifact, record).await?;
         if program.description().kind != record.kind {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::confinement::Confinement;
 use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
 
-pub use crate::catalog::{InstanceLimits, InstancePolicy, RuntimeKind};
+pub use crate::catalog::{DeprecationStatus, InstanceLimits, InstancePolicy, RuntimeKind};
 pub use crate::mount::{MountConfig, MountState, TokenType};
 
 // ------------------------------------------------------------------------------------------------------------------ plugins
@@ -79,14 +79,16 @@ pub struct PluginInfo {
     pub name: PluginName,
     /// Semantic version; `None` for the unversioned plugin of this name.
     pub version: Option<PluginVersion>,
-    /// The file in the plugin directory.
-    pub command: Command,
+    /// The file in the plugin directory; `None` for a built-in plugin.
+    pub command: Option<Command>,
     /// Arguments for the plugin.
     pub args: Vec<String>,
-    /// The digest of its file.
-    pub sha256: Digest,
-    /// Whether it runs in the sandbox or as a process.
+    /// The digest of its file; `None` for a built-in plugin.
+    pub sha256: Option<Digest>,
+    /// Whether it runs in the sandbox, as a process, or inside the host.
     pub runtime: RuntimeKind,
+    /// Whether it will go on being built in; `None` for a plugin that is not.
+    pub deprecation_status: Option<DeprecationStatus>,
     /// How instances are kept.
     pub instances: InstancePolicy,
     /// How many, and for how long.
@@ -110,7 +112,7 @@ pub struct MountRequest {
     pub kind: PluginKind,
     /// The plugin's name in the catalog.
     pub plugin: PluginName,
-    /// `None` selects as Vault does: the unversioned plugin, else the newest version.
+    /// `None` selects as Vault does: the unversioned plugin, else the newest version, else the built-in one.
     pub version: Option<PluginVersion>,
     /// For people.
     pub description: String,
@@ -199,8 +201,10 @@ pub struct MountInfo {
     pub version: Option<PluginVersion>,
     /// The version that answers now; `None` when none runs or it has none.
     pub running_version: Option<PluginVersion>,
-    /// The digest of what answers now; `None` when the mount has not been started or could not be.
+    /// The digest of what answers now; `None` when the mount has not been started or could not be, and for a built-in plugin.
     pub running_sha256: Option<Digest>,
+    /// Whether a plugin of this name will go on being built in; `None` if none is.
+    pub deprecation_status: Option<DeprecationStatus>,
     /// How the instances are kept that answer now; `None` when none do.
     pub running_instances: Option<InstancePolicy>,
     /// A short public name.

@@ -12,6 +12,8 @@
 //! call at a time cannot, after the last three; one that serves many can after a deadline, if its plugin ends the call in time; a
 //! native plugin's backend can, as long as its process lives.
 
+#[cfg(feature = "builtin")]
+pub(crate) mod builtin;
 mod description;
 #[cfg(test)]
 pub(crate) mod double;

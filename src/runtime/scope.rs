@@ -35,6 +35,24 @@ pub(crate) struct MountScope {
 }
 
 impl MountScope {
+    /// Writes one line of the plugin to the log, cleaned, if the mount's budget allows. Without a mount it is the plugin's.
+    #[cfg(any(feature = "wasm", feature = "builtin"))]
+    pub(crate) fn log_line(&self, mount: Option<&str>, level: tracing::Level, line: &str) {
+        let LogPermit::Granted { dropped_before } = self.log.take(line.len()) else { return };
+        let plugin = &*self.plugin;
+        if dropped_before > 0 {
+            tracing::warn!(target: "cofferdam::plugin", plugin, mount, "{dropped_before} log lines were dropped: too many");
+        }
+        let line = super::text::clean(line);
+        match level {
+            tracing::Level::ERROR => tracing::error!(target: "cofferdam::plugin", plugin, mount, "{line}"),
+            tracing::Level::WARN => tracing::warn!(target: "cofferdam::plugin", plugin, mount, "{line}"),
+            tracing::Level::INFO => tracing::info!(target: "cofferdam::plugin", plugin, mount, "{line}"),
+            tracing::Level::DEBUG => tracing::debug!(target: "cofferdam::plugin", plugin, mount, "{line}"),
+            tracing::Level::TRACE => tracing::trace!(target: "cofferdam::plugin", plugin, mount, "{line}"),
+        }
+    }
+
     /// Writes to the log that the plugin failed. A plugin that fails with each request fills no disk.
     pub(crate) fn log_fault(&self, text: &str) {
         let LogPermit::Granted { dropped_before } = self.faults.take(text.len()) else { return };

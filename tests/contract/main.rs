@@ -23,6 +23,11 @@ async fn every_case_holds_in_the_sandbox_for_plugins_that_serve_many_requests_at
 }
 
 #[tokio::test]
+async fn every_case_holds_for_plugins_that_the_host_has_built_in() {
+    play(&runtime::Builtin).await;
+}
+
+#[tokio::test]
 async fn every_case_holds_for_plugins_of_our_sdk_as_processes() {
     play(&runtime::Native::build()).await;
 }

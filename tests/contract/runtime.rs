@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use cofferdam_sdk::embed::Embedded;
+
 use crate::script::Need;
 use crate::{go, guests};
 
@@ -11,8 +13,8 @@ pub(crate) trait Runtime {
     /// What it is called in a failure.
     fn name(&self) -> String;
 
-    /// Returns a plugin's file.
-    fn artifact(&self, plugin: Plugin) -> Vec<u8>;
+    /// Returns a plugin.
+    fn artifact(&self, plugin: Plugin) -> Artifact;
 
     /// Says why it does not have something, if so.
     fn lacks(&self, need: Need) -> Option<&'static str>;
@@ -26,6 +28,14 @@ pub(crate) enum Plugin {
     Login,
     Passthrough,
     Probe,
+}
+
+/// What there is of a plugin.
+pub(crate) enum Artifact {
+    /// A file to register.
+    File(Vec<u8>),
+    /// Code in this program.
+    Builtin(Embedded),
 }
 
 const ONE_PROCESS: &str = "a process serves many requests";
@@ -49,7 +59,7 @@ impl Runtime for Wasm {
         "wasm".to_owned()
     }
 
-    fn artifact(&self, plugin: Plugin) -> Vec<u8> {
+    fn artifact(&self, plugin: Plugin) -> Artifact {
         let path = match plugin {
             Plugin::Counter => self.examples.join("counter_plugin.wasm"),
             Plugin::Hello => self.examples.join("hello_plugin.wasm"),
@@ -57,7 +67,7 @@ impl Runtime for Wasm {
             Plugin::Passthrough => self.examples.join("passthrough_plugin.wasm"),
             Plugin::Probe => self.guests.join("probe_plugin.wasm"),
         };
-        fs::read(path).expect("the plugin was built")
+        Artifact::File(fs::read(path).expect("the plugin was built"))
     }
 
     fn lacks(&self, _: Need) -> Option<&'static str> {
@@ -79,7 +89,7 @@ impl Runtime for WasmAsync {
         "wasm, async".to_owned()
     }
 
-    fn artifact(&self, plugin: Plugin) -> Vec<u8> {
+    fn artifact(&self, plugin: Plugin) -> Artifact {
         let file = match plugin {
             Plugin::Counter => "async-counter.wasm",
             Plugin::Hello => "async-hello.wasm",
@@ -87,11 +97,37 @@ impl Runtime for WasmAsync {
             Plugin::Passthrough => "async-passthrough.wasm",
             Plugin::Probe => "async-probe.wasm",
         };
-        fs::read(self.0.join(file)).expect("the plugin was built")
+        Artifact::File(fs::read(self.0.join(file)).expect("the plugin was built"))
     }
 
     fn lacks(&self, _: Need) -> Option<&'static str> {
         None
+    }
+}
+
+/// The same sources, as plugins that the host has built in.
+pub(crate) struct Builtin;
+
+impl Runtime for Builtin {
+    fn name(&self) -> String {
+        "built in".to_owned()
+    }
+
+    fn artifact(&self, plugin: Plugin) -> Artifact {
+        Artifact::Builtin(match plugin {
+            Plugin::Counter => Embedded::of::<counter_plugin::Counter>(),
+            Plugin::Hello => Embedded::of::<hello_plugin::Hello>(),
+            Plugin::Login => Embedded::of::<login_plugin::UserLogins>(),
+            Plugin::Passthrough => Embedded::of::<passthrough_plugin::Passthrough>(),
+            Plugin::Probe => Embedded::of::<probe_plugin::Probe>(),
+        })
+    }
+
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        match need {
+            Need::PerRequest => Some("what is not registered has the default policy"),
+            Need::HostPages | Need::Transactions => None,
+        }
     }
 }
 
@@ -113,7 +149,7 @@ impl Runtime for Native {
         "native".to_owned()
     }
 
-    fn artifact(&self, plugin: Plugin) -> Vec<u8> {
+    fn artifact(&self, plugin: Plugin) -> Artifact {
         let path = match plugin {
             Plugin::Counter => self.examples.join("counter-native"),
             Plugin::Hello => self.examples.join("hello-native"),
@@ -121,7 +157,7 @@ impl Runtime for Native {
             Plugin::Login => self.guests.join("login-native"),
             Plugin::Probe => self.guests.join("probe-native"),
         };
-        fs::read(path).expect("the plugin was built")
+        Artifact::File(fs::read(path).expect("the plugin was built"))
     }
 
     fn lacks(&self, need: Need) -> Option<&'static str> {
@@ -169,7 +205,7 @@ impl Runtime for Go {
         format!("Go, {:?}", self.0)
     }
 
-    fn artifact(&self, plugin: Plugin) -> Vec<u8> {
+    fn artifact(&self, plugin: Plugin) -> Artifact {
         let program = match (plugin, self.0) {
             (Plugin::Counter, _) => "counter",
             (Plugin::Hello, _) => "hello",
@@ -181,7 +217,7 @@ impl Runtime for Go {
             (Plugin::Probe, Flavor::VaultWithTransactions) => "probe-tx",
         };
         match go::build(program).expect("the plugin builds") {
-            go::Built::Yes(path) => fs::read(path).expect("the plugin was built"),
+            go::Built::Yes(path) => Artifact::File(fs::read(path).expect("the plugin was built")),
             go::Built::NoGo => panic!("Go went away"),
         }
     }

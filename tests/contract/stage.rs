@@ -9,10 +9,11 @@ use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{self, Caller, Identity, Request, Response};
 use cofferdam::storage::DurableStorage;
 use cofferdam::{Error, Host, InstancePolicy, Limits, MountRequest, PluginDirectory, Registration, Tune};
+use cofferdam_sdk::embed::Embedded;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::runtime::{Plugin, Runtime};
+use crate::runtime::{Artifact, Plugin, Runtime};
 use crate::script::{Answer, Ask, Asker, Body, Case, Change, Expected, Lease, Login, Need, Step};
 
 /// No step takes this long; only a hang does.
@@ -34,18 +35,25 @@ pub(crate) struct Stage {
     host: Option<Host>,
     data: TempDir,
     plugins: TempDir,
+    builtins: Vec<(&'static str, Embedded)>,
     runtime: String,
 }
 
 impl Stage {
     pub(crate) async fn build(runtime: &dyn Runtime) -> Self {
         let (data, plugins) = (directory(), directory());
-        let host = start(&data, &plugins).await;
+        let (mut files, mut builtins) = (Vec::new(), Vec::new());
         for (name, plugin, kind, instances) in CATALOG {
             if instances == InstancePolicy::PerRequest && runtime.lacks(Need::PerRequest).is_some() {
                 continue;
             }
-            let bytes = runtime.artifact(plugin);
+            match runtime.artifact(plugin) {
+                Artifact::File(bytes) => files.push((name, bytes, kind, instances)),
+                Artifact::Builtin(plugin) => builtins.push((name, plugin)),
+            }
+        }
+        let host = start(&data, &plugins, &builtins).await;
+        for (name, bytes, kind, instances) in files {
             let file = plugins.path().join(name);
             fs::write(&file, &bytes).expect("the plugin directory takes a file");
             fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a file can be made executable");
@@ -63,7 +71,7 @@ impl Stage {
             };
             host.register_plugin(registration).await.expect("the plugin can be registered");
         }
-        Self { host: Some(host), data, plugins, runtime: runtime.name() }
+        Self { host: Some(host), data, plugins, builtins, runtime: runtime.name() }
     }
 
     pub(crate) async fn end(self) {
@@ -103,7 +111,7 @@ impl Stage {
                 self.host().shutdown().await;
                 // The storage is free once nothing of the old host is left.
                 self.host = None;
-                self.host = Some(start(&self.data, &self.plugins).await);
+                self.host = Some(start(&self.data, &self.plugins, &self.builtins).await);
                 Ok(())
             }
             Step::Invalidate(mount, key) => {
@@ -159,10 +167,13 @@ fn limits() -> Limits {
     Limits { instances_max: 4, storage_list_max: 3, ..Limits::default() }
 }
 
-async fn start(data: &TempDir, plugins: &TempDir) -> Host {
+async fn start(data: &TempDir, plugins: &TempDir, builtins: &[(&str, Embedded)]) -> Host {
     let storage = DurableStorage::open(data.path().join("data.redb")).expect("the storage opens");
     let directory = PluginDirectory::open(plugins.path()).expect("the plugin directory opens");
     let builder = Host::builder().storage(storage).plugin_directory(directory).limits(limits());
+    let builder = builtins.iter().fold(builder, |builder, (name, plugin)| {
+        builder.builtin(name.parse().expect("the name is well formed"), *plugin)
+    });
     builder.build().await.expect("the host starts")
 }
 

@@ -22,7 +22,10 @@ fn the_session_of_vaults_plugin_pages_with_a_native_plugin() {
     check("write mine/items/a value=b", "Key          Value\n---          -----\noperation    create\n");
     check("read mine/items/a", "Key      Value\n---      -----\nvalue    b\n");
     check("read -field=value mine/env/WHO", "ada");
-    check("plugin list secret", "Name      Version\n----      -------\nengine    v2.0.1\n");
+    check(
+        "plugin list secret",
+        "Name      Version\n----      -------\nengine    v2.0.1\nkv        v0.1.0+builtin.cofferdam\n",
+    );
     check("plugin info -field=runtime -version=v2.0.1 secret engine", "native");
     check(
         "plugin info -version=v2.0.1 secret engine",
@@ -47,7 +50,7 @@ fn the_session_of_vaults_plugin_pages_with_a_native_plugin() {
         "plugin deregister -version=v2.0.1 secret engine",
         "Success! Deregistered plugin (if it was registered): engine\n",
     );
-    check("plugin list", "Name    Type    Version\n----    ----    -------\n");
+    assert!(!world.succeed(&server, &["plugin", "list"]).contains("engine"));
     assert!(server.stop().0.success());
 }
 
@@ -61,7 +64,9 @@ fn a_directory_may_hold_native_plugins_beside_components() {
         listed,
         "Name                  Type      Version\n\
          ----                  ----      -------\n\
+         userpass              auth      v0.1.0+builtin.cofferdam\n\
          engine                secret    v2.0.1\n\
+         kv                    secret    v0.1.0+builtin.cofferdam\n\
          passthrough-plugin    secret    n/a\n"
     );
     for (plugin, path) in [("engine", "items/a"), ("passthrough-plugin", "a")] {

@@ -116,7 +116,7 @@ fn data_is_repeated_at_the_top_where_vault_repeats_it() {
         }
     }
     let answer = server.ask("GET", "sys/plugins/catalog", "").json();
-    assert_eq!((&answer["secret"], &answer["data"]["secret"]), (&Value::Null, &json!(["passthrough-plugin"])));
+    assert_eq!((&answer["secret"], &answer["data"]["secret"]), (&Value::Null, &json!(["kv", "passthrough-plugin"])));
 }
 
 #[test]

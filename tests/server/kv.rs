@@ -1,26 +1,52 @@
-//! The plugins kv and userpass as clients see them: statuses and whole answers, over HTTP and out of the sandbox.
+//! The plugins kv and userpass as clients see them: statuses and whole answers, over HTTP. Each test has two rows: the component in the
+//! sandbox, and the plugin that is built into the server from the same source.
 
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Request};
 use crate::program::{Server, World, example, sha256};
 
-/// Returns a development server with one of our plugins in its catalog.
-fn server(kind: &str, name: &str) -> (World, Server) {
+/// Where a plugin comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Component,
+    Builtin,
+}
+
+const ORIGINS: [Origin; 2] = [Origin::Component, Origin::Builtin];
+
+/// Returns a development server that runs one of our plugins out of this origin, by its name.
+fn server(origin: Origin, kind: &str, name: &str) -> (World, Server) {
     let world = World::new();
-    world.add_plugin(name, &example(&format!("{name}_plugin")));
     let server = world.dev_server();
-    let body = json!({"sha256": sha256(&world.path("plugins").join(name)), "command": name});
-    let answer = server.ask("PUT", &format!("sys/plugins/catalog/{kind}/{name}"), &body.to_string());
-    assert_eq!(answer.status, 200, "{answer:?}");
+    if origin == Origin::Component {
+        world.add_plugin(name, &example(&format!("{name}_plugin")));
+        let body = json!({"sha256": sha256(&world.path("plugins").join(name)), "command": name});
+        let answer = server.ask("PUT", &format!("sys/plugins/catalog/{kind}/{name}"), &body.to_string());
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
     (world, server)
 }
 
-fn kv(version: &str) -> (World, Server) {
-    let (world, server) = server("secret", "kv");
+/// Asserts that a mount runs what was meant.
+#[track_caller]
+fn runs(server: &Server, mount: &str, origin: Origin) {
+    let mount = server.ask("GET", &format!("sys/{mount}"), "").json()["data"].take();
+    let version = match origin {
+        Origin::Component => "v0.1.0",
+        Origin::Builtin => "v0.1.0+builtin.cofferdam",
+    };
+    assert_eq!(mount["running_plugin_version"], version, "{mount}");
+    assert_eq!(mount["running_sha256"].as_str().unwrap().is_empty(), origin == Origin::Builtin, "{mount}");
+    assert_eq!(mount["deprecation_status"], "supported", "{mount}");
+}
+
+fn kv(origin: Origin, version: &str) -> (World, Server) {
+    let (world, server) = server(origin, "secret", "kv");
     let mount = json!({"type": "kv", "options": {"version": version}});
     let answer = server.ask("POST", "sys/mounts/secret", &mount.to_string());
     assert_eq!(answer.status, 204, "{answer:?}");
+    runs(&server, "mounts/secret", origin);
     (world, server)
 }
 
@@ -59,7 +85,11 @@ fn version(number: u64, deletion_time: &str, destroyed: bool) -> Value {
 
 #[test]
 fn a_versioned_secret_from_its_first_version_to_its_end() {
-    let (_world, server) = kv("2");
+    ORIGINS.into_iter().for_each(a_versioned_secret);
+}
+
+fn a_versioned_secret(origin: Origin) {
+    let (_world, server) = kv(origin, "2");
     let ask = |method: &str, path: &str, body: Value| {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = Request::new(method, &format!("secret/{path}")).token("root").body(body);
@@ -131,7 +161,11 @@ fn a_versioned_secret_from_its_first_version_to_its_end() {
 
 #[test]
 fn a_mount_takes_its_secrets_along_to_version_2() {
-    let (_world, server) = kv("1");
+    ORIGINS.into_iter().for_each(an_upgrade);
+}
+
+fn an_upgrade(origin: Origin) {
+    let (_world, server) = kv(origin, "1");
     for path in ["a", "b/c"] {
         let answer = server.ask("PUT", &format!("secret/{path}"), r#"{"path":"here","ttl":"1h"}"#);
         assert_eq!(answer.status, 204, "{answer:?}");
@@ -159,8 +193,13 @@ fn a_mount_takes_its_secrets_along_to_version_2() {
 
 #[test]
 fn users_log_in_with_their_passwords() {
-    let (_world, server) = server("auth", "userpass");
+    ORIGINS.into_iter().for_each(logins);
+}
+
+fn logins(origin: Origin) {
+    let (_world, server) = server(origin, "auth", "userpass");
     assert_eq!(server.ask("POST", "sys/auth/userpass", r#"{"type":"userpass"}"#).status, 204);
+    runs(&server, "auth/userpass", origin);
     let ada = r#"{"password":"hush","token_policies":["readers"],"token_ttl":"1h"}"#;
     assert_eq!(server.ask("PUT", "auth/userpass/users/Ada", ada).status, 204);
     let shown = json!({

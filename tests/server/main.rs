@@ -6,6 +6,7 @@
 mod api;
 mod auth;
 mod bodies;
+mod builtin;
 mod capacity;
 mod commands;
 mod compiled;

@@ -27,7 +27,7 @@ fn answers_come_as_table_json_yaml_or_one_field() {
     let mounts: Value = serde_json::from_str(&world.succeed(&server, &["secrets", "list", "-format=json"])).unwrap();
     assert_eq!((&mounts["kv/"]["type"], &mounts["sys/"]["type"]), (&"passthrough-plugin".into(), &"system".into()));
     let plugins: Value = serde_json::from_str(&world.succeed(&server, &["plugin", "list", "-format=json"])).unwrap();
-    assert_eq!(plugins["secret"], serde_json::json!(["passthrough-plugin"]));
+    assert_eq!(plugins["secret"], serde_json::json!(["kv", "passthrough-plugin"]));
 }
 
 const READ_JSON: &str = "{

@@ -153,7 +153,10 @@ fn a_development_server_registers_what_it_finds() {
     world.add_plugin("notes.txt", b"not a plugin");
     let server = world.dev_server_with(&[]);
     assert!(world.succeed(&server, &["plugin", "list"]).contains("passthrough-plugin    secret"));
-    assert_eq!(server.ask("GET", "sys/plugins/catalog", "").json()["data"]["secret"], json!(["passthrough-plugin"]));
+    assert_eq!(
+        server.ask("GET", "sys/plugins/catalog", "").json()["data"]["secret"],
+        json!(["kv", "passthrough-plugin"])
+    );
     world.succeed(&server, &["secrets", "enable", "passthrough-plugin"]);
 }
 

@@ -74,9 +74,9 @@ impl World {
         command
     }
 
-    /// Starts a development server with the token `root`.
+    /// Starts a development server with the token `root`, with nothing registered and nothing mounted.
     pub(crate) fn dev_server(&self) -> Server {
-        self.dev_server_with(&["-dev-no-plugin-init"])
+        self.dev_server_with(&["-dev-no-plugin-init", "-dev-no-kv"])
     }
 
     /// Starts a development server with further flags.

@@ -70,13 +70,16 @@ fn the_session_of_vaults_plugin_pages() {
     );
     check(
         "plugin list",
-        "Name                  Type      Version\n----                  ----      -------\npassthrough-plugin    secret    n/a\n",
+        "Name                  Type      Version\n----                  ----      -------\n\
+         userpass              auth      v0.1.0+builtin.cofferdam\nkv                    secret    v0.1.0+builtin.cofferdam\n\
+         passthrough-plugin    secret    n/a\n",
     );
     check(
         "plugin list secret",
-        "Name                  Version\n----                  -------\npassthrough-plugin    n/a\n",
+        "Name                  Version\n----                  -------\n\
+         kv                    v0.1.0+builtin.cofferdam\npassthrough-plugin    n/a\n",
     );
-    check("plugin list auth", "Name    Version\n----    -------\n");
+    check("plugin list auth", "Name        Version\n----        -------\nuserpass    v0.1.0+builtin.cofferdam\n");
     check("plugin list -detailed secret", PLUGINS_DETAILED);
     check("plugin info secret passthrough-plugin", PLUGIN_INFO);
     check("secrets disable other", "Success! Disabled the secrets engine (if it existed) at: other/\n");
@@ -84,7 +87,11 @@ fn the_session_of_vaults_plugin_pages() {
         "plugin deregister secret passthrough-plugin",
         "Success! Deregistered plugin (if it was registered): passthrough-plugin\n",
     );
-    check("plugin list", "Name    Type    Version\n----    ----    -------\n");
+    check(
+        "plugin list",
+        "Name        Type      Version\n----        ----      -------\n\
+         userpass    auth      v0.1.0+builtin.cofferdam\nkv          secret    v0.1.0+builtin.cofferdam\n",
+    );
 }
 
 const MOUNTS: &str = "\
@@ -119,9 +126,10 @@ const MOUNTS_DETAILED: &str = concat!(
 );
 
 const PLUGINS_DETAILED: &str = "\
-Name                  Type      Version    Deprecation Status
-----                  ----      -------    ------------------
-passthrough-plugin    secret    n/a        n/a
+Name                  Type      Version                     Deprecation Status
+----                  ----      -------                     ------------------
+kv                    secret    v0.1.0+builtin.cofferdam    supported
+passthrough-plugin    secret    n/a                         n/a
 ";
 
 const PLUGIN_INFO: &str = "\

@@ -40,6 +40,7 @@ impl<P> AsyncMounts<P> {
     }
 
     /// Lets a call end at the next turn of the event loop, if it is still in flight.
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component's exports call it"))]
     pub(crate) fn cancel(&self, call: u64) {
         let waker = self.calls().get_mut(&call).and_then(|in_flight| {
             in_flight.is_cancelled = true;
@@ -127,6 +128,7 @@ impl<P: AsyncPlugin> AsyncMounts<P> {
         drop(told.await);
     }
 
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component's exports call it"))]
     pub(crate) async fn cleanup(&self, call: u64, ctx: &AsyncContext<'_>) {
         let plugin = self.plugins().remove(&ctx.mount_id());
         let Some(plugin) = plugin else { return };

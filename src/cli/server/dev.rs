@@ -8,8 +8,8 @@ use super::{DEV_ADDRESS, ServerArgs};
 use crate::artifact::PluginDirectory;
 use crate::cli::console::Ended;
 use crate::cli::environment::Environment;
-use crate::host::{Host, Registration};
-use crate::ident::{Command, PluginName};
+use crate::host::{Host, MountRequest, Registration};
+use crate::ident::{Command, IdentError, MountPath, PluginName};
 
 /// What the development flags say.
 pub(super) struct Settings {
@@ -18,6 +18,7 @@ pub(super) struct Settings {
     address: SocketAddr,
     plugin_directory: Option<PathBuf>,
     plugins: Plugins,
+    kv: Kv,
 }
 
 /// Whether the root token goes into the file that client commands look into.
@@ -32,6 +33,13 @@ pub(super) enum TokenFile {
 enum Plugins {
     Registered,
     LeftAlone,
+}
+
+/// Whether there is a key-value engine at `secret/` from the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kv {
+    Mounted,
+    LeftOut,
 }
 
 /// The plugins that were found at start.
@@ -69,6 +77,7 @@ impl Settings {
             address,
             plugin_directory: arguments.dev_plugin_dir.clone(),
             plugins: if arguments.dev_no_plugin_init { Plugins::LeftAlone } else { Plugins::Registered },
+            kv: if arguments.dev_no_kv { Kv::LeftOut } else { Kv::Mounted },
         }))
     }
 
@@ -82,6 +91,22 @@ impl Settings {
             config.plugin_directory = Some(directory.clone());
         }
         Ok(())
+    }
+
+    /// Mounts the key-value engine at `secret/`, in its version 2, as Vault's development server does. What is there already stays.
+    pub(super) async fn mount_kv(&self, host: &Host) -> Result<(), Ended> {
+        let failed = |what: String| Ended::local(format!("Error mounting a default KV store: {what}"));
+        let path: MountPath = "secret".parse().map_err(|error: IdentError| failed(error.to_string()))?;
+        let plugin = "kv".parse().map_err(|error: IdentError| failed(error.to_string()))?;
+        if self.kv == Kv::LeftOut || host.mount(&path).is_some() {
+            return Ok(());
+        }
+        let request = MountRequest {
+            description: "key/value secret storage".to_owned(),
+            options: [("version".to_owned(), "2".to_owned())].into(),
+            ..MountRequest::new(path, plugin)
+        };
+        host.enable(request).await.map(drop).map_err(|error| failed(error.to_string()))
     }
 
     /// Registers every file in the directory under its name, `.wasm` left out, as the type that it says it is of.

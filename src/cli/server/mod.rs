@@ -58,6 +58,9 @@ pub(super) struct ServerArgs {
     /// Leave the plugins in -dev-plugin-dir unregistered
     #[arg(long)]
     dev_no_plugin_init: bool,
+    /// Mount no key-value engine at secret/
+    #[arg(long)]
+    dev_no_kv: bool,
     /// Leave the root token out of ~/.cofferdam-token
     #[arg(long)]
     dev_no_store_token: bool,
@@ -110,7 +113,7 @@ async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &E
     let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let native = native::settings(&config, environment, &listeners).map_err(failed)?;
     native::announce(&native);
-    let mut builder = Host::builder().limits(config.limits.clone()).native_plugins(native);
+    let mut builder = Host::builder().limits(config.limits.clone()).native_plugins(native).shipped_plugins();
     if let Some(directory) = &config.plugin_directory {
         let opened = PluginDirectory::open(directory);
         let opened = opened.map_err(|cause| failed(format!("plugin directory {}: {cause}", directory.display())))?;
@@ -187,6 +190,9 @@ async fn serve(
         // Nothing that could fail comes between making the token and showing it: it can be shown this once.
         let token = host.create_root_token().await.map_err(|error| Ended::local(error.to_string()))?;
         banner::first_token(token.as_deref(), console);
+    }
+    if let Some(dev) = &dev {
+        dev.mount_kv(&host).await?;
     }
     let plugins = match (&dev, &config.plugin_directory) {
         (Some(dev), Some(directory)) => dev.register_plugins(&host, directory).await,

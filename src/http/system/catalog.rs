@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Reply;
 use super::instances::{self, InstancesView};
 use crate::confinement::Confinement;
-use crate::host::{Host, InstanceLimits, PluginInfo, Registration};
+use crate::host::{DeprecationStatus, Host, InstanceLimits, PluginInfo, Registration, RuntimeKind};
 use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
@@ -145,20 +145,21 @@ pub(super) async fn register(host: &Host, rest: &str, fields: Fields) -> Result<
         instances: plugin.instances.as_str(),
         name: plugin.name.as_str(),
         runtime: plugin.runtime.as_str(),
-        sha256: plugin.sha256.to_string(),
+        sha256: shown_digest(&plugin),
         r#type: plugin.kind.as_str(),
         version: shown_version(&plugin),
     }))
 }
 
 /// Takes a plugin out of the catalog. One that is not there is out already; who leaves the version out of what has one only is
-/// told so.
+/// told so, and so is who names what is built in.
 pub(super) async fn deregister(host: &Host, rest: &str, mut fields: Fields) -> Result<Reply, Refusal> {
     let Entry::Typed(kind, name) = Entry::of(rest) else {
         return Err(Refusal::invalid("missing plugin type: DELETE sys/plugins/catalog/TYPE/NAME"));
     };
     let (kind, name, version) = (kind.parse()?, name.parse::<PluginName>()?, version(&mut fields)?);
-    if version.is_none() && host.plugin(kind, &name, None).is_none() {
+    let unversioned = host.plugin(kind, &name, None);
+    if version.is_none() && unversioned.as_ref().is_none_or(is_builtin) {
         let versions = host.plugin_versions(kind, &name);
         if !versions.is_empty() {
             let (name, choice) = (name.as_str(), choice_of(&versions));
@@ -166,6 +167,10 @@ pub(super) async fn deregister(host: &Host, rest: &str, mut fields: Fields) -> R
                 "no version was specified, and plugin {name:?} has no unversioned entry: nothing was deregistered; \
                  deregister with {choice}"
             )));
+        }
+        if unversioned.is_some() {
+            let name = name.as_str();
+            return Ok(Reply::warning(format!("plugin {name:?} is built in, and stays: nothing was deregistered")));
         }
     }
     host.deregister_plugin(kind, &name, version.as_ref()).await?;
@@ -245,6 +250,14 @@ fn names(plugins: &[PluginInfo], kind: PluginKind) -> BTreeSet<&str> {
     plugins.iter().filter(|plugin| plugin.kind == kind).map(|plugin| plugin.name.as_str()).collect()
 }
 
+fn is_builtin(plugin: &PluginInfo) -> bool {
+    plugin.runtime == RuntimeKind::Builtin
+}
+
+fn shown_digest(plugin: &PluginInfo) -> String {
+    plugin.sha256.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
 fn shown_version(plugin: &PluginInfo) -> String {
     plugin.version.as_ref().map(ToString::to_string).unwrap_or_default()
 }
@@ -253,6 +266,8 @@ fn shown_version(plugin: &PluginInfo) -> String {
 #[derive(Serialize)]
 struct Detail<'a> {
     builtin: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecation_status: Option<&'static str>,
     instances: &'static str,
     name: &'a str,
     runtime: &'static str,
@@ -264,11 +279,12 @@ struct Detail<'a> {
 impl<'a> Detail<'a> {
     fn of(plugin: &'a PluginInfo) -> Self {
         Self {
-            builtin: false,
+            builtin: is_builtin(plugin),
+            deprecation_status: plugin.deprecation_status.map(DeprecationStatus::as_str),
             instances: plugin.instances.as_str(),
             name: plugin.name.as_str(),
             runtime: plugin.runtime.as_str(),
-            sha256: plugin.sha256.to_string(),
+            sha256: shown_digest(plugin),
             r#type: plugin.kind.as_str(),
             version: shown_version(plugin),
         }
@@ -288,6 +304,8 @@ struct Shown<'a> {
     confine_read: &'a [PathBuf],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     confine_write: &'a [PathBuf],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecation_status: Option<&'static str>,
     imports: &'a [String],
     #[serde(flatten)]
     instances: InstancesView,
@@ -301,17 +319,18 @@ impl<'a> Shown<'a> {
     fn of(plugin: &'a PluginInfo) -> Self {
         Self {
             args: (!plugin.args.is_empty()).then_some(&plugin.args),
-            builtin: false,
+            builtin: is_builtin(plugin),
             capabilities: &plugin.capabilities,
-            command: plugin.command.as_str(),
+            command: plugin.command.as_ref().map(Command::as_str).unwrap_or_default(),
             confine: plugin.confinement.as_ref().map(|_| true),
             confine_read: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.read),
             confine_write: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.write),
+            deprecation_status: plugin.deprecation_status.map(DeprecationStatus::as_str),
             imports: &plugin.imports,
             instances: InstancesView::of(Some(plugin.instances), &plugin.instance_limits),
             name: plugin.name.as_str(),
             runtime: plugin.runtime.as_str(),
-            sha256: plugin.sha256.to_string(),
+            sha256: shown_digest(plugin),
             version: shown_version(plugin),
         }
     }
@@ -320,7 +339,7 @@ impl<'a> Shown<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::{InstancePolicy, RuntimeKind};
+    use crate::host::InstancePolicy;
 
     const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -454,10 +473,11 @@ mod tests {
             kind: PluginKind::Secret,
             name: "kv".parse().unwrap(),
             version: None,
-            command: "kv".parse().unwrap(),
+            command: Some("kv".parse().unwrap()),
             args: Vec::new(),
-            sha256: SHA256.parse().unwrap(),
+            sha256: Some(SHA256.parse().unwrap()),
             runtime: RuntimeKind::Native,
+            deprecation_status: None,
             instances: InstancePolicy::PerMount,
             instance_limits: InstanceLimits::default(),
             confinement: None,
@@ -515,7 +535,6 @@ mod tests {
             ),
             ("secret/kv", r#"{"sha256":"SHA","command":"../x"}"#, "path cannot contain parent references"),
             ("secret/kv", r#"{"version":"1.x"}"#, "version \"1.x\" is not a valid semantic version"),
-            ("secret/kv", r#"{"version":"1.2.3+builtin"}"#, "'builtin' is a reserved metadata identifier"),
             ("database/kv", "{}", "\"database\" is not a supported plugin type"),
             ("kv", r#"{"type":2}"#, "is not a supported plugin type"),
             ("secret/kv", r#"{"oci_image":"x"}"#, "\"oci_image\" is not supported"),

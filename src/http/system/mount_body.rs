@@ -8,18 +8,29 @@ use crate::http::fields::{Fields, TypedTtl};
 use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind};
 
+/// Vault's names for the versions of its key-value engine, and what they stand for.
+const KV_ALIASES: [(&str, &str); 2] = [("kv-v1", "1"), ("kv-v2", "2")];
+
 /// Reads the body that mounts a plugin of a kind under a name.
 pub(super) fn mount_request(kind: PluginKind, name: &MountPath, mut fields: Fields) -> Result<MountRequest, Refusal> {
     let mut config = fields.section("config", "config.")?;
     let plugin = plugin_name(&mut fields, &mut config)?;
     let version = config.filled_text("plugin_version")?.map(|version| version.parse()).transpose()?;
+    let mut options = fields.map("options")?.unwrap_or_default();
+    let plugin = match KV_ALIASES.iter().find(|(alias, _)| kind == PluginKind::Secret && plugin == *alias) {
+        Some((_, version)) => {
+            options.insert("version".to_owned(), (*version).to_owned());
+            "kv".parse()?
+        }
+        None => plugin.parse()?,
+    };
     Ok(MountRequest {
         path: kind.mount_path(name)?,
         kind,
-        plugin: plugin.parse()?,
+        plugin,
         version,
         description: fields.text("description")?.unwrap_or_default(),
-        options: fields.map("options")?.unwrap_or_default(),
+        options,
         local: fields.flag("local")?.unwrap_or_default(),
         seal_wrap: fields.flag("seal_wrap")?.unwrap_or_default(),
         config: mount_config(config)?,
@@ -145,6 +156,22 @@ mod tests {
         assert_eq!((request.kind, request.version), (PluginKind::Secret, None));
         assert_eq!(request.config, MountConfig::default());
         assert!(request.options.is_empty());
+    }
+
+    #[test]
+    fn the_versions_of_the_key_value_engine_have_names() {
+        for (body, plugin, version) in [
+            (r#"{"type":"kv-v1"}"#, "kv", Some("1")),
+            (r#"{"type":"kv-v2","options":{"version":"1"}}"#, "kv", Some("2")),
+            (r#"{"type":"kv-v3"}"#, "kv-v3", None),
+        ] {
+            let request = enable("kv", body).unwrap();
+            assert_eq!(request.plugin.as_str(), plugin, "{body}");
+            assert_eq!(request.options.get("version").map(String::as_str), version, "{body}");
+        }
+        let auth =
+            mount_request(PluginKind::Auth, &"kv".parse().unwrap(), Fields::parse(br#"{"type":"kv-v2"}"#).unwrap());
+        assert_eq!(auth.unwrap().plugin.as_str(), "kv-v2");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::instances::InstancesView;
-use crate::host::{EffectiveTtls, InstancePolicy, MountInfo, MountState};
+use crate::host::{DeprecationStatus, EffectiveTtls, InstancePolicy, MountInfo, MountState};
 use crate::ident::PluginKind;
 
 /// A mount in a listing.
@@ -13,6 +13,8 @@ use crate::ident::PluginKind;
 pub(super) struct MountView<'a> {
     accessor: String,
     config: ConfigView<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deprecation_status: Option<&'static str>,
     description: &'a str,
     external_entropy_access: bool,
     /// Ours: how the instances that answer now are kept.
@@ -93,6 +95,7 @@ impl<'a> MountView<'a> {
         Self {
             accessor: mount.accessor.to_string(),
             config: ConfigView::of(mount),
+            deprecation_status: mount.deprecation_status.map(DeprecationStatus::as_str),
             description: &mount.description,
             external_entropy_access: false,
             instances: mount.running_instances.map(InstancePolicy::as_str),
@@ -185,6 +188,7 @@ mod tests {
             running_version: None,
             running_instances: None,
             running_sha256: None,
+            deprecation_status: None,
             accessor: Accessor::random(PluginKind::Secret, &"kv".parse().unwrap()),
             uuid: MountUuid::random(),
             description: "for ada".to_owned(),

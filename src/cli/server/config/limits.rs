@@ -67,6 +67,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         process_message_bytes_max,
         processes_max,
         process_calls_max,
+        builtin_calls_max,
     } = limits;
     stanza.set("artifact", size, artifact_bytes_max, findings);
     stanza.set("request_body", size, request_body_bytes_max, findings);
@@ -104,5 +105,6 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("process_message", size, process_message_bytes_max, findings);
     stanza.set("processes", count, processes_max, findings);
     stanza.set("process_calls", count, process_calls_max, findings);
+    stanza.set("builtin_calls", count, builtin_calls_max, findings);
     stanza.finish(&[], findings);
 }

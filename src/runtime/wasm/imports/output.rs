@@ -14,27 +14,13 @@ use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use crate::runtime::MountScope;
-use crate::runtime::scope::LogPermit;
-use crate::runtime::text::clean;
 
 /// Bytes that a guest may write at once without asking again.
 const WRITE_PERMIT_BYTES: usize = 64 << 10;
 
 /// Writes one line of a guest to the log, if its mount's budget allows. Without a mount it is the plugin's.
 pub(super) fn emit(scope: &MountScope, mount: Option<&str>, level: tracing::Level, line: &str) {
-    let LogPermit::Granted { dropped_before } = scope.log.take(line.len()) else { return };
-    let plugin = &*scope.plugin;
-    if dropped_before > 0 {
-        tracing::warn!(target: "cofferdam::plugin", plugin, mount, "{dropped_before} log lines were dropped: too many");
-    }
-    let line = clean(line);
-    match level {
-        tracing::Level::ERROR => tracing::error!(target: "cofferdam::plugin", plugin, mount, "{line}"),
-        tracing::Level::WARN => tracing::warn!(target: "cofferdam::plugin", plugin, mount, "{line}"),
-        tracing::Level::INFO => tracing::info!(target: "cofferdam::plugin", plugin, mount, "{line}"),
-        tracing::Level::DEBUG => tracing::debug!(target: "cofferdam::plugin", plugin, mount, "{line}"),
-        tracing::Level::TRACE => tracing::trace!(target: "cofferdam::plugin", plugin, mount, "{line}"),
-    }
+    scope.log_line(mount, level, line);
 }
 
 // -------------------------------------------------------------------------------------------------------------- OutputScope
