@@ -94,6 +94,13 @@ impl Catalog {
         named(&records, kind, name).filter_map(|record| record.version.clone()).collect()
     }
 
+    /// Returns whether there is any entry under a name; `kind` `None` means of either type.
+    pub(crate) fn knows(&self, kind: Option<PluginKind>, name: &PluginName) -> bool {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = PluginKind::ALL.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each));
+        kinds.any(|kind| named(&records, kind, name).next().is_some())
+    }
+
     /// Returns all records, sorted by kind, name and version.
     pub(crate) fn all(&self) -> Vec<Arc<PluginRecord>> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);

@@ -43,8 +43,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] when the host shuts down. A mount that could not be reloaded is no error: it goes on, and the answer
-    /// says why. So is a plugin that no mount runs: the answer is empty.
+    /// [`ErrorKind::InvalidRequest`] for a plugin that is neither mounted nor in the catalog, [`ErrorKind::Unavailable`] when the host
+    /// shuts down. A mount that could not be reloaded is no error: it goes on, and the answer says why. Nor is a plugin of the catalog
+    /// that no mount runs: the answer is empty.
     pub async fn reload_plugin(
         &self,
         kind: Option<PluginKind>,
@@ -57,6 +58,10 @@ impl Host {
                 record.plugin == name && kind.is_none_or(|kind| record.kind == kind)
             });
             let mounts: Vec<_> = mounts.collect();
+            if mounts.is_empty() && !inner.catalog.knows(kind, &name) {
+                let text = format!("plugin not found in the catalog: {name}");
+                return Err(Error::new(ErrorKind::InvalidRequest, text));
+            }
             inner.renew_processes(&mounts);
             Ok(inner.reload_all(mounts).await)
         })

@@ -195,6 +195,11 @@ fn reload_names_what_it_reloads() {
             "Success! Reloading mounts: [a b], reload_id: r1\n",
         ),
         (
+            &["-mounts=a,b"],
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["a","b"]}"#,
+            "Success! Reloaded mounts: [a b]\n",
+        ),
+        (
             &["-type=auth", "-plugin=hello"],
             r#"PUT /v1/sys/plugins/reload/auth/hello {"scope":""}"#,
             "Success! Reloaded plugin: hello\n",
@@ -211,4 +216,42 @@ fn reload_names_what_it_reloads() {
     ] {
         check(Case { typed: &[&["plugin", "reload"], typed].concat(), stderr, exit: 1, ..Case::default() });
     }
+}
+
+#[test]
+fn reload_names_the_mounts_that_go_on_as_they_were() {
+    let why = r#"cannot reload plugin on \"a/\": the file is gone; the mount goes on with what it ran; reloaded: b/"#;
+    check(Case {
+        typed: &["plugin", "reload", "-plugin=hello"],
+        answers: &[(400, &format!(r#"{{"errors":["{why}"]}}"#))],
+        requests: &[r#"PUT /v1/sys/plugins/reload/backend {"plugin":"hello"}"#],
+        stderr: "Error reloading plugin/mounts: Error making API request.\n\n\
+                 URL: PUT ADDRESS/v1/sys/plugins/reload/backend\nCode: 400. Errors:\n\n\
+                 * cannot reload plugin on \"a/\": the file is gone; the mount goes on with what it ran; reloaded: b/\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn reload_status_shows_each_node() {
+    let answer = r#"{"data":{"reload_id":"r1","results":{
+        "n1":{"timestamp":"2026-01-02T03:04:05.678Z","error":""},"n2":{"timestamp":"2026-01-02T03:04:06Z","error":"busy"}}}}"#;
+    check(Case {
+        typed: &["plugin", "reload-status", "r1"],
+        answers: &[(200, answer)],
+        requests: &["GET /v1/sys/plugins/reload/backend/status?reload_id=r1"],
+        stdout: "Time        Participant    Success    Message\n----        -----------    -------    -------\n\
+                 03:04:05    n1             true       n/a\n03:04:06    n2             false      busy\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["plugin", "reload-status", "nope"],
+        answers: &[(404, r#"{"errors":[]}"#)],
+        requests: &["GET /v1/sys/plugins/reload/backend/status?reload_id=nope"],
+        stderr: "Error retrieving plugin reload status: Error making API request.\n\n\
+                 URL: GET ADDRESS/v1/sys/plugins/reload/backend/status?reload_id=nope\nCode: 404. Errors:\n\n\n",
+        exit: 2,
+        ..Case::default()
+    });
 }

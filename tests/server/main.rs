@@ -18,6 +18,7 @@ mod hang_up;
 mod http;
 mod http2;
 mod kv;
+mod lifecycle;
 mod metrics;
 mod output;
 mod plugins;

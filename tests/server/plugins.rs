@@ -160,7 +160,7 @@ fn a_development_server_registers_what_it_finds() {
 // ----------------------------------------------------------------------------------------------------------- files, by hand
 
 /// Returns a component that is so many bytes longer: with a custom section, which means nothing to anybody.
-fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {
+pub(crate) fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {
     let name = b"padding";
     component.push(0);
     append_leb128(&mut component, 1 + name.len() + bytes);

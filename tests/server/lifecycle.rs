@@ -1,0 +1,140 @@
+//! What becomes of mounts while plugins change: reloads, versions, and what stays as it was where something fails.
+
+use serde_json::{Value, json};
+
+use crate::plugins::padded;
+use crate::program::{Server, World, passthrough, sha256};
+
+/// Puts another build of the passthrough plugin into the plugin directory, one that no other number gives, and returns its digest.
+pub(crate) fn add_build(world: &World, file: &str, number: usize) -> String {
+    world.add_plugin(file, &padded(passthrough(), number));
+    sha256(&world.path("plugins").join(file))
+}
+
+/// Registers a build of its own as a version of the plugin `kv`, and returns its digest.
+pub(crate) fn register(world: &World, server: &Server, version: &str, number: usize) -> String {
+    let file = format!("kv-{version}");
+    let digest = add_build(world, &file, number);
+    let (digest_flag, version_flag) = (format!("-sha256={digest}"), format!("-version={version}"));
+    let command = format!("-command={file}");
+    world.succeed(server, &["plugin", "register", &digest_flag, &version_flag, &command, "secret", "kv"]);
+    digest
+}
+
+/// Returns what `secrets list` shows of a mount: the version that it asks for, the one that runs, and its digest.
+#[track_caller]
+pub(crate) fn versions(server: &Server, mount: &str) -> [String; 3] {
+    let answer = server.ask("GET", "sys/mounts", "").json()["data"][mount].clone();
+    ["plugin_version", "running_plugin_version", "running_sha256"]
+        .map(|member| answer[member].as_str().unwrap_or_else(|| panic!("{mount} has no {member}: {answer}")).to_owned())
+}
+
+#[test]
+fn a_tuned_version_runs_from_the_reload_on() {
+    let world = World::new();
+    let server = world.dev_server();
+    let (one, two) = (register(&world, &server, "1.0.0", 1), register(&world, &server, "2.0.0", 2));
+    for mount in ["a", "b"] {
+        world.succeed(&server, &["secrets", "enable", "-plugin-version=1.0.0", &format!("-path={mount}"), "kv"]);
+        world.succeed(&server, &["write", &format!("{mount}/x"), &format!("of={mount}")]);
+        world.succeed(&server, &["secrets", "tune", "-plugin-version=v2.0.0", mount]);
+        assert_eq!(
+            versions(&server, &format!("{mount}/")),
+            ["v2.0.0", "v1.0.0", &one],
+            "a tune changes what comes next"
+        );
+    }
+
+    let said = world.succeed(&server, &["plugin", "reload", "-mounts=a/"]);
+    assert_eq!(said, "Success! Reloaded mounts: [a/]\n");
+    assert_eq!(versions(&server, "a/"), ["v2.0.0", "v2.0.0", &two]);
+    assert_eq!(versions(&server, "b/"), ["v2.0.0", "v1.0.0", &one], "the other mount was not named");
+
+    assert_eq!(world.succeed(&server, &["plugin", "reload", "-plugin=kv"]), "Success! Reloaded plugin: kv\n");
+    assert_eq!(versions(&server, "b/"), ["v2.0.0", "v2.0.0", &two]);
+    for mount in ["a", "b"] {
+        assert_eq!(world.succeed(&server, &["read", "-field=of", &format!("{mount}/x")]), mount, "data stays");
+    }
+    let listed = world.succeed(&server, &["secrets", "list", "-detailed"]);
+    let cells = format!("v2.0.0     v2.0.0             {two}");
+    assert_eq!(listed.matches(&cells).count(), 2, "{listed}");
+}
+
+#[test]
+fn reloads_are_asked_for_as_vault_takes_them() {
+    let world = World::new();
+    let server = world.dev_server();
+    register(&world, &server, "1.0.0", 1);
+    world.succeed(&server, &["secrets", "enable", "-path=a", "kv"]);
+    world.succeed(&server, &["secrets", "enable", "-path=b", "kv"]);
+
+    let put = |path: &str, body: Value| server.ask("PUT", path, &body.to_string());
+    for (path, body, status) in [
+        ("sys/plugins/reload/backend", json!({"plugin": "kv"}), 200),
+        ("sys/plugins/reload/backend", json!({"mounts": "a,b/", "scope": ""}), 200),
+        ("sys/plugins/reload/backend", json!({"plugin": "kv", "scope": "global"}), 202),
+        ("sys/plugins/reload/secret/kv", json!({}), 200),
+        ("sys/plugins/reload/unknown/kv", json!({"scope": "global"}), 202),
+    ] {
+        let answer = put(path, body.clone());
+        assert_eq!(answer.status, status, "{path} {body}: {answer:?}");
+        assert!(
+            !answer.json()["data"]["reload_id"].as_str().unwrap_or_default().is_empty(),
+            "{path} {body}: {answer:?}"
+        );
+        assert_eq!(answer.json()["warnings"], Value::Null, "{path} {body}");
+    }
+    for (path, body) in [
+        ("sys/plugins/reload/backend", json!({"plugin": "nope"})),
+        ("sys/plugins/reload/backend", json!({"mounts": "a,nope"})),
+        ("sys/plugins/reload/auth/kv", json!({})),
+        ("sys/plugins/reload/database/kv", json!({})),
+    ] {
+        assert_eq!(put(path, body.clone()).status, 400, "{path} {body}");
+    }
+    assert_eq!(server.ask("GET", "sys/plugins/reload/backend", "").status, 405);
+
+    let said = world.succeed(&server, &["plugin", "reload", "-type=secret", "-plugin=kv", "-scope=global"]);
+    let id = said.strip_prefix("Success! Reloading plugin: kv, reload_id: ").unwrap_or_else(|| panic!("{said}")).trim();
+    let status = server.ask("GET", &format!("sys/plugins/reload/backend/status?reload_id={id}"), "").json();
+    let results = status["data"]["results"].as_object().unwrap().clone();
+    let (node, result) = results.iter().next().unwrap();
+    assert_eq!((status["data"]["reload_id"].as_str(), &result["error"]), (Some(id), &json!("")));
+    let told = world.succeed(&server, &["plugin", "reload-status", id]);
+    assert!(told.starts_with("Time        Participant "), "{told}");
+    assert!(told.contains(&format!("    {node}    true       n/a\n")), "{told}");
+    assert_eq!(world.run(&server, &["plugin", "reload-status", "nope"]).exit, 2);
+}
+
+#[test]
+fn a_mount_that_cannot_be_reloaded_goes_on_and_is_named() {
+    let world = World::new();
+    let server = world.first_server();
+    let token = server.token.clone();
+    let one = register(&world, &server, "1.0.0", 1);
+    register(&world, &server, "2.0.0", 2);
+    for mount in ["a", "b"] {
+        let path = format!("-path={mount}");
+        world.succeed(&server, &["secrets", "enable", "-plugin-version=1.0.0", &path, "kv"]);
+        world.succeed(&server, &["write", &format!("{mount}/x"), "y=z"]);
+    }
+    server.stop();
+
+    // The next server has not loaded the second version when its file changes.
+    let server = world.next_server(&token);
+    world.add_plugin("kv-2.0.0", b"something else");
+    world.succeed(&server, &["secrets", "tune", "-plugin-version=2.0.0", "b"]);
+    let ran = world.run(&server, &["plugin", "reload", "-plugin=kv"]);
+    assert_eq!((ran.exit, ran.stdout.as_str()), (2, ""));
+    for part in [
+        "Error reloading plugin/mounts: ",
+        "Code: 400.",
+        "cannot reload plugin on \"b/\": ",
+        "checksums did not match",
+        "; the mount goes on with what it ran; reloaded: a/",
+    ] {
+        assert!(ran.stderr.contains(part), "{} should say {part:?}", ran.stderr);
+    }
+    assert_eq!(versions(&server, "b/"), ["v2.0.0", "v1.0.0", &one]);
+    assert_eq!(world.succeed(&server, &["read", "-field=y", "b/x"]), "z");
+}
