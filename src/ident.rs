@@ -136,9 +136,10 @@ impl FromStr for PluginVersion {
     type Err = IdentError;
 
     fn from_str(typed: &str) -> Result<Self, IdentError> {
-        let version = semver::Version::parse(typed.strip_prefix('v').unwrap_or(typed)).map_err(|reason| {
-            IdentError::new(format!("version {typed:?} is not a valid semantic version: {reason}"))
-        })?;
+        let version =
+            semver::Version::parse(&completed(typed.strip_prefix('v').unwrap_or(typed))).map_err(|reason| {
+                IdentError::new(format!("version {typed:?} is not a valid semantic version: {reason}"))
+            })?;
         if version.build.split('.').any(|part| part == "builtin") {
             return Err(IdentError::new(format!(
                 "version {typed:?} is not allowed because 'builtin' is a reserved metadata identifier"
@@ -146,6 +147,17 @@ impl FromStr for PluginVersion {
         }
         Ok(Self(version))
     }
+}
+
+/// Returns a version with the zeros that Vault lets people leave out: `1.2` is `1.2.0`.
+fn completed(typed: &str) -> String {
+    let (core, rest) = typed.split_at(typed.find(['-', '+']).unwrap_or(typed.len()));
+    let zeros = match core.split('.').count() {
+        1 if !core.is_empty() => ".0.0",
+        2 => ".0",
+        _ => "",
+    };
+    format!("{core}{zeros}{rest}")
 }
 
 impl fmt::Display for PluginVersion {
@@ -524,7 +536,11 @@ mod tests {
     fn versions_are_canonical_and_builtin_is_reserved() {
         assert_eq!("1.2.3".parse::<PluginVersion>().unwrap().to_string(), "v1.2.3");
         assert_eq!("v1.2.3+meta".parse::<PluginVersion>().unwrap().to_string(), "v1.2.3+meta");
-        refused::<PluginVersion>("1.2", "not a valid semantic version");
+        assert_eq!("1.2-rc1".parse::<PluginVersion>().unwrap().to_string(), "v1.2.0-rc1");
+        assert_eq!("v1+meta".parse::<PluginVersion>().unwrap().to_string(), "v1.0.0+meta");
+        for typed in ["", "v", "-rc1", "1.", "1.x", "1.2.3.4"] {
+            refused::<PluginVersion>(typed, "not a valid semantic version");
+        }
         refused::<PluginVersion>("1.2.3+builtin", "reserved metadata");
     }
 

@@ -27,7 +27,8 @@ pub use host::{
 };
 pub use host::{
     EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstanceLimits, InstancePolicy, MountConfig, MountInfo,
-    MountRequest, MountState, PluginInfo, Registration, ReloadedMount, RuntimeKind, TokenType, TtlChange, Tune,
+    MountRequest, MountState, Pin, PluginInfo, Registration, ReloadedMount, RuntimeKind, TokenType, TtlChange, Tune,
+    VersionChange,
 };
 pub use limits::Limits;
 #[cfg(feature = "process")]

@@ -11,7 +11,6 @@ use tokio_util::task::TaskTracker;
 #[cfg(feature = "wasm")]
 use super::compile_cache;
 use super::programs::{ProgramError, Programs, Runtimes};
-use super::reservations::Reservations;
 use super::system::{SystemRecord, TokenDigest};
 use super::{Error, Host, Inner};
 use crate::artifact::PluginDirectory;
@@ -128,7 +127,8 @@ impl HostBuilder {
             programs: Arc::new(programs),
             generations,
             router: Router::default(),
-            reservations: Arc::new(Reservations::default()),
+            reservations: Arc::default(),
+            plugin_claims: Arc::default(),
             system,
             root_token: RwLock::new(root_token),
             root: Arc::new(Identity { policies: vec!["root".to_owned()], ..Identity::named("root") }),

@@ -12,6 +12,7 @@ mod error;
 mod login;
 mod metrics;
 mod mounts;
+mod pins;
 mod places;
 mod plugins;
 mod programs;
@@ -34,7 +35,7 @@ use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
 use self::programs::Programs;
-use self::reservations::Reservations;
+use self::reservations::{PluginClaims, Reservations};
 use self::system::{SystemRecord, TokenDigest};
 use crate::catalog::Catalog;
 use crate::ident::MountPath;
@@ -54,8 +55,8 @@ pub use metrics::{
 };
 pub use reload::ReloadedMount;
 pub use types::{
-    EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, PluginInfo,
-    Registration, RuntimeKind, TokenType, TtlChange, Tune,
+    EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState, Pin, PluginInfo,
+    Registration, RuntimeKind, TokenType, TtlChange, Tune, VersionChange,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.
@@ -74,6 +75,7 @@ struct Inner {
     generations: GenerationSettings,
     router: Router,
     reservations: Arc<Reservations>,
+    plugin_claims: Arc<PluginClaims>,
     system: SystemRecord,
     root_token: RwLock<Option<TokenDigest>>,
     /// Whom the root token stands for.

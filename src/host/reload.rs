@@ -21,7 +21,7 @@ const RELOADS_MAX: usize = 8;
 pub(super) enum Restart {
     /// The one that runs.
     SameVersion,
-    /// The one that the mount's record asks for.
+    /// The one that the mount's record asks for, or that its plugin is pinned to when it starts.
     AsRecorded,
 }
 
@@ -113,10 +113,14 @@ impl Inner {
         let record = MountRecord::clone(&mount.record());
         let version = match restart {
             Restart::SameVersion => mount.running_version(),
-            Restart::AsRecorded => record.version.clone(),
+            Restart::AsRecorded => self.version_at_start(&record),
         };
         let scope = MountScope { plugin: label(&record.plugin, version.as_ref()), ..self.scope(&record, Some(mount)) };
-        let next = self.generation_of(&MountRecord { version, ..record.clone() }, Attempt::Anew);
+        let asked = match restart {
+            Restart::SameVersion => version,
+            Restart::AsRecorded => record.version.clone(),
+        };
+        let next = self.generation_of(&MountRecord { version: asked, ..record.clone() }, Attempt::Anew, restart);
         if let Err(reason) = next.start(&Arc::new(scope.clone())).await {
             return Err(reason.clone());
         }
@@ -128,7 +132,7 @@ impl Inner {
     fn renew_processes(&self, mounts: &[Arc<Mount>]) {
         for mount in mounts {
             let record = mount.record();
-            let plugin = self.catalog.get(record.kind, &record.plugin, record.version.as_ref());
+            let plugin = self.catalog.recorded(record.kind, &record.plugin, self.version_at_start(&record).as_ref());
             if let Some(plugin) = plugin.filter(|plugin| plugin.runtime == RuntimeKind::Native) {
                 self.programs.renew(&plugin);
             }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::confinement::Confinement;
 use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
 
-pub use crate::catalog::{InstanceLimits, InstancePolicy, RuntimeKind};
+pub use crate::catalog::{InstanceLimits, InstancePolicy, Pin, RuntimeKind};
 pub use crate::mount::{MountConfig, MountState, TokenType};
 
 // ------------------------------------------------------------------------------------------------------------------ plugins
@@ -97,6 +97,10 @@ pub struct PluginInfo {
     pub imports: Vec<String>,
     /// What a native plugin is confined to, if it is.
     pub confinement: Option<Confinement>,
+    /// Whether all mounts of the plugin are started with this version.
+    pub pinned: bool,
+    /// Whether it was declared, and can be changed by another declaration only; see [`Host::declare_plugins`](super::Host).
+    pub declarative: bool,
 }
 
 // ------------------------------------------------------------------------------------------------------------------- mounts
@@ -170,11 +174,36 @@ pub struct Tune {
     /// What tokens an auth method's logins ask for.
     pub token_type: Option<TokenType>,
     /// The version to run from the next reload on; it must be in the catalog.
-    pub plugin_version: Option<PluginVersion>,
+    pub plugin_version: Option<VersionChange>,
     /// How instances are kept, from now on.
     pub instances: Option<InstancePolicy>,
     /// How many, and for how long, from now on. A zero leaves a limit to the plugin's entry again.
     pub instance_limits: InstanceLimits,
+}
+
+/// Another version of a mount's plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionChange {
+    /// The plugin that has none.
+    Unversioned,
+    /// This one.
+    To(PluginVersion),
+}
+
+impl VersionChange {
+    pub(super) fn version(&self) -> Option<&PluginVersion> {
+        match self {
+            Self::Unversioned => None,
+            Self::To(version) => Some(version),
+        }
+    }
+
+    pub(super) fn into_version(self) -> Option<PluginVersion> {
+        match self {
+            Self::Unversioned => None,
+            Self::To(version) => Some(version),
+        }
+    }
 }
 
 /// A new TTL.

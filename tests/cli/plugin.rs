@@ -255,3 +255,44 @@ fn reload_status_shows_each_node() {
         ..Case::default()
     });
 }
+
+#[test]
+fn pins_are_set_removed_and_listed() {
+    check(Case {
+        typed: &["plugin", "pin", "-version=1.0", "auth", "hello"],
+        answers: &[(204, "")],
+        requests: &[r#"PUT /v1/sys/plugins/pins/auth/hello {"version":"v1.0.0"}"#],
+        stdout: "Success! Pinned auth plugin hello to version: v1.0.0\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["plugin", "unpin", "auth", "hello"],
+        answers: &[(204, "")],
+        requests: &["DELETE /v1/sys/plugins/pins/auth/hello"],
+        stdout: "Success! Unpinned auth plugin (if it was pinned): hello\n",
+        ..Case::default()
+    });
+    let answer = r#"{"data":{"pinned_versions":[{"name":"hello","type":"auth","version":"v1.0.0"}]}}"#;
+    for (format, stdout) in [
+        ("-format=table", "Name     Type    Version\n----     ----    -------\nhello    auth    v1.0.0\n"),
+        (
+            "-format=json",
+            "[\n  {\n    \"name\": \"hello\",\n    \"type\": \"auth\",\n    \"version\": \"v1.0.0\"\n  }\n]\n",
+        ),
+    ] {
+        check(Case {
+            typed: &["plugin", "pins", format],
+            answers: &[(200, answer)],
+            requests: &["GET /v1/sys/plugins/pins"],
+            stdout,
+            ..Case::default()
+        });
+    }
+    for (typed, stderr, exit) in [
+        (&["pin", "hello"][..], "Not enough arguments (expected 2, got 1)\n", 1),
+        (&["pin", "auth", "hello"], "Version is required, please provide -version\n", 1),
+        (&["unpin", "zip", "hello"], "\"zip\" is not a supported plugin type\n", 2),
+    ] {
+        check(Case { typed: &[&["plugin"], typed].concat(), stderr, exit, ..Case::default() });
+    }
+}

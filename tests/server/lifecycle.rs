@@ -138,3 +138,105 @@ fn a_mount_that_cannot_be_reloaded_goes_on_and_is_named() {
     assert_eq!(versions(&server, "b/"), ["v2.0.0", "v1.0.0", &one]);
     assert_eq!(world.succeed(&server, &["read", "-field=y", "b/x"]), "z");
 }
+
+#[test]
+fn several_versions_are_side_by_side_and_the_newest_is_frozen() {
+    let world = World::new();
+    let server = world.dev_server();
+    let (two, ten) = (register(&world, &server, "2.0", 2), register(&world, &server, "10.0.0", 10));
+    world.succeed(&server, &["secrets", "enable", "-path=newest", "kv"]);
+    world.succeed(&server, &["secrets", "enable", "-path=asked", "-plugin-version=2.0.0", "kv"]);
+    register(&world, &server, "11.0.0", 11);
+    world.succeed(&server, &["plugin", "reload", "-plugin=kv"]);
+    assert_eq!(versions(&server, "newest/"), ["v10.0.0", "v10.0.0", &ten], "a newer one changes no mount");
+    assert_eq!(versions(&server, "asked/"), ["v2.0.0", "v2.0.0", &two]);
+    let info = world.succeed(&server, &["plugin", "info", "-version=2.0.0", "-field=sha256", "secret", "kv"]);
+    assert_eq!(info, two);
+
+    // Back to what has no version, which goes before all others for whoever asks for none.
+    world.succeed(&server, &["plugin", "register", &format!("-sha256={two}"), "-command=kv-2.0", "secret", "kv"]);
+    world.succeed(&server, &["secrets", "enable", "-path=plain", "kv"]);
+    assert_eq!(versions(&server, "plain/"), ["", "", &two]);
+    world.succeed(&server, &["secrets", "tune", "-plugin-version=unversioned", "asked"]);
+    world.succeed(&server, &["plugin", "reload", "-mounts=asked"]);
+    assert_eq!(versions(&server, "asked/"), ["", "", &two]);
+}
+
+#[test]
+fn an_entry_that_a_mount_uses_stays() {
+    let world = World::new();
+    let server = world.dev_server();
+    for number in [1, 2, 3] {
+        register(&world, &server, &format!("{number}.0.0"), number);
+    }
+    world.succeed(&server, &["secrets", "enable", "-path=a", "-plugin-version=1.0.0", "kv"]);
+    world.succeed(&server, &["secrets", "enable", "-path=b", "-plugin-version=1.0.0", "kv"]);
+    world.succeed(&server, &["secrets", "tune", "-plugin-version=2.0.0", "b"]);
+    let deregister = |version: &str| {
+        let flag = format!("-version={version}");
+        let ran = world.run(&server, &["plugin", "deregister", &flag, "secret", "kv"]);
+        (ran.exit, ran.stderr)
+    };
+    for (version, users) in [("1.0.0", "it is used by a/, b/;"), ("2.0.0", "it is used by b/;")] {
+        let (exit, said) = deregister(version);
+        assert!(exit == 2 && said.contains("Code: 400.") && said.contains(users), "{version}: {exit} {said}");
+    }
+    assert_eq!(deregister("3.0.0").0, 0, "nobody uses it");
+    world.succeed(&server, &["plugin", "reload", "-plugin=kv"]);
+    assert!(deregister("1.0.0").1.contains("it is used by a/;"), "the other has left it");
+    world.succeed(&server, &["secrets", "disable", "a"]);
+    assert_eq!(deregister("1.0.0").0, 0);
+    assert_eq!(deregister("1.0.0").0, 0, "what is not there is gone already");
+}
+
+#[test]
+fn a_pin_decides_from_the_next_start_on() {
+    let world = World::new();
+    let server = world.first_server();
+    let token = server.token.clone();
+    let (one, two) = (register(&world, &server, "1.0.0", 1), register(&world, &server, "2.0.0", 2));
+    world.succeed(&server, &["secrets", "enable", "-path=a", "-plugin-version=1.0.0", "kv"]);
+    assert_eq!(
+        world.succeed(&server, &["plugin", "pin", "-version=2.0.0", "secret", "kv"]),
+        "Success! Pinned secret plugin kv to version: v2.0.0\n"
+    );
+    assert_eq!(
+        world.succeed(&server, &["plugin", "pins"]),
+        "Name    Type      Version\n----    ----      -------\nkv      secret    v2.0.0\n"
+    );
+    assert_eq!(server.ask("GET", "sys/plugins/pins/secret/kv", "").json()["data"]["version"], "v2.0.0");
+    let detailed = server.ask("GET", "sys/plugins/catalog", "").json()["data"]["detailed"].clone();
+    let pinned: Vec<_> = detailed.as_array().unwrap().iter().filter(|row| row["pinned"] == json!(true)).collect();
+    assert_eq!((pinned.len(), &pinned[0]["version"]), (1, &json!("v2.0.0")));
+
+    // Not before: neither at once, nor with a change of how the instances are kept.
+    assert_eq!(versions(&server, "a/"), ["v1.0.0", "v1.0.0", &one]);
+    world.succeed(&server, &["secrets", "tune", "-instances=per-request", "a"]);
+    assert_eq!(versions(&server, "a/"), ["v1.0.0", "v1.0.0", &one]);
+
+    let refused = |typed: &[&str], because: &str| {
+        let ran = world.run(&server, typed);
+        assert!(ran.exit == 2 && ran.stderr.contains(because), "{typed:?}: {}", ran.stderr);
+    };
+    let elsewhere = "cannot use version v1.0.0 of plugin \"kv\": it is pinned to v2.0.0";
+    refused(&["secrets", "enable", "-path=b", "-plugin-version=1.0.0", "kv"], elsewhere);
+    refused(&["secrets", "tune", "-plugin-version=1.0.0", "a"], elsewhere);
+    refused(&["plugin", "deregister", "-version=2.0.0", "secret", "kv"], "cannot delete a pinned version");
+    refused(&["plugin", "pin", "-version=3.0.0", "secret", "kv"], "secret plugin \"kv\" version v3.0.0 does not exist");
+    world.succeed(&server, &["secrets", "enable", "-path=b", "kv"]);
+    assert_eq!(versions(&server, "b/"), ["v2.0.0", "v2.0.0", &two]);
+    server.stop();
+
+    let server = world.next_server(&token);
+    assert_eq!(server.ask("GET", "a/x", "").status, 404, "it answers");
+    assert_eq!(versions(&server, "a/"), ["v1.0.0", "v2.0.0", &two], "a start is one, and the pin was stored");
+    assert_eq!(
+        world.succeed(&server, &["plugin", "unpin", "secret", "kv"]),
+        "Success! Unpinned secret plugin (if it was pinned): kv\n"
+    );
+    world.succeed(&server, &["plugin", "unpin", "secret", "kv"]);
+    assert_eq!(server.ask("GET", "sys/plugins/pins/secret/kv", "").status, 404);
+    assert_eq!(versions(&server, "a/"), ["v1.0.0", "v2.0.0", &two]);
+    world.succeed(&server, &["plugin", "reload", "-plugin=kv"]);
+    assert_eq!(versions(&server, "a/"), ["v1.0.0", "v1.0.0", &one]);
+}

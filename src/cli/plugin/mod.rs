@@ -1,6 +1,7 @@
 //! `plugin register`, `deregister` and `info`; the other commands have files of their own.
 
 mod list;
+mod pin;
 mod reload;
 mod top;
 
@@ -16,6 +17,7 @@ use super::flags::{InstanceFlags, Positionals};
 use super::output::{Secret, go_text, warn};
 use crate::ident::{PluginKind, PluginVersion};
 use list::ListCommand;
+use pin::{PinCommand, PinsCommand, UnpinCommand};
 use reload::{ReloadCommand, ReloadStatusCommand};
 use top::TopCommand;
 
@@ -35,6 +37,12 @@ pub(super) enum PluginCommand {
     /// Tell how a reload of every node went
     #[command(name = "reload-status")]
     ReloadStatus(ReloadStatusCommand),
+    /// Have every mount of a plugin run one version
+    Pin(PinCommand),
+    /// Let every mount of a plugin run the version that it asks for
+    Unpin(UnpinCommand),
+    /// List the plugins that are pinned
+    Pins(PinsCommand),
     /// Watch what plugins and mounts do
     Top(TopCommand),
 }
@@ -48,6 +56,9 @@ impl PluginCommand {
             Self::Info(command) => command.run(session),
             Self::Reload(command) => command.run(session),
             Self::ReloadStatus(command) => command.run(session),
+            Self::Pin(command) => command.run(session),
+            Self::Unpin(command) => command.run(session),
+            Self::Pins(command) => command.run(session),
             Self::Top(command) => command.run(session),
         }
     }

@@ -253,20 +253,32 @@ fn shown_version(plugin: &PluginInfo) -> String {
 #[derive(Serialize)]
 struct Detail<'a> {
     builtin: bool,
+    /// OpenBao's, shown of what is.
+    #[serde(skip_serializing_if = "is_not")]
+    declarative: bool,
     instances: &'static str,
     name: &'a str,
+    /// Ours, shown of what is.
+    #[serde(skip_serializing_if = "is_not")]
+    pinned: bool,
     runtime: &'static str,
     sha256: String,
     r#type: &'static str,
     version: String,
 }
 
+fn is_not(flag: &bool) -> bool {
+    !flag
+}
+
 impl<'a> Detail<'a> {
     fn of(plugin: &'a PluginInfo) -> Self {
         Self {
             builtin: false,
+            declarative: plugin.declarative,
             instances: plugin.instances.as_str(),
             name: plugin.name.as_str(),
+            pinned: plugin.pinned,
             runtime: plugin.runtime.as_str(),
             sha256: plugin.sha256.to_string(),
             r#type: plugin.kind.as_str(),
@@ -288,10 +300,14 @@ struct Shown<'a> {
     confine_read: &'a [PathBuf],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     confine_write: &'a [PathBuf],
+    #[serde(skip_serializing_if = "is_not")]
+    declarative: bool,
     imports: &'a [String],
     #[serde(flatten)]
     instances: InstancesView,
     name: &'a str,
+    #[serde(skip_serializing_if = "is_not")]
+    pinned: bool,
     runtime: &'static str,
     sha256: String,
     version: String,
@@ -307,9 +323,11 @@ impl<'a> Shown<'a> {
             confine: plugin.confinement.as_ref().map(|_| true),
             confine_read: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.read),
             confine_write: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.write),
+            declarative: plugin.declarative,
             imports: &plugin.imports,
             instances: InstancesView::of(Some(plugin.instances), &plugin.instance_limits),
             name: plugin.name.as_str(),
+            pinned: plugin.pinned,
             runtime: plugin.runtime.as_str(),
             sha256: plugin.sha256.to_string(),
             version: shown_version(plugin),
@@ -461,6 +479,8 @@ mod tests {
             instances: InstancePolicy::PerMount,
             instance_limits: InstanceLimits::default(),
             confinement: None,
+            pinned: false,
+            declarative: false,
             capabilities: Vec::new(),
             imports: Vec::new(),
         };

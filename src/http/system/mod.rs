@@ -9,6 +9,7 @@ mod migrations;
 mod mount_body;
 mod mount_view;
 mod mounts;
+mod pins;
 mod reload;
 mod status;
 #[cfg(feature = "process")]
@@ -55,6 +56,9 @@ enum Route<'a> {
     Metrics,
     Catalog,
     CatalogEntry(&'a str),
+    Pins,
+    /// Of a type and a name.
+    Pin(&'a str),
     Reload,
     ReloadStatus,
     /// Of a type and a name.
@@ -81,6 +85,7 @@ impl<'a> Route<'a> {
             "leader" => Some(Route::Leader),
             "metrics" => Some(Route::Metrics),
             "plugins/catalog" => Some(Route::Catalog),
+            "plugins/pins" => Some(Route::Pins),
             "plugins/reload/backend" => Some(Route::Reload),
             "plugins/reload/backend/status" => Some(Route::ReloadStatus),
             "mounts" => Some(Route::Mounts(PluginKind::Secret)),
@@ -89,6 +94,7 @@ impl<'a> Route<'a> {
             "internal/ui/mounts" => Some(Route::VisibleMounts),
             _ => below("plugins/catalog/")
                 .map(Route::CatalogEntry)
+                .or_else(|| below("plugins/pins/").map(Route::Pin))
                 .or_else(|| below("plugins/reload/").map(Route::ReloadPlugin))
                 .or_else(|| below("mounts/").map(|path| Route::mount(PluginKind::Secret, path)))
                 .or_else(|| below("auth/").map(|path| Route::mount(PluginKind::Auth, path)))
@@ -127,6 +133,10 @@ async fn dispatch(
         (Route::CatalogEntry(rest), Read) => catalog::read(host, rest, fields),
         (Route::CatalogEntry(rest), Update) => catalog::register(host, rest, fields).await,
         (Route::CatalogEntry(rest), Delete) => catalog::deregister(host, rest, fields).await,
+        (Route::Pins, Read | List) => Ok(pins::list(host)),
+        (Route::Pin(rest), Read) => pins::read(host, rest),
+        (Route::Pin(rest), Update) => pins::pin(host, rest, fields).await,
+        (Route::Pin(rest), Delete) => pins::unpin(host, rest).await,
         (Route::Reload, Update) => reload::backend(host, &api.reloads, fields).await,
         (Route::ReloadStatus, Read) => reload::status(host, &api.reloads, fields),
         (Route::ReloadPlugin(rest), Update) => reload::plugin(host, &api.reloads, rest, fields).await,
@@ -245,6 +255,8 @@ mod tests {
             ("sys/plugins/catalog", Some(Route::Catalog)),
             ("sys/plugins/catalog/secret/", Some(Route::CatalogEntry("secret"))),
             ("sys/plugins/catalog/secret/a/b", Some(Route::CatalogEntry("secret/a/b"))),
+            ("sys/plugins/pins", Some(Route::Pins)),
+            ("sys/plugins/pins/secret/a/b", Some(Route::Pin("secret/a/b"))),
             ("sys/plugins/reload/backend", Some(Route::Reload)),
             ("sys/plugins/reload/backend/status", Some(Route::ReloadStatus)),
             ("sys/plugins/reload/secret/a/b", Some(Route::ReloadPlugin("secret/a/b"))),
