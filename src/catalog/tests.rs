@@ -1,3 +1,5 @@
+//! The catalog over a storage in memory: what is selected, what a pin holds, and who may change an entry.
+
 use super::*;
 use crate::ident::Digest;
 use crate::storage::MemoryStorage;

@@ -8,6 +8,7 @@ mod answer;
 mod builder;
 #[cfg(feature = "wasm")]
 mod compile_cache;
+mod declare;
 mod error;
 mod login;
 mod metrics;
@@ -48,6 +49,7 @@ use crate::runtime::process::Wrapping;
 use crate::storage::{Storage, StorageError};
 
 pub use builder::HostBuilder;
+pub use declare::Declared;
 pub use error::{Error, ErrorKind};
 pub use metrics::{
     DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,

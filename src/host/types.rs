@@ -13,7 +13,7 @@ pub use crate::mount::{MountConfig, MountState, TokenType};
 // ------------------------------------------------------------------------------------------------------------------ plugins
 
 /// What to put in the catalog.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Registration {
     /// Auth method or secrets engine; `None` takes what the plugin says of itself.
     pub kind: Option<PluginKind>,
@@ -99,7 +99,7 @@ pub struct PluginInfo {
     pub confinement: Option<Confinement>,
     /// Whether all mounts of the plugin are started with this version.
     pub pinned: bool,
-    /// Whether it was declared, and can be changed by another declaration only; see [`Host::declare_plugins`](super::Host).
+    /// Whether it was declared, and can be changed by another declaration only; see [`Host::declare_plugins`](crate::Host::declare_plugins).
     pub declarative: bool,
 }
 
