@@ -296,3 +296,155 @@ fn pins_are_set_removed_and_listed() {
         check(Case { typed: &[&["plugin"], typed].concat(), stderr, exit, ..Case::default() });
     }
 }
+
+const UPGRADE: &[&str] = &["plugin", "upgrade", "-sha256=ab", "-command=kv-2", "-version=2.0.0", "kv"];
+const CATALOG: (u16, &str) =
+    (200, r#"{"data":{"detailed":[{"type":"secret","name":"kv","version":"v1.0.0","sha256":"aa"}]}}"#);
+const BEFORE: (u16, &str) = (
+    200,
+    r#"{"data":{"a/":{"type":"kv","plugin_version":"v1.0.0"},"b/":{"type":"kv","plugin_version":""},"sys/":{"type":"system"}}}"#,
+);
+const REGISTER: &str =
+    r#"PUT /v1/sys/plugins/catalog/secret/kv {"command":"kv-2","sha256":"ab","type":"secret","version":"v2.0.0"}"#;
+
+#[test]
+fn upgrade_registers_tunes_reloads_and_verifies() {
+    check(Case {
+        typed: UPGRADE,
+        answers: &[
+            CATALOG,
+            BEFORE,
+            (204, ""),
+            (204, ""),
+            (204, ""),
+            (200, r#"{"data":{"reload_id":"r"}}"#),
+            (
+                200,
+                r#"{"data":{"a/":{"type":"kv","plugin_version":"v2.0.0","running_plugin_version":"v2.0.0","running_sha256":"ab"},
+                "b/":{"type":"kv","plugin_version":"v2.0.0","running_plugin_version":"v2.0.0","running_sha256":"ab"}}}"#,
+            ),
+        ],
+        requests: &[
+            "GET /v1/sys/plugins/catalog",
+            "GET /v1/sys/mounts",
+            REGISTER,
+            r#"POST /v1/sys/mounts/a/tune {"plugin_version":"v2.0.0"}"#,
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"v2.0.0"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["a/","b/"]}"#,
+            "GET /v1/sys/mounts",
+        ],
+        stdout: "Registered secret plugin kv version v2.0.0\nTuned a/ from v1.0.0 to v2.0.0\n\
+                 Tuned b/ from no version to v2.0.0\nReloaded a/, b/\nVerified a/: version v2.0.0, SHA256 ab\n\
+                 Verified b/: version v2.0.0, SHA256 ab\n\
+                 Success! Upgraded secret plugin kv to version v2.0.0 at 2 mounts\n",
+        ..Case::default()
+    });
+}
+
+#[test]
+fn upgrade_backs_out_of_what_it_did() {
+    // The second mount is not tuned: the first goes back.
+    check(Case {
+        typed: UPGRADE,
+        answers: &[
+            CATALOG,
+            BEFORE,
+            (204, ""),
+            (204, ""),
+            (400, r#"{"errors":["no"]}"#),
+            (204, ""),
+            (200, r#"{"data":{"reload_id":"r"}}"#),
+            (204, ""),
+        ],
+        requests: &[
+            "GET /v1/sys/plugins/catalog",
+            "GET /v1/sys/mounts",
+            REGISTER,
+            r#"POST /v1/sys/mounts/a/tune {"plugin_version":"v2.0.0"}"#,
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"v2.0.0"}"#,
+            r#"POST /v1/sys/mounts/a/tune {"plugin_version":"v1.0.0"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["a/"]}"#,
+            "DELETE /v1/sys/plugins/catalog/secret/kv?version=v2.0.0",
+        ],
+        stdout: "Registered secret plugin kv version v2.0.0\nTuned a/ from v1.0.0 to v2.0.0\n",
+        stderr: "Error tuning b/: Error making API request.\n\nURL: POST ADDRESS/v1/sys/mounts/b/tune\n\
+                 Code: 400. Errors:\n\n* no\nBacking out: tuned a/ back to v1.0.0\nBacking out: reloaded a/\n\
+                 Backing out: deregistered secret plugin kv version v2.0.0\n",
+        exit: 2,
+        ..Case::default()
+    });
+    // What runs is not what was asked for, and going back fails, too.
+    check(Case {
+        typed: &[UPGRADE, &["-mounts=b"]].concat()[..],
+        answers: &[
+            CATALOG,
+            BEFORE,
+            (204, ""),
+            (204, ""),
+            (200, "{}"),
+            (
+                200,
+                r#"{"data":{"b/":{"type":"kv","plugin_version":"v2.0.0","running_plugin_version":"","running_sha256":"aa"}}}"#,
+            ),
+            (204, ""),
+            (400, r#"{"errors":["cannot reload plugin on b/"]}"#),
+            (204, ""),
+        ],
+        requests: &[
+            "GET /v1/sys/plugins/catalog",
+            "GET /v1/sys/mounts",
+            REGISTER,
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"v2.0.0"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["b/"]}"#,
+            "GET /v1/sys/mounts",
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"unversioned"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["b/"]}"#,
+            "DELETE /v1/sys/plugins/catalog/secret/kv?version=v2.0.0",
+        ],
+        stdout: "Registered secret plugin kv version v2.0.0\nTuned b/ from no version to v2.0.0\nReloaded b/\n",
+        stderr: "Error verifying b/: it asks for v2.0.0 and runs no version with the SHA256 aa, expected v2.0.0 with ab\n\
+                 Backing out: tuned b/ back to no version\nBacking out failed in part: Error reloading plugin/mounts: \
+                 Error making API request.\n\nURL: PUT ADDRESS/v1/sys/plugins/reload/backend\nCode: 400. Errors:\n\n\
+                 * cannot reload plugin on b/\nBacking out: deregistered secret plugin kv version v2.0.0\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn upgrade_changes_nothing_before_it_knows_what() {
+    for (typed, stderr, exit) in [
+        (&["-version=2.0.0", "kv"][..], "SHA256 is required for all plugins, please provide -sha256\n", 1),
+        (&["-sha256=ab", "kv"], "An upgrade is to a version, please provide -version\n", 1),
+        (&["-sha256=ab", "-version=x", "kv"], "version \"x\" is not a valid semantic version: ", 2),
+    ] {
+        let (typed, stderr) = (&[&["plugin", "upgrade"], typed].concat()[..], stderr.to_owned());
+        let stderr =
+            if exit == 2 { stderr + "unexpected character 'x' while parsing major version number\n" } else { stderr };
+        check(Case { typed, stderr: &stderr, exit, ..Case::default() });
+    }
+    let catalog = ["GET /v1/sys/plugins/catalog"];
+    let both = ["GET /v1/sys/plugins/catalog", "GET /v1/sys/mounts"];
+    for (typed, requests, why) in [
+        (
+            &["-sha256=ab", "-version=2.0.0", "other"][..],
+            &catalog[..],
+            "other: it is not registered; give its TYPE before its name",
+        ),
+        (
+            &["-sha256=ab", "-version=1.0.0", "kv"],
+            &catalog,
+            "kv: version v1.0.0 is registered already, with the SHA256 aa; an upgrade needs a version of its own",
+        ),
+        (&["-sha256=ab", "-version=2.0.0", "-mounts=a,c", "kv"], &both, "kv: c/ is no mount of secret plugin kv"),
+    ] {
+        check(Case {
+            typed: &[&["plugin", "upgrade"], typed].concat(),
+            answers: &[CATALOG, BEFORE],
+            requests,
+            stderr: &format!("Error upgrading plugin {why}\n"),
+            exit: 2,
+            ..Case::default()
+        });
+    }
+}

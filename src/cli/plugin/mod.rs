@@ -4,6 +4,7 @@ mod list;
 mod pin;
 mod reload;
 mod top;
+mod upgrade;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -20,12 +21,13 @@ use list::ListCommand;
 use pin::{PinCommand, PinsCommand, UnpinCommand};
 use reload::{ReloadCommand, ReloadStatusCommand};
 use top::TopCommand;
+use upgrade::UpgradeCommand;
 
 /// The commands about plugins.
 #[derive(Subcommand)]
 pub(super) enum PluginCommand {
     /// Register a new plugin in the catalog
-    Register(RegisterCommand),
+    Register(Box<RegisterCommand>),
     /// Deregister an existing plugin in the catalog
     Deregister(DeregisterCommand),
     /// List the catalog's plugins
@@ -43,6 +45,8 @@ pub(super) enum PluginCommand {
     Unpin(UnpinCommand),
     /// List the plugins that are pinned
     Pins(PinsCommand),
+    /// Register a version and bring every mount to it, or leave all as it was
+    Upgrade(Box<UpgradeCommand>),
     /// Watch what plugins and mounts do
     Top(TopCommand),
 }
@@ -59,6 +63,7 @@ impl PluginCommand {
             Self::Pin(command) => command.run(session),
             Self::Unpin(command) => command.run(session),
             Self::Pins(command) => command.run(session),
+            Self::Upgrade(command) => command.run(session),
             Self::Top(command) => command.run(session),
         }
     }
