@@ -240,3 +240,124 @@ fn a_pin_decides_from_the_next_start_on() {
     world.succeed(&server, &["plugin", "reload", "-plugin=kv"]);
     assert_eq!(versions(&server, "a/"), ["v1.0.0", "v1.0.0", &one]);
 }
+
+#[test]
+fn an_upgrade_is_one_command_that_leaves_all_as_it_was_when_it_fails() {
+    let world = World::new();
+    let server = world.dev_server();
+    let one = register(&world, &server, "1.0.0", 1);
+    for mount in ["a", "b"] {
+        world.succeed(&server, &["secrets", "enable", &format!("-path={mount}"), "kv"]);
+        world.succeed(&server, &["write", &format!("{mount}/x"), "y=z"]);
+    }
+    let two = add_build(&world, "kv-2", 2);
+    let upgrade = |version: &str, digest: &str, command: &str, more: &[&str]| {
+        let flags = [format!("-version={version}"), format!("-sha256={digest}"), format!("-command={command}")];
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        world.run(&server, &[&["plugin", "upgrade"], &flags[..], more, &["kv"]].concat())
+    };
+    let ran = upgrade("2.0.0", &two, "kv-2", &["-mounts=a"]);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(
+        ran.stdout.ends_with("Success! Upgraded secret plugin kv to version v2.0.0 at 1 mount\n"),
+        "{}",
+        ran.stdout
+    );
+    assert_eq!(versions(&server, "a/"), ["v2.0.0", "v2.0.0", &two]);
+    assert_eq!(versions(&server, "b/"), ["v1.0.0", "v1.0.0", &one]);
+
+    let ran = upgrade("2.0.0", &two, "kv-2", &[]);
+    assert_eq!(ran.exit, 0, "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("secret plugin kv version v2.0.0 is registered already\n"), "{}", ran.stdout);
+    assert_eq!(versions(&server, "b/"), ["v2.0.0", "v2.0.0", &two]);
+
+    // A pin forbids the tune, after the registration.
+    let three = add_build(&world, "kv-3", 3);
+    world.succeed(&server, &["plugin", "pin", "-version=2.0.0", "secret", "kv"]);
+    let ran = upgrade("3.0.0", &three, "kv-3", &[]);
+    assert_eq!(ran.exit, 2);
+    for part in ["it is pinned to v2.0.0", "Backing out: deregistered secret plugin kv version v3.0.0\n"] {
+        assert!(ran.stderr.contains(part), "{} should say {part:?}", ran.stderr);
+    }
+    assert_eq!(server.ask("GET", "sys/plugins/catalog/secret/kv?version=3.0.0", "").status, 404);
+    assert_eq!(versions(&server, "a/"), ["v2.0.0", "v2.0.0", &two]);
+    assert_eq!(upgrade("3.0.0", &two, "kv-3", &[]).exit, 2, "a wrong digest");
+    assert_eq!(world.succeed(&server, &["read", "-field=y", "b/x"]), "z");
+}
+
+/// Returns a block that declares a build.
+fn block(version: &str, command: &str, digest: &str) -> String {
+    format!(
+        "plugin \"secret\" \"kv\" {{\n  version = {version:?}\n  command = {command:?}\n  sha256sum = {digest:?}\n}}\n"
+    )
+}
+
+#[test]
+fn declared_plugins_are_registered_and_changed_by_the_configuration_alone() {
+    let world = World::new();
+    let (one, two) = (add_build(&world, "kv-1", 1), add_build(&world, "kv-2", 2));
+    let wrong = format!("plugin \"auth\" \"bad\" {{\n  command = \"kv-1\"\n  sha256sum = \"{}\"\n}}\n", "0".repeat(64));
+    let configuration = world.configuration(&format!("{}{wrong}", block("1.0.0", "kv-1", &one)));
+    let server = Server::start(world.server_command(&configuration));
+    let token = server.line("Initial Root Token: ").rsplit(' ').next().unwrap().to_owned();
+    let server = server.with_token(&token);
+
+    let entry = |server: &Server, version: &str| {
+        server.ask("GET", &format!("sys/plugins/catalog/secret/kv?version={version}"), "")
+    };
+    let shown = entry(&server, "1.0.0").json()["data"].clone();
+    assert_eq!((&shown["declarative"], &shown["sha256"]), (&json!(true), &json!(one)));
+    assert_eq!(server.ask("GET", "sys/plugins/catalog", "").json()["data"]["detailed"][0]["declarative"], json!(true));
+    for part in
+        ["the declared plugin is left out: plugin \"auth\" \"bad\" at ", "server.hcl:", "checksums did not match"]
+    {
+        server.logs(part, 1);
+    }
+    world.succeed(&server, &["secrets", "enable", "-path=a", "kv"]);
+
+    // By no other way.
+    let refused = |server: &Server, typed: &[&str], because: &str| {
+        let ran = world.run(server, typed);
+        assert!(ran.exit == 2 && ran.stderr.contains(because), "{typed:?}: {}", ran.stderr);
+    };
+    let (digest, declared) =
+        (format!("-sha256={two}"), "secret plugin \"kv\" version v1.0.0 is declared in the server's configuration");
+    refused(&server, &["plugin", "register", &digest, "-version=1.0.0", "-command=kv-2", "secret", "kv"], declared);
+    world.succeed(&server, &["secrets", "disable", "a"]);
+    refused(&server, &["plugin", "deregister", "-version=1.0.0", "secret", "kv"], declared);
+    world.succeed(&server, &["secrets", "enable", "-path=a", "kv"]);
+
+    // A configuration that is not good changes nothing.
+    world.configuration("plugin \"secret\" \"kv\" {}");
+    server.signal("HUP");
+    server.logs("has problems; nothing was changed", 1);
+    assert_eq!(entry(&server, "1.0.0").status, 200);
+
+    // What is declared no more stays as long as it is used.
+    world.configuration(&block("2.0.0", "kv-2", &two));
+    server.signal("HUP");
+    server.logs("its plugins were taken over", 1);
+    assert!(
+        server.log().contains("secret plugin \"kv\" version v1.0.0 is declared no more and stays for now: "),
+        "{}",
+        server.log()
+    );
+    assert_eq!((entry(&server, "1.0.0").status, entry(&server, "2.0.0").status), (200, 200));
+    world.succeed(&server, &["secrets", "tune", "-plugin-version=2.0.0", "a"]);
+    world.succeed(&server, &["plugin", "reload", "-plugin=kv"]);
+    assert_eq!(versions(&server, "a/"), ["v2.0.0", "v2.0.0", &two]);
+    assert_eq!(server.stop().0.code(), Some(0));
+
+    let server = Server::start(world.server_command(&configuration)).with_token(&token);
+    assert_eq!((entry(&server, "1.0.0").status, entry(&server, "2.0.0").status), (404, 200), "the start takes it away");
+    assert_eq!(server.ask("GET", "a/x", "").status, 404, "the mount answers");
+    // Registered by somebody, it is nobody else's.
+    world.succeed(
+        &server,
+        &["plugin", "register", &format!("-sha256={one}"), "-version=1.0.0", "-command=kv-1", "secret", "kv"],
+    );
+    world.configuration(&format!("{}{}", block("1.0.0", "kv-1", &one), block("2.0.0", "kv-2", &two)));
+    server.signal("HUP");
+    server.logs("is registered already, and not by the configuration; deregister it first", 1);
+    assert_eq!(entry(&server, "1.0.0").json()["data"].get("declarative"), None);
+}
