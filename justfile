@@ -18,7 +18,7 @@ test:
 format:
     cargo fmt --check
     cd guest-examples && cargo fmt -p hello-plugin -p passthrough-plugin -p counter-plugin -p kv-plugin -p userpass-plugin --check
-    cd tests/guests && cargo fmt -p hostile-plugin -p login-plugin -p misfits -p probe-plugin --check
+    cd tests/guests && cargo fmt -p hostile-plugin -p login-plugin -p misfits -p probe-plugin -p shelf-plugins -p waiting-plugins --check
 
 lint:
     cargo clippy --workspace --all-targets -- -D warnings

@@ -34,7 +34,7 @@ pub struct Limits {
     /// Random bytes for one call.
     pub random_bytes_max: u64,
     /// Instances alive at a time in the whole host, idle ones included; idle instances give way when it is reached. Each takes 4 memory
-    /// mappings of the 65,530 that Linux gives a process, and 2 more for its stack. A host grants no more than fit, and says so.
+    /// mappings of the 65,530 that Linux gives a process, and 6 more for stacks. A host grants no more than fit, and says so.
     pub instances_max: u32,
     /// Instances of one mount, of a plugin whose requests may be spread over several: enough for four cores. A plugin that serves many
     /// requests in one instance needs no more.
@@ -48,6 +48,12 @@ pub struct Limits {
     /// How long an instance stays that nobody calls. A fresh one costs 20 µs and what the plugin's `setup` does; one that stays costs
     /// some 50 KiB, and a place that another mount could use.
     pub instance_idle_timeout: Duration,
+    /// Calls in flight at a time in one instance whose plugin serves many (`async func`). Each costs some 3 KiB of the host's memory
+    /// and the plugin's own; a crash takes all of them along, which bounds how much one request can spoil.
+    pub instance_calls_max: u32,
+    /// How long a plugin that serves many calls at once may take to end one that was given up. It has nothing to wait for then, as
+    /// all that it waits for is over; an instance that is still at it gets no new calls.
+    pub cancel_grace: Duration,
     /// Requests that wait for one mount's instance. The next one is told that the mount is busy.
     pub mount_queue_max: usize,
     /// Requests that wait for instances that mounts share, of all those mounts together.
@@ -115,6 +121,8 @@ impl Default for Limits {
             pooled_instances_max: 8,
             per_request_instances_max: 32,
             instance_idle_timeout: Duration::from_secs(5 * 60),
+            instance_calls_max: 64,
+            cancel_grace: Duration::from_secs(1),
             mount_queue_max: 512,
             shared_queue_max: 4_096,
             storage_value_bytes_max: 1 << 20,

@@ -59,6 +59,7 @@ pub async fn register(host: &Host, plugin: &Plugin, instances: InstancePolicy) {
         env: Vec::new(),
         sha256: Digest::of(&std::fs::read(plugin.path()).expect("the plugin's file is there")),
         instances,
+        instance_limits: Default::default(),
         confinement: None,
     };
     host.register_plugin(registration).await.expect("the plugin is registered");

@@ -3,8 +3,11 @@
 //! Everything is hidden from the documentation: `export!` names it in the plugin's crate, authors do not.
 
 pub mod bindings;
+mod concurrent;
 mod convert;
 mod view;
+
+pub use concurrent::{AsyncComponent, AsyncExport};
 
 use std::marker::PhantomData;
 

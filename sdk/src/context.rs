@@ -8,7 +8,73 @@ use crate::view::{Access, View};
 
 /// How often [`Context::transact`] starts again after a conflict. Each lost round means that somebody else's commit went
 /// through, so more than this is a hot key rather than bad luck, and the caller is told.
-const ATTEMPTS_MAX: u32 = 16;
+pub(crate) const ATTEMPTS_MAX: u32 = 16;
+
+/// What both kinds of context tell of a call, and its log.
+macro_rules! facts {
+    () => {
+        /// Returns the mount's id: the same for as long as the mount exists, also when it is moved.
+        pub fn mount_id(&self) -> String {
+            self.view.mount_id()
+        }
+
+        /// Returns where the mount is now, ending in `/`.
+        pub fn mount_path(&self) -> String {
+            self.view.mount_path()
+        }
+
+        /// Returns the mount's options, as given with `-options`.
+        pub fn options(&self) -> Vec<(String, String)> {
+            self.view.options()
+        }
+
+        /// Returns one of the mount's options.
+        pub fn option(&self, name: &str) -> Option<String> {
+            self.options().into_iter().find_map(|(key, value)| (key == name).then_some(value))
+        }
+
+        /// Returns how long the mount's leases live.
+        pub fn ttls(&self) -> Ttls {
+            self.view.ttls()
+        }
+
+        /// Returns who made the request.
+        pub fn caller(&self) -> Caller {
+            self.view.caller()
+        }
+
+        /// Returns the values of a request header, if the mount's `passthrough_request_headers` names it.
+        pub fn header(&self, name: &str) -> Vec<String> {
+            self.view.header(name)
+        }
+
+        /// Writes to the host's log, with fields that can be searched for. Never log a secret.
+        pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
+            self.view.log(level, message, fields);
+        }
+
+        /// Logs at [`Level::Debug`].
+        pub fn debug(&self, message: &str) {
+            self.log(Level::Debug, message, &[]);
+        }
+
+        /// Logs at [`Level::Info`].
+        pub fn info(&self, message: &str) {
+            self.log(Level::Info, message, &[]);
+        }
+
+        /// Logs at [`Level::Warn`].
+        pub fn warn(&self, message: &str) {
+            self.log(Level::Warn, message, &[]);
+        }
+
+        /// Logs at [`Level::Error`].
+        pub fn error(&self, message: &str) {
+            self.log(Level::Error, message, &[]);
+        }
+    };
+}
+pub(crate) use facts;
 
 /// What the host lends a plugin for one call: the mount's storage and options, who is calling, the log.
 ///
@@ -22,40 +88,7 @@ impl<'a> Context<'a> {
         Self { view }
     }
 
-    /// Returns the mount's id: the same for as long as the mount exists, also when it is moved.
-    pub fn mount_id(&self) -> String {
-        self.view.mount_id()
-    }
-
-    /// Returns where the mount is now, ending in `/`.
-    pub fn mount_path(&self) -> String {
-        self.view.mount_path()
-    }
-
-    /// Returns the mount's options, as given with `-options`.
-    pub fn options(&self) -> Vec<(String, String)> {
-        self.view.options()
-    }
-
-    /// Returns one of the mount's options.
-    pub fn option(&self, name: &str) -> Option<String> {
-        self.options().into_iter().find_map(|(key, value)| (key == name).then_some(value))
-    }
-
-    /// Returns how long the mount's leases live.
-    pub fn ttls(&self) -> Ttls {
-        self.view.ttls()
-    }
-
-    /// Returns who made the request.
-    pub fn caller(&self) -> Caller {
-        self.view.caller()
-    }
-
-    /// Returns the values of a request header, if the mount's `passthrough_request_headers` names it.
-    pub fn header(&self, name: &str) -> Vec<String> {
-        self.view.header(name)
-    }
+    facts!();
 
     /// Begins a transaction that can write. Dropping it uncommitted undoes it.
     pub fn begin(&self) -> Result<Transaction<'_>, StorageError> {
@@ -85,31 +118,6 @@ impl<'a> Context<'a> {
             }
         }
         Err(StorageError::Conflict.into())
-    }
-
-    /// Writes to the host's log, with fields that can be searched for. Never log a secret.
-    pub fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
-        self.view.log(level, message, fields);
-    }
-
-    /// Logs at [`Level::Debug`].
-    pub fn debug(&self, message: &str) {
-        self.log(Level::Debug, message, &[]);
-    }
-
-    /// Logs at [`Level::Info`].
-    pub fn info(&self, message: &str) {
-        self.log(Level::Info, message, &[]);
-    }
-
-    /// Logs at [`Level::Warn`].
-    pub fn warn(&self, message: &str) {
-        self.log(Level::Warn, message, &[]);
-    }
-
-    /// Logs at [`Level::Error`].
-    pub fn error(&self, message: &str) {
-        self.log(Level::Error, message, &[]);
     }
 }
 

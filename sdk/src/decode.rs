@@ -11,11 +11,19 @@ use serde::de::{self, Deserializer, Expected, IntoDeserializer, Unexpected, Visi
 use serde::{Deserialize, forward_to_deserialize_any};
 use serde_json::{Map, Value};
 
+use crate::Error;
+
 /// Reads a JSON document.
 pub(crate) fn from_slice<T: de::DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
     let value = serde_json::from_slice(json)
         .map_err(|error| Problem::new(format!("malformed JSON at line {}, column {}", error.line(), error.column())))?;
     from_value(&value)
+}
+
+/// Reads what was stored under a key.
+pub(crate) fn stored<T: de::DeserializeOwned>(key: &str, json: &[u8]) -> Result<T, Error> {
+    from_slice(json)
+        .map_err(|problem| Error::Internal(format!("stored value {key:?} is not what was expected: {problem}")))
 }
 
 /// Reads a parsed document.

@@ -31,3 +31,37 @@ macro_rules! export {
         };
     };
 }
+
+/// Exports an [`AsyncPlugin`](crate::AsyncPlugin) from a `cdylib`: `cofferdam_sdk::export_async!(MyPlugin);`, once in a crate.
+///
+/// On other targets than WebAssembly it only checks that the type is a plugin.
+#[macro_export]
+macro_rules! export_async {
+    ($plugin:ty) => {
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            const fn is_plugin<P: $crate::AsyncPlugin>() {}
+            is_plugin::<$plugin>()
+        };
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            static MOUNTS: $crate::AsyncMounts<$plugin> = $crate::AsyncMounts::new();
+
+            struct This;
+
+            impl $crate::component::AsyncExport for This {
+                type Plugin = $plugin;
+
+                fn mounts() -> &'static $crate::AsyncMounts<$plugin> {
+                    &MOUNTS
+                }
+            }
+
+            type Component = $crate::component::AsyncComponent<This>;
+            $crate::component::bindings::concurrent::export_async_component!(
+                Component with_types_in $crate::component::bindings::concurrent
+            );
+        };
+    };
+}

@@ -50,9 +50,13 @@
 //! - [`Routes`]: which handler answers which path, what fields it takes, and the help that follows from both.
 //! - [`testing::TestMount`]: a mount in memory that keeps the host's rules, for `cargo test`.
 //!
+//! A plugin that waits for more than its storage is an [`AsyncPlugin`] instead: `async` functions, an [`AsyncContext`],
+//! [`AsyncRoutes`], and [`export_async!`]. One instance of it serves many requests at once.
+//!
 //! On `wasm32` the crate implements the exports of the world `cofferdam:plugin/plugin`. Plugin code never names a generated
 //! type, so the same source also compiles natively: with the feature `native`, `serve` makes it a program that speaks go-plugin.
 
+mod concurrent;
 mod plugin;
 mod routes;
 
@@ -81,6 +85,10 @@ mod native;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+pub use concurrent::AsyncContext;
+pub use concurrent::AsyncPlugin;
+pub use concurrent::AsyncStorage;
+pub use concurrent::AsyncTransaction;
 pub use context::Caller;
 pub use context::Context;
 pub use context::Level;
@@ -102,6 +110,8 @@ pub use response::Login;
 pub use response::Raw;
 pub use response::Renewal;
 pub use response::Response;
+pub use routes::AsyncRoute;
+pub use routes::AsyncRoutes;
 pub use routes::Call;
 pub use routes::Field;
 pub use routes::Route;
@@ -110,6 +120,8 @@ pub use storage::Storage;
 pub use storage::StorageError;
 pub use storage::Transaction;
 
+#[doc(hidden)]
+pub use concurrent::AsyncMounts;
 #[doc(hidden)]
 pub use mounts::Mounts;
 

@@ -40,7 +40,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         Ok(Existence::Unknown)
     }
 
-    /// Drops what was cached of a storage key that another instance or node has changed.
+    /// Drops what was cached of a storage key that another instance or node has changed. It comes before the next request to this
+    /// instance that could see the change.
     fn invalidate(&self, ctx: &Context, key: &str) {
         let _ = (ctx, key);
     }

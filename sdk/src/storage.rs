@@ -37,9 +37,7 @@ pub trait Storage: Sealed {
     /// field, and never what is stored there.
     fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let Some(stored) = self.get(key)? else { return Ok(None) };
-        decode::from_slice(&stored)
-            .map(Some)
-            .map_err(|problem| Error::Internal(format!("stored value {key:?} is not what was expected: {problem}")))
+        decode::stored(key, &stored).map(Some)
     }
 
     /// Writes a value as JSON.

@@ -4,10 +4,12 @@
 //! `exists` says, and transactions conflict. What it does not have is the sandbox: no deadline, no memory limit, no capability
 //! is missing here that would be missing there.
 
+mod concurrent;
 mod memory;
 mod mount;
 mod rules;
 
+pub use concurrent::AsyncTestMount;
 pub use mount::LogLine;
 pub use mount::TestMount;
 pub use mount::TestMountBuilder;

@@ -117,6 +117,12 @@ fn failed(failure: Failure, record: &MountRecord) -> Error {
         Failure::Deadline(_) => {
             (ErrorKind::DeadlineExceeded, format!("the plugin {plugin} at {path} was given up: {failure}"))
         }
+        Failure::Lost(reason) => {
+            let text = format!(
+                "the plugin {plugin} at {path} lost this request: {reason}. Nothing says how far it got; it may be tried again"
+            );
+            return Error::new(ErrorKind::Unavailable, text);
+        }
         Failure::Busy(reason) => {
             return Error::new(ErrorKind::Unavailable, format!("the mount {path} is busy: {reason}"));
         }

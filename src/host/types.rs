@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::confinement::Confinement;
-use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
+use crate::ident::{
+    Accessor, Command, Digest, IdentError, MountPath, MountUuid, PluginKind, PluginName, PluginVersion,
+};
 
 pub use crate::catalog::{InstanceLimits, InstancePolicy, Pin, RuntimeKind};
 pub use crate::mount::{MountConfig, MountState, TokenType};
@@ -188,6 +191,18 @@ pub enum VersionChange {
     Unversioned,
     /// This one.
     To(PluginVersion),
+}
+
+/// A version, or the word `unversioned` for the plugin that has none. Vault has no way back to that.
+impl FromStr for VersionChange {
+    type Err = IdentError;
+
+    fn from_str(typed: &str) -> Result<Self, IdentError> {
+        match typed {
+            "unversioned" => Ok(Self::Unversioned),
+            version => version.parse().map(Self::To),
+        }
+    }
 }
 
 impl VersionChange {

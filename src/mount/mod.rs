@@ -89,7 +89,7 @@ impl MountError {
                 | BackendError::Conflict(_)
                 | BackendError::Status(..500, _) => Outcome::Declined,
             },
-            MountError::Failed(Failure::Trap(_)) => Outcome::Trapped,
+            MountError::Failed(Failure::Trap(_) | Failure::Lost(_)) => Outcome::Trapped,
             MountError::Failed(Failure::Unusable(_)) => Outcome::Unusable,
             MountError::Failed(Failure::Deadline(_)) => Outcome::Deadline,
             MountError::Failed(Failure::Busy(_)) => Outcome::Busy,
@@ -276,6 +276,8 @@ impl Mount {
             before.drain(drain).await;
             let scope = mount.scope();
             if let Some(old) = &old_pool {
+                // Nobody may have come to it yet, while requests still run in the one before it.
+                old.is_alone().await;
                 match &next_pool {
                     // The same instances answer on, and are set up again for what is new.
                     Some(next) if next.shares_instances_with(old) => next.forget(&scope.id),

@@ -14,8 +14,11 @@
 //! belongs to. And one that nobody calls goes after a while.
 
 mod budget;
+mod member;
+mod place;
 mod set;
 mod settings;
+mod shared;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -32,9 +35,12 @@ use crate::runtime::{Call, Failure, Instance, PathRules, Program, Residence, Spr
 use crate::storage::WriteObserver;
 
 pub(crate) use budget::InstanceBudget;
+use member::Member;
+use place::{Initialized, Place};
 pub(crate) use set::SWEEP_PERIOD;
-use set::{Initialized, Member, Place, Set, SharedSets};
+use set::Set;
 pub(crate) use settings::PoolSettings;
+use shared::SharedSets;
 
 /// What all pools of a host share.
 pub(crate) struct Pools {
@@ -195,7 +201,7 @@ impl Pool {
         let held = match self.policy {
             InstancePolicy::PerMount | InstancePolicy::Pooled => Held::Kept(self.set.place(call, initialized).await?),
             InstancePolicy::PerRequest => {
-                let member = set::make(&*self.program, &self.budget, call).await?;
+                let member = member::make(&*self.program, &self.budget, call).await?;
                 let in_use = member.lend();
                 let set_up = member.instance.setup(call.clone()).await;
                 set_up.inspect_err(|_| member.goes_as(Retired::SetupFailed))?;
@@ -225,6 +231,13 @@ impl Pool {
         if let Some(hold) = self.hold.get() {
             // Nobody else sets it.
             let _ = hold.set(());
+        }
+    }
+
+    /// Returns once no pool before this one answers any more.
+    pub(crate) async fn is_alone(&self) {
+        if let Some(hold) = self.hold.get() {
+            hold.wait().await;
         }
     }
 

@@ -4,26 +4,20 @@
 //! has a *seat* for each mount that it answers for. The seat knows whether the instance was set up for the mount, and which stored
 //! keys others have written since: the instance is told of those before its next call for that mount.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Notify, SemaphorePermit};
 use tokio::time::timeout_at;
 
-use super::budget::{InstanceBudget, InstancePermit};
+use super::Waiting;
+use super::budget::InstanceBudget;
+use super::member::{Member, Readiness, Seat, Slot, make};
+use super::place::{Initialized, Place};
 use super::settings::PoolSettings;
-use super::{PoolLimits, Waiting};
-use crate::meter::{InUse, LiveInstance, Retired};
-use crate::runtime::{Call, Failure, Instance, Program, Residence, Spread};
-
-/// Mounts that one instance answers for in its life. A plugin keeps state for each, in a memory that is bounded; a fresh instance
-/// costs less than asking the plugin to forget one mount after the other.
-const SEATS_MAX: usize = 256;
-
-/// Keys of one mount that an instance is told of one by one. When others have written more since its last call, it is set up again
-/// instead, which makes it forget all of them.
-const KEYS_TOLD_MAX: usize = 64;
+use super::shared::SharedTurns;
+use crate::meter::Retired;
+use crate::runtime::{Call, Failure, Program, Residence, Spread};
 
 /// How often idle instances are looked for.
 pub(crate) const SWEEP_PERIOD: std::time::Duration = std::time::Duration::from_secs(5);
@@ -42,71 +36,11 @@ pub(crate) struct Set {
     choosing: AtomicUsize,
 }
 
-struct SharedTurns {
-    turns: Semaphore,
-    waiting: AtomicUsize,
-    queue_max: usize,
-}
-
 #[derive(Default)]
 struct State {
     members: Vec<Slot>,
     /// For which mounts instances are being made.
     making: Vec<Arc<str>>,
-}
-
-/// An instance's place.
-struct Slot {
-    member: Arc<Member>,
-    /// Calls that it is in.
-    busy: u32,
-    /// Calls that it was in.
-    served: u64,
-    /// Takes no further calls.
-    retiring: bool,
-    last_used: u64,
-    /// How often it was found idle since.
-    idle_sweeps: u32,
-    seats: BTreeMap<Arc<str>, Seat>,
-}
-
-/// What an instance knows of one mount.
-#[derive(Default)]
-struct Seat {
-    in_flight: u32,
-    readiness: Readiness,
-    /// Keys that others wrote since its last call.
-    written: BTreeSet<Arc<str>>,
-    /// Held by the one who sets it up or tells it of keys.
-    preparing: Arc<tokio::sync::Mutex<()>>,
-}
-
-/// A live instance.
-pub(super) struct Member {
-    pub(super) instance: Arc<dyn Instance>,
-    counted: Arc<LiveInstance>,
-    /// Whether it is known why it died.
-    explained: AtomicBool,
-    /// `None` for one that is resident.
-    _permit: Option<InstancePermit>,
-}
-
-/// When a resident instance that is made anew is initialized.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Initialized {
-    /// At once: it takes the place of one that crashed.
-    Now,
-    /// By whoever asked for it: the mount is starting.
-    Later,
-}
-
-/// The right to one call of an instance for one mount, until it is dropped.
-pub(super) struct Place<'set> {
-    set: &'set Arc<Set>,
-    pub(super) member: Arc<Member>,
-    mount: Arc<str>,
-    _in_use: InUse,
-    _turn: Option<SemaphorePermit<'set>>,
 }
 
 /// What a look at the instances comes to.
@@ -119,17 +53,10 @@ enum Choice {
     Wait,
 }
 
-/// Whether an instance may be called for a mount.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum Readiness {
-    /// It has to be set up.
-    #[default]
-    Unready,
-    /// It is being set up, or told of keys; or was, and that failed or was given up. From then on what others write is noted, since
-    /// it may have been read already.
-    Preparing,
-    /// It was set up, and nothing has happened that it must forget as a whole.
-    Ready,
+impl Choice {
+    fn of((member, readiness): (Arc<Member>, Readiness)) -> Self {
+        Choice::Use(member, readiness)
+    }
 }
 
 impl Set {
@@ -137,13 +64,8 @@ impl Set {
         program: Arc<dyn Program>,
         settings: PoolSettings,
         budget: Arc<InstanceBudget>,
-        shared: Option<PoolLimits>,
+        shared_turns: Option<SharedTurns>,
     ) -> Arc<Self> {
-        let shared_turns = shared.map(|limits| SharedTurns {
-            turns: Semaphore::new(settings.capacity() as usize),
-            waiting: AtomicUsize::new(0),
-            queue_max: limits.shared_queue_max,
-        });
         Arc::new(Self {
             program,
             settings,
@@ -167,7 +89,7 @@ impl Set {
     /// Returns an instance that is set up for this mount already, and knows what was written, if one is free.
     pub(super) fn try_place(self: &Arc<Self>, mount: &Arc<str>) -> Option<Place<'_>> {
         let turn = match &self.shared_turns {
-            Some(shared) => Some(shared.turns.try_acquire().ok()?),
+            Some(shared) => Some(shared.try_take()?),
             None => None,
         };
         let member = {
@@ -192,8 +114,7 @@ impl Set {
         mount: &Arc<str>,
         turn: Option<SemaphorePermit<'set>>,
     ) -> Place<'set> {
-        let in_use = member.counted.lend();
-        Place { set: self, member, mount: Arc::clone(mount), _in_use: in_use, _turn: turn }
+        Place::new(self, member, Arc::clone(mount), turn)
     }
 
     /// Returns an instance that is set up for the call's mount, and knows what was written.
@@ -237,7 +158,7 @@ impl Set {
         let state = &mut *state;
         let concurrency = self.settings.concurrency;
         // Some die while nobody calls them: a process ends. They go when another is made.
-        state.members.iter_mut().filter(|slot| !slot.retiring && !slot.member.instance.is_alive()).for_each(|slot| {
+        state.members.iter_mut().filter(|slot| !slot.retiring && slot.is_dead(concurrency)).for_each(|slot| {
             slot.retiring = true;
             slot.member.dies_as(Retired::Crashed);
         });
@@ -309,15 +230,7 @@ impl Set {
             if but.is_some_and(|but| std::ptr::eq(Arc::as_ptr(&slot.member), but)) {
                 continue;
             }
-            let Some(seat) = slot.seats.get_mut(mount) else { continue };
-            if seat.readiness == Readiness::Unready {
-                continue;
-            }
-            if seat.written.len() + keys.len() > KEYS_TOLD_MAX {
-                seat.forget();
-            } else {
-                seat.written.extend(keys.iter().cloned());
-            }
+            slot.written(mount, keys);
         }
     }
 
@@ -350,7 +263,7 @@ impl Set {
             }
         }
         let gone = if self.shared_turns.is_none() { std::mem::take(&mut state.members) } else { Vec::new() };
-        gone.iter().for_each(|slot| slot.member.counted.retire(why));
+        gone.iter().for_each(|slot| slot.member.goes_as(why));
         drop(state);
         drop(gone);
         told
@@ -376,7 +289,7 @@ impl Set {
             let oldest = idle.min_by_key(|(_, slot)| slot.last_used).map(|(at, _)| at);
             oldest.map(|at| state.members.swap_remove(at))
         };
-        gone.iter().for_each(|slot| slot.member.counted.retire(why));
+        gone.iter().for_each(|slot| slot.member.goes_as(why));
         drop(gone);
     }
 
@@ -400,8 +313,15 @@ impl Set {
                 })
                 .collect()
         };
-        gone.iter().for_each(|slot| slot.member.counted.retire(Retired::Idle));
+        gone.iter().for_each(|slot| slot.member.goes_as(Retired::Idle));
         drop(gone);
+    }
+
+    /// Looks at what an instance knows of a mount, unless it was let go.
+    pub(super) fn seat<T>(&self, member: &Arc<Member>, mount: &str, look: impl FnOnce(&mut Seat) -> T) -> Option<T> {
+        let mut state = self.lock();
+        let slot = state.members.iter_mut().find(|slot| Arc::ptr_eq(&slot.member, member))?;
+        slot.seats.get_mut(mount).map(look)
     }
 
     /// Returns whether it keeps no instance.
@@ -410,13 +330,14 @@ impl Set {
     }
 
     /// Ends a call.
-    fn end(&self, member: &Arc<Member>, mount: &str) {
+    pub(super) fn end(&self, member: &Arc<Member>, mount: &str) {
         let gone = {
             let mut state = self.lock();
             let Some(at) = state.members.iter().position(|slot| Arc::ptr_eq(&slot.member, member)) else {
                 // It was let go meanwhile.
                 drop(state);
                 self.say_changed();
+                self.budget.became_idle();
                 return;
             };
             let slot = &mut state.members[at];
@@ -430,191 +351,30 @@ impl Set {
             if self.settings.requests_max.is_some_and(|max| slot.served >= max) {
                 slot.retire(Retired::Recycled);
             }
-            let (idle, retiring) = (slot.busy == 0, slot.retiring);
-            let dead = !member.instance.is_alive();
-            if dead && !member.explained.load(Ordering::Relaxed) {
-                // Nobody was there to be told: whoever called has dropped the call.
-                member.counted.retire(Retired::Cancelled);
+            if slot.is_dead(self.settings.concurrency) {
+                // What nobody has explained, nobody was there to be told of: whoever called has dropped the call.
+                member.dies_as(Retired::Cancelled);
+                slot.retiring = true;
             }
+            let (idle, retiring) = (slot.busy == 0, slot.retiring);
             let too_many = idle && !retiring && {
                 let idle = state.members.iter().filter(|slot| slot.busy == 0).count();
                 idle > self.settings.idle_max as usize
             };
             if too_many {
-                member.counted.retire(Retired::Idle);
+                member.goes_as(Retired::Idle);
             }
-            (dead || too_many || idle && retiring).then(|| state.members.swap_remove(at))
+            (too_many || idle && retiring).then(|| state.members.swap_remove(at))
         };
         self.say_changed();
         drop(gone);
+        self.budget.became_idle();
     }
 
     fn say_changed(&self) {
         if self.choosing.load(Ordering::SeqCst) > 0 {
             self.changed.notify_waiters();
         }
-    }
-}
-
-/// Makes an instance that is not set up for any mount yet.
-pub(super) async fn make(program: &dyn Program, budget: &Arc<InstanceBudget>, call: &Call) -> Result<Member, Failure> {
-    let permit = match program.residence() {
-        Residence::Evictable => Some(budget.admit(call.deadline).await?),
-        Residence::Resident => None,
-    };
-    // A guest's code may run already while its instance is made.
-    let made = timeout_at(call.deadline, program.instantiate()).await;
-    let instance = made.map_err(|_| Failure::Deadline(call.limit))??;
-    let counted = program.meter().created();
-    Ok(Member { instance, counted, explained: AtomicBool::new(false), _permit: permit })
-}
-
-impl Member {
-    /// Takes note of a failure that may have been its end.
-    pub(super) fn failed(&self, failure: &Failure) {
-        self.dies_as(failure.retires_as());
-    }
-
-    /// Takes note of why it goes, if it is dead.
-    pub(super) fn dies_as(&self, why: Retired) {
-        if !self.instance.is_alive() && !self.explained.swap(true, Ordering::Relaxed) {
-            self.counted.retire(why);
-        }
-    }
-
-    /// Takes note of why it goes, which is next.
-    pub(super) fn goes_as(&self, why: Retired) {
-        self.counted.retire(why);
-    }
-
-    pub(super) fn lend(&self) -> InUse {
-        self.counted.lend()
-    }
-}
-
-impl SharedTurns {
-    async fn take(&self, call: &Call) -> Result<SemaphorePermit<'_>, Failure> {
-        super::take_turn(&self.turns, &self.waiting, self.queue_max, call).await
-    }
-}
-
-impl Slot {
-    fn new(member: Arc<Member>, now: u64) -> Self {
-        Self { member, busy: 0, served: 0, retiring: false, last_used: now, idle_sweeps: 0, seats: BTreeMap::new() }
-    }
-
-    /// Whether it is in a call for this mount. A dead one is in none: it neither answers nor stores anything any more.
-    fn answers_for(&self, mount: &str) -> bool {
-        self.seats.get(mount).is_some_and(|seat| seat.in_flight > 0) && self.member.instance.is_alive()
-    }
-
-    fn knows(&self, mount: &str) -> bool {
-        self.seats.contains_key(mount)
-    }
-
-    fn is_ready_for(&self, mount: &str) -> bool {
-        self.seats.get(mount).is_some_and(|seat| seat.readiness == Readiness::Ready && seat.written.is_empty())
-    }
-
-    /// Lets it take no further calls.
-    fn retire(&mut self, why: Retired) {
-        self.retiring = true;
-        self.member.goes_as(why);
-    }
-
-    fn has_room(&self) -> bool {
-        self.seats.len() < SEATS_MAX
-    }
-
-    fn takes_calls(&self, concurrency: u32) -> bool {
-        !self.retiring && self.busy < concurrency && self.member.instance.is_alive()
-    }
-
-    /// Takes the instance for one more call of this mount.
-    fn enter(&mut self, mount: &Arc<str>) -> (Arc<Member>, Readiness) {
-        self.busy += 1;
-        let seat = match self.seats.get_mut(mount) {
-            Some(seat) => seat,
-            None => self.seats.entry(Arc::clone(mount)).or_default(),
-        };
-        seat.in_flight += 1;
-        let readiness = if seat.written.is_empty() { seat.readiness } else { Readiness::Preparing };
-        (Arc::clone(&self.member), readiness)
-    }
-
-    fn forget(&mut self, mount: &str) {
-        if let Some(seat) = self.seats.get_mut(mount) {
-            seat.forget();
-        }
-    }
-}
-
-impl Seat {
-    /// Makes the instance set itself up again before its next call for this mount.
-    fn forget(&mut self) {
-        self.readiness = Readiness::Unready;
-        self.written.clear();
-    }
-}
-
-impl Choice {
-    fn of((member, readiness): (Arc<Member>, Readiness)) -> Self {
-        Choice::Use(member, readiness)
-    }
-}
-
-// -------------------------------------------------------------------------------------------------------------------- Place
-
-impl Place<'_> {
-    /// Returns the instance to call.
-    pub(super) fn instance(&self) -> &Arc<dyn Instance> {
-        &self.member.instance
-    }
-
-    /// Sets the instance up for the mount unless it is, and tells it which keys were written.
-    async fn prepare(&self, call: &Call, initialized: Initialized) -> Result<(), Failure> {
-        let Some(preparing) = self.seat(|seat| Arc::clone(&seat.preparing)) else { return Err(left()) };
-        // Whoever holds it works for as long as its own deadline allows.
-        let _turn = timeout_at(call.deadline, preparing.lock()).await.map_err(|_| still_made())?;
-        let begun = self.seat(|seat| {
-            let readiness = std::mem::replace(&mut seat.readiness, Readiness::Preparing);
-            (readiness, std::mem::take(&mut seat.written))
-        });
-        let (readiness, written) = begun.ok_or_else(left)?;
-        let instance = &self.member.instance;
-        if readiness == Readiness::Ready {
-            for key in &written {
-                let told = instance.invalidate(call.clone(), key).await;
-                told.inspect_err(|failure| self.member.failed(failure))?;
-            }
-        } else {
-            let mut set_up = instance.setup(call.clone()).await;
-            if set_up.is_ok() && initialized == Initialized::Now && self.set.program.residence() == Residence::Resident
-            {
-                set_up = instance.initialize(call.clone()).await;
-            }
-            set_up.inspect_err(|_| self.member.dies_as(Retired::SetupFailed))?;
-        }
-        self.seat(|seat| {
-            // Unless somebody wanted it forgotten meanwhile.
-            if seat.readiness == Readiness::Preparing {
-                seat.readiness = Readiness::Ready;
-            }
-        });
-        Ok(())
-    }
-
-    fn seat<T>(&self, look: impl FnOnce(&mut Seat) -> T) -> Option<T> {
-        let mut state = self.set.lock();
-        let slot = state.members.iter_mut().find(|slot| Arc::ptr_eq(&slot.member, &self.member))?;
-        slot.seats.get_mut(&self.mount).map(look)
-    }
-}
-
-impl Drop for Place<'_> {
-    fn drop(&mut self) {
-        self.set.end(&self.member, &self.mount);
-        self.set.budget.became_idle();
     }
 }
 
@@ -639,43 +399,5 @@ impl Drop for Making<'_> {
 impl Drop for Set {
     fn drop(&mut self) {
         self.budget.forget(self);
-    }
-}
-
-fn still_made() -> Failure {
-    Failure::Busy("its instance was still being made at the deadline".to_owned())
-}
-
-fn left() -> Failure {
-    Failure::Busy("its mount is ending".to_owned())
-}
-
-/// The sets that mounts share, by what they share.
-#[derive(Default)]
-pub(crate) struct SharedSets(Mutex<BTreeMap<usize, Vec<Weak<Set>>>>);
-
-impl SharedSets {
-    /// Returns the set of this program with these settings, and makes it where there is none.
-    pub(super) fn get(
-        &self,
-        program: &Arc<dyn Program>,
-        settings: &PoolSettings,
-        budget: &Arc<InstanceBudget>,
-        limits: PoolLimits,
-    ) -> Arc<Set> {
-        // A set keeps its program, so no other can have its address while the set lives.
-        let address = Arc::as_ptr(program).addr();
-        let mut sets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.retain(|_, alike| {
-            alike.retain(|set| set.strong_count() > 0);
-            !alike.is_empty()
-        });
-        let alike = sets.entry(address).or_default();
-        let found = alike.iter().filter_map(Weak::upgrade).find(|set| set.settings == *settings);
-        found.unwrap_or_else(|| {
-            let set = Set::new(Arc::clone(program), settings.clone(), Arc::clone(budget), Some(limits));
-            alike.push(Arc::downgrade(&set));
-            set
-        })
     }
 }

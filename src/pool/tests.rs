@@ -1,3 +1,5 @@
+//! Which instance answers, and when one goes, with a program that does what the test says.
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::atomic::Ordering;

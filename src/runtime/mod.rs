@@ -7,8 +7,10 @@
 //!   instance keeps none of it.
 //!
 //! A call ends in one of five ways, which are never mixed: it answers, the plugin declines ([`Failure::Backend`]), it traps, it
-//! runs out of time, or the host itself fails. [`Instance::is_alive`] says whether it can be called again: a sandbox cannot, after the
-//! last three; a native plugin's backend can, as long as its process lives.
+//! runs out of time, or the host itself fails; where an instance serves many calls at once, one may also be lost with the instance
+//! that another crashed ([`Failure::Lost`]). [`Instance::is_alive`] says whether it can be called again: a sandbox that serves one
+//! call at a time cannot, after the last three; one that serves many can after a deadline, if its plugin ends the call in time; a
+//! native plugin's backend can, as long as its process lives.
 
 mod description;
 #[cfg(test)]
@@ -97,7 +99,12 @@ pub(crate) enum Residence {
 /// What answers requests.
 ///
 /// Before its first other call for a mount an instance gets `setup` for it, once. The caller keeps to
-/// [`Program::concurrency`]. Dropping the future of a call gives the call up and leaves the instance dead.
+/// [`Program::concurrency`].
+///
+/// Dropping the future of a call gives the call up. An instance of which [`Program::concurrency`] is one is dead then, as it is
+/// after the call's deadline. One that serves many calls at once goes on: the plugin is told to end the call, and only if it does
+/// not within [`cancel_grace`](crate::limits::Limits::cancel_grace) is the instance dead to new calls, and gone when those in flight
+/// have ended; at once, if it computes without end.
 #[async_trait]
 pub(crate) trait Instance: Send + Sync {
     /// Whether it can be called. Once `false`, always `false`.
@@ -110,6 +117,11 @@ pub(crate) trait Instance: Send + Sync {
 
     /// Prepares for a mount. The call's storage is read-only.
     async fn setup(&self, call: Call) -> Result<(), Failure>;
+
+    /// Lets the plugin work for this mount beside its requests, until `cleanup` or until the instance goes. Call it once for each
+    /// mount, after `setup` succeeded, and only if the instance will be kept. The call's deadline does not count. An instance that
+    /// cannot do so ignores it.
+    fn work_in_background(&self, _call: Call) {}
 
     /// Starts the mount: once each time the mount starts, in one of its instances.
     async fn initialize(&self, call: Call) -> Result<(), Failure>;
@@ -177,9 +189,14 @@ pub(crate) enum Failure {
     /// It answered what no plugin may answer, or more than is taken. The instance lives on.
     #[error("{0}")]
     Unusable(String),
-    /// The call took longer than it may. A sandbox is dead; a native plugin's call is cancelled, and its instance lives on.
+    /// The call took longer than it may. A sandbox that serves one call at a time is dead; any other call is cancelled, and its
+    /// instance lives on.
     #[error("it did not answer within {}", crate::duration::format_go_duration(*.0))]
     Deadline(Duration),
+    /// It ended with an instance that another call crashed or blocked; says how. Nothing says how far it got, and it may be tried
+    /// again.
+    #[error("{0}")]
+    Lost(String),
     /// All instances that may live are busy, and stayed so until the deadline.
     #[error("{0}")]
     Busy(String),
@@ -197,6 +214,7 @@ impl Failure {
         match self {
             Failure::Deadline(_) => Retired::Deadline,
             Failure::Trap(_)
+            | Failure::Lost(_)
             | Failure::Unusable(_)
             | Failure::Backend(_)
             | Failure::Busy(_)

@@ -18,6 +18,11 @@ async fn every_case_holds_in_the_sandbox() {
 }
 
 #[tokio::test]
+async fn every_case_holds_in_the_sandbox_for_plugins_that_serve_many_requests_at_once() {
+    play(&runtime::WasmAsync::build()).await;
+}
+
+#[tokio::test]
 async fn every_case_holds_for_plugins_of_our_sdk_as_processes() {
     play(&runtime::Native::build()).await;
 }

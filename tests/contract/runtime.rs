@@ -65,6 +65,36 @@ impl Runtime for Wasm {
     }
 }
 
+/// The sandbox, with plugins whose instances serve many requests at once.
+pub(crate) struct WasmAsync(PathBuf);
+
+impl WasmAsync {
+    pub(crate) fn build() -> Self {
+        Self(guests::build("tests/guests").expect("the plugins build"))
+    }
+}
+
+impl Runtime for WasmAsync {
+    fn name(&self) -> String {
+        "wasm, async".to_owned()
+    }
+
+    fn artifact(&self, plugin: Plugin) -> Vec<u8> {
+        let file = match plugin {
+            Plugin::Counter => "async-counter.wasm",
+            Plugin::Hello => "async-hello.wasm",
+            Plugin::Login => "async-login.wasm",
+            Plugin::Passthrough => "async-passthrough.wasm",
+            Plugin::Probe => "async-probe.wasm",
+        };
+        fs::read(self.0.join(file)).expect("the plugin was built")
+    }
+
+    fn lacks(&self, _: Need) -> Option<&'static str> {
+        None
+    }
+}
+
 /// The same sources, as processes.
 pub(crate) struct Native {
     examples: PathBuf,

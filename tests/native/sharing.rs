@@ -113,3 +113,29 @@ async fn mounts_that_start_at_once_share_a_process_too() {
     assert_eq!(stage.socket_directories(), 1);
     assert_eq!(stage.end().await, [""; 0]);
 }
+
+#[tokio::test]
+async fn processes_are_counted_with_their_plugin() {
+    let stage = Stage::new().await;
+    stage.register("probe", &plugins::probe()).await;
+    let counts = || {
+        let metrics = stage.host().metrics();
+        let [probe] = metrics.plugins.as_slice() else { panic!("{metrics:?}") };
+        probe.counts.clone()
+    };
+    assert_eq!((counts().processes, counts().process_memory_bytes), (0, 0), "what is only registered has no process");
+
+    stage.enable("a", "probe").await;
+    stage.enable("b", "probe").await;
+    let both = counts();
+    assert_eq!((both.processes, both.live(), both.memory_bytes), (1, 2, 0), "two mounts share one process");
+    assert!(both.process_memory_bytes > 1 << 20, "{both:?}");
+
+    stage.disable("a").await;
+    assert_eq!((counts().processes, counts().live()), (1, 1));
+    stage.disable("b").await;
+    let ended = counts();
+    assert_eq!((ended.processes, ended.process_memory_bytes, ended.live()), (0, 0, 0));
+    assert!(ended.process_cpu >= both.process_cpu, "its processor time is kept");
+    assert_eq!(stage.end().await, [""; 0]);
+}

@@ -93,6 +93,7 @@ impl Bench {
             env: vec!["REGION=eu".to_owned(), "EMPTY=".to_owned()],
             sha256: Digest::of(bytes),
             instances: InstancePolicy::PerMount,
+            instance_limits: Default::default(),
             confinement: None,
         };
         change(&mut registration);

@@ -1,8 +1,10 @@
 //! The doors that nobody opened: files, network, other mounts' data. A plugin that tries them is told, and lives on.
 
+use cofferdam::ErrorKind::PluginFault;
+use cofferdam::{InstanceLimits, InstancePolicy};
 use serde_json::{Value, json};
 
-use crate::bench::{Bench, SECRET, limits};
+use crate::bench::{Bench, SECRET, check_refused, component, limits};
 
 #[tokio::test]
 async fn a_closed_door_is_an_error_that_the_plugin_can_handle() {
@@ -51,4 +53,38 @@ async fn malformed_json_is_passed_on_as_it_is() {
     let bench = Bench::with_hostile(limits()).await;
     let response = bench.host.handle(crate::bench::request("bad/malformed")).await.expect("the plugin answers");
     assert!(matches!(response.body, cofferdam::request::Body::Data(data) if data == r#"{"ok": tru"#));
+}
+
+/// Two mounts in one instance: what one noted of its call is of no use in a call of the other, and no number that is guessed is
+/// anybody else's context.
+#[tokio::test]
+async fn a_context_that_is_kept_or_guessed_leads_to_no_other_mount() {
+    let bench = Bench::start(limits()).await;
+    let shared = |registration: &mut cofferdam::Registration| {
+        registration.instances = InstancePolicy::Pooled;
+        registration.instance_limits = InstanceLimits { max_instances: Some(1), ..InstanceLimits::default() };
+    };
+    bench.register("hostile", &component("hostile_plugin"), shared).await.expect("the plugin can be registered");
+    for path in ["victim", "thief"] {
+        bench.enable(path, &[]).await.expect("the plugin can be mounted");
+    }
+    bench.ask("victim/put/a").await.expect("a value can be stored");
+    let own = json!({ "guessed": "thief/", "read": "Ok(None)" });
+    let attempts =
+        ["use-noted", "guess/0", "guess/1", "guess/2", "guess/3", "guess/9", "guess/999", "guess/4294967295"];
+    let mut stopped = 0;
+    for attempt in attempts {
+        let noted = bench.ask("victim/note-context").await.expect("knowing a number is no crime");
+        assert_eq!(noted, json!({ "noted": "victim/" }));
+        match bench.ask(&format!("thief/{attempt}")).await {
+            // The number of its own context, which it may use.
+            Ok(answer) => assert_eq!(answer, own, "{attempt}"),
+            refused => {
+                check_refused(attempt, refused, PluginFault, &["at thief/", "crashed"]);
+                stopped += 1;
+            }
+        }
+        assert_eq!(bench.ask("victim/get/a").await.expect("the value is there")["password"], SECRET);
+    }
+    assert!(stopped >= attempts.len() - 2, "only its own context is of use to it: {stopped} were stopped");
 }

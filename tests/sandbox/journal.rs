@@ -52,6 +52,12 @@ impl Journal {
         self.kept.lines.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Forgets all lines so far.
+    #[allow(dead_code, reason = "only some tests begin anew")]
+    pub(crate) fn forget(&self) {
+        self.kept.lines.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
     /// Returns the lines that plugins wrote themselves.
     pub(crate) fn of_plugins(&self) -> Vec<Line> {
         self.lines().into_iter().filter(|line| line.target == "cofferdam::plugin").collect()

@@ -8,6 +8,7 @@ mod bench;
 mod guests;
 mod journal;
 
+mod concurrent;
 mod doors;
 mod faults;
 mod lifecycle;

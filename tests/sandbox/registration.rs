@@ -69,6 +69,13 @@ async fn a_misfit_is_refused_and_leaves_nothing_behind() {
             &["imports evil:guest/root", "does not offer", "on offer are cofferdam:plugin/host@0.1.0", "wasm32-wasip2"],
         ),
         (
+            "both-worlds",
+            &component("both-worlds"),
+            AS_IT_IS,
+            InvalidRequest,
+            &["exports both", "cofferdam:plugin/backend@0.1.0", "cofferdam:plugin/backend-async@0.1.0", "of one world"],
+        ),
+        (
             "not-a-plugin",
             &component("not-a-plugin"),
             AS_IT_IS,

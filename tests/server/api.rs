@@ -132,6 +132,7 @@ fn a_mount_is_shown_as_vault_shows_it() {
         "options": null,
         "plugin_version": "",
         "running_plugin_version": "",
+        "instances": "per-mount",
         "running_sha256": sha256(&world.path("plugins/passthrough-plugin")),
         "seal_wrap": false,
         "state": "running",

@@ -110,6 +110,7 @@ fn auth_methods_are_shown_as_vault_shows_them() {
         "options": null,
         "plugin_version": "v1.0.0",
         "running_plugin_version": "v1.0.0",
+        "instances": "per-mount",
         "running_sha256": sha256(&world.path("plugins/login")),
         "seal_wrap": false,
         "state": "running",

@@ -136,6 +136,10 @@ fn a_mount_takes_its_secrets_along_to_version_2() {
         let answer = server.ask("PUT", &format!("secret/{path}"), r#"{"path":"here","ttl":"1h"}"#);
         assert_eq!(answer.status, 204, "{answer:?}");
     }
+    // More than move in one transaction.
+    for number in 0..120 {
+        assert_eq!(server.ask("PUT", &format!("secret/many/{number}"), r#"{"k":"v"}"#).status, 204);
+    }
     let mut unversioned = envelope(json!({"path": "here", "ttl": "1h"}));
     unversioned["lease_duration"] = json!(3600);
     assert_eq!(seen(&server.ask("GET", "secret/a", "")), (200, unversioned));
@@ -145,7 +149,12 @@ fn a_mount_takes_its_secrets_along_to_version_2() {
         let versioned = json!({"data": {"path": "here", "ttl": "1h"}, "metadata": version(1, "", false)});
         assert_eq!(seen(&server.ask("GET", &format!("secret/data/{path}"), "")), (200, envelope(versioned)));
     }
-    assert_eq!(seen(&server.ask("LIST", "secret/metadata", "")), (200, envelope(json!({"keys": ["a", "b/"]}))));
+    let many = server.ask("LIST", "secret/metadata/many", "").json();
+    assert_eq!(many["data"]["keys"].as_array().map(Vec::len), Some(120));
+    assert_eq!(
+        seen(&server.ask("LIST", "secret/metadata", "")),
+        (200, envelope(json!({"keys": ["a", "b/", "many/"]})))
+    );
 }
 
 #[test]

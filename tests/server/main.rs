@@ -17,6 +17,7 @@ mod guests;
 mod hang_up;
 mod http;
 mod http2;
+mod instances;
 mod kv;
 mod lifecycle;
 mod metrics;

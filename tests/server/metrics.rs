@@ -86,10 +86,40 @@ fn requests_are_counted_by_how_they_ended() {
         assert_eq!(value(&text, &last), requests);
         assert!(value(&text, &format!("cofferdam_mount_guest_cpu_seconds_total{mount}}}")) > 0.0);
     }
+    // Who is denied needs no instance.
+    for mount in [&kv, &bad] {
+        assert_eq!(value(&text, &format!("cofferdam_mount_queue_wait_seconds_count{mount}}}")), 6.0);
+    }
+    let hostile = r#"{kind="secret",plugin="hostile",version="""#;
+    let retired =
+        |reason| value(&text, &format!(r#"cofferdam_plugin_instances_retired_total{hostile},reason="{reason}"}}"#));
+    assert_eq!((retired("crashed"), retired("deadline"), retired("evicted")), (2.0, 0.0, 0.0));
+    for gauge in ["live", "idle"] {
+        assert_eq!(value(&text, &format!("cofferdam_plugin_instances_{gauge}{hostile}}}")), 1.0, "{gauge}");
+    }
+    let gone: f64 = REASONS.map(retired).iter().sum();
+    assert_eq!(value(&text, &format!("cofferdam_plugin_instances_created_total{hostile}}}")), gone + 1.0);
+    assert!(
+        value(&text, &format!("cofferdam_plugin_memory_bytes{hostile}}}")) >= 65_536.0,
+        "a page of its one instance"
+    );
     assert_eq!(value(&text, r#"cofferdam_mounts{state="running"}"#), 2.0);
     assert_eq!(value(&text, &format!("cofferdam_build_info{{version={:?}}}", env!("CARGO_PKG_VERSION"))), 1.0);
     assert!(text.ends_with("# EOF\n"), "{text}");
 }
+
+const REASONS: [&str; 10] = [
+    "mount_ended",
+    "finished",
+    "recycled",
+    "idle",
+    "evicted",
+    "reloaded",
+    "crashed",
+    "deadline",
+    "cancelled",
+    "setup_failed",
+];
 
 const OUTCOMES: [&str; 13] = [
     "answered",
@@ -124,11 +154,9 @@ fn both_formats_tell_the_same_and_no_secret() {
     }
     let metrics = answer.json();
     let find = |list: &str, name: &str| {
-        let series = metrics[list].as_array().unwrap().iter().filter(|series| series["Name"] == name);
-        series
-            .cloned()
-            .find(|series| series["Labels"]["mount"] == "kv/")
-            .unwrap_or_else(|| panic!("no {name}: {metrics}"))
+        let mut series = metrics[list].as_array().unwrap().iter();
+        let found = series.find(|series| series["Name"] == name && series["Labels"]["mount"] == "kv/");
+        found.cloned().unwrap_or_else(|| panic!("no {name}: {metrics}"))
     };
     let labels = json!({"mount": "kv/", "kind": "secret", "plugin": "passthrough-plugin", "version": ""});
     let kv = of_mount("kv/", "passthrough-plugin");

@@ -22,9 +22,9 @@ impl Time {
         Self(self.0.saturating_add(seconds), self.1)
     }
 
-    /// Tells whether this moment has come.
+    /// Tells whether this moment has come. It has at once: what was deleted is gone for a read in the same tick of the clock.
     pub(crate) fn is_past(self) -> bool {
-        self < Self::now()
+        self <= Self::now()
     }
 }
 
@@ -90,6 +90,7 @@ mod tests {
     #[test]
     fn what_was_before_now_is_past() {
         let now = Time::now();
+        assert!(now.is_past());
         assert!(Time(now.0 - 1, now.1).is_past());
         assert!(!now.plus_seconds(3_600).is_past());
         assert!(!now.plus_seconds(u64::MAX).is_past());

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::bindings::cofferdam::plugin::host;
 use super::bindings::cofferdam::plugin::types;
 use crate::response::{Body, DefaultPolicy, Lease, Login, Raw, Renewal};
-use crate::{Description, Error, Existence, Kind, Level, Operation, Request, Response, Spread, StorageError};
+use crate::{
+    Caller, Description, Error, Existence, Kind, Level, Operation, Request, Response, Spread, StorageError, Ttls,
+};
 
 impl From<types::Request> for Request {
     fn from(request: types::Request) -> Self {
@@ -35,20 +36,34 @@ impl From<types::Operation> for Operation {
     }
 }
 
-impl From<host::StorageError> for StorageError {
-    fn from(error: host::StorageError) -> Self {
+impl From<types::StorageError> for StorageError {
+    fn from(error: types::StorageError) -> Self {
         match error {
-            host::StorageError::ReadOnly => Self::ReadOnly,
-            host::StorageError::TooLarge(limit) => Self::TooLarge(limit),
-            host::StorageError::Full(limit) => Self::Full(limit),
-            host::StorageError::InvalidKey(reason) => Self::InvalidKey(reason),
-            host::StorageError::Conflict => Self::Conflict,
-            host::StorageError::Unavailable(reason) => Self::Unavailable(reason),
+            types::StorageError::ReadOnly => Self::ReadOnly,
+            types::StorageError::TooLarge(limit) => Self::TooLarge(limit),
+            types::StorageError::Full(limit) => Self::Full(limit),
+            types::StorageError::InvalidKey(reason) => Self::InvalidKey(reason),
+            types::StorageError::Conflict => Self::Conflict,
+            types::StorageError::Unavailable(reason) => Self::Unavailable(reason),
         }
     }
 }
 
-impl From<Level> for host::Level {
+impl From<types::Ttls> for Ttls {
+    fn from(ttls: types::Ttls) -> Self {
+        let types::Ttls { default_seconds, max_seconds } = ttls;
+        Self { default: Duration::from_secs(default_seconds), max: Duration::from_secs(max_seconds) }
+    }
+}
+
+impl From<types::Caller> for Caller {
+    fn from(caller: types::Caller) -> Self {
+        let types::Caller { display_name, entity_id, token_accessor, remote_address, policies } = caller;
+        Self { display_name, entity_id, token_accessor, remote_address, policies }
+    }
+}
+
+impl From<Level> for types::Level {
     fn from(level: Level) -> Self {
         match level {
             Level::Trace => Self::Trace,

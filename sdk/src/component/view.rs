@@ -1,16 +1,14 @@
 //! A context whose questions go to the host.
 
-use std::time::Duration;
-
 use super::bindings::cofferdam::plugin::host;
 use crate::storage::{Page, StorageError, Wrap};
-use crate::view::{Access, TransactionView, View};
+use crate::view::{Access, Facts, TransactionView, View};
 use crate::{Caller, Level, Ttls};
 
 /// The host's context, borrowed for one call.
 pub(super) struct HostView<'a>(pub(super) &'a host::Context);
 
-impl View for HostView<'_> {
+impl Facts for HostView<'_> {
     fn mount_id(&self) -> String {
         self.0.mount_id()
     }
@@ -24,19 +22,11 @@ impl View for HostView<'_> {
     }
 
     fn ttls(&self) -> Ttls {
-        let ttls = self.0.ttls();
-        Ttls { default: Duration::from_secs(ttls.default_seconds), max: Duration::from_secs(ttls.max_seconds) }
+        self.0.ttls().into()
     }
 
     fn caller(&self) -> Caller {
-        let caller = self.0.caller();
-        Caller {
-            display_name: caller.display_name,
-            entity_id: caller.entity_id,
-            token_accessor: caller.token_accessor,
-            remote_address: caller.remote_address,
-            policies: caller.policies,
-        }
+        self.0.caller().into()
     }
 
     fn header(&self, name: &str) -> Vec<String> {
@@ -46,7 +36,9 @@ impl View for HostView<'_> {
     fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         self.0.log(level.into(), message, fields);
     }
+}
 
+impl View for HostView<'_> {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         Ok(self.0.get(key)?)
     }

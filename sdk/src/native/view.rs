@@ -23,7 +23,7 @@ pub(super) struct NativeView<'a> {
     pub(super) access: Access,
 }
 
-impl View for NativeView<'_> {
+impl crate::view::Facts for NativeView<'_> {
     fn mount_id(&self) -> String {
         self.mount.id.clone()
     }
@@ -52,7 +52,9 @@ impl View for NativeView<'_> {
     fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
         log::write(level, &self.mount.module, message, fields);
     }
+}
 
+impl View for NativeView<'_> {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         self.mount.storage.get(key, OUTSIDE)
     }

@@ -144,7 +144,7 @@ impl FieldKind {
             (Self::Duration, Value::String(text)) => seconds(text.trim()).map(Value::from),
             (Self::List, Value::Array(items)) => Some(Value::Array(items)),
             (Self::List, Value::String(text)) => Some(comma_separated(&text)),
-            (Self::List, value @ (Value::Number(_) | Value::Bool(_))) => Some(Value::Array(vec![value])),
+            (Self::List, value @ Value::Number(_)) => Some(Value::Array(vec![value])),
             (Self::Map, Value::Object(map)) => Some(Value::Object(map)),
             (Self::Map, Value::String(text)) => serde_json::from_str(&text).ok().filter(Value::is_object),
             _ => None,

@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::{Route, openapi};
+use super::{Mode, Route, openapi};
 
 /// Helps with one path.
-pub(super) fn of_route<P>(path: &str, route: &Route<P>) -> Value {
+pub(super) fn of_route<P, M: Mode<P>>(path: &str, route: &Route<P, M>) -> Value {
     let synopsis = or(&route.synopsis, "<no synopsis>");
     let mut help = format!("Request:        {path}\nMatching Route: {}\n\n{synopsis}\n", route.pattern.as_str());
     // A map keeps them in order without a sort, which would be a tenth of a small plugin's code.
@@ -30,7 +30,7 @@ pub(super) fn of_route<P>(path: &str, route: &Route<P>) -> Value {
 }
 
 /// Helps with the plugin as a whole: what it is, and which patterns it knows.
-pub(super) fn of_plugin<P>(about: &str, routes: &[Route<P>]) -> Value {
+pub(super) fn of_plugin<P, M: Mode<P>>(about: &str, routes: &[Route<P, M>]) -> Value {
     let mut help = format!("## DESCRIPTION\n\n{}\n\n## PATHS\n\n{PATHS}\n\n", about.trim());
     for route in routes {
         let pattern = or(route.pattern.as_str(), "\"\"");

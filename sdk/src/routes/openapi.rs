@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Route;
 use super::field::{Field, FieldKind, Presence};
 use super::pattern::Pattern;
+use super::{Mode, Route};
 use crate::Operation;
 
 /// Writes the document.
-pub(super) fn document<'a, P: 'a>(routes: impl IntoIterator<Item = &'a Route<P>>) -> Value {
+pub(super) fn document<'a, P: 'a, M: Mode<P> + 'a>(routes: impl IntoIterator<Item = &'a Route<P, M>>) -> Value {
     let mut paths = Map::new();
     for route in routes {
         // The first match wins, so a second route that looks the same here never answers.
@@ -17,7 +17,7 @@ pub(super) fn document<'a, P: 'a>(routes: impl IntoIterator<Item = &'a Route<P>>
     json!({ "openapi": "3.0.2", "info": { "title": "plugin", "version": "" }, "paths": paths })
 }
 
-fn path_item<P>(route: &Route<P>) -> Value {
+fn path_item<P, M: Mode<P>>(route: &Route<P, M>) -> Value {
     let mut item = Map::new();
     if !route.synopsis.is_empty() {
         item.insert("description".into(), json!(route.synopsis));
@@ -44,7 +44,7 @@ fn path_item<P>(route: &Route<P>) -> Value {
 }
 
 /// A read and a list are both a GET; `list` tells them apart.
-fn get<P>(route: &Route<P>, fields: &[Field]) -> Value {
+fn get<P, M: Mode<P>>(route: &Route<P, M>, fields: &[Field]) -> Value {
     let lists = route.handler(Operation::List).is_some();
     let reads = route.handler(Operation::Read).is_some();
     let mut parameters: Vec<Value> = fields.iter().map(query_parameter).collect();

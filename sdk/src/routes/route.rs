@@ -3,17 +3,17 @@
 use serde_json::{Map, Value};
 
 use super::pattern::{Captures, Pattern};
-use super::{ExistenceCheck, Field, Handler};
+use super::{ExistenceCheck, Field, Handler, Mode, Plain};
 use crate::{Error, Operation, Request};
 
 /// One pattern of paths, with what can be done there.
-pub struct Route<P> {
+pub struct Route<P, M: Mode<P> = Plain> {
     pub(super) pattern: Pattern,
     pub(super) fields: Vec<Field>,
     pub(super) synopsis: String,
     pub(super) description: String,
-    handlers: Vec<(Operation, Handler<P>)>,
-    existence_check: Option<ExistenceCheck<P>>,
+    handlers: Vec<(Operation, M::Handler)>,
+    existence_check: Option<M::Check>,
     unknown_fields: UnknownFields,
 }
 
@@ -36,6 +36,49 @@ impl<P> Route<P> {
     ///
     /// If the pattern is malformed, which is a mistake in the plugin's source that its first test shows.
     pub fn new(pattern: &str) -> Self {
+        Self::empty(pattern)
+    }
+
+    /// Answers reads.
+    pub fn read(self, handler: Handler<P>) -> Self {
+        self.on(Operation::Read, handler)
+    }
+
+    /// Answers writes, to what exists and to what does not.
+    pub fn write(self, handler: Handler<P>) -> Self {
+        self.on(Operation::Create, handler).on(Operation::Update, handler)
+    }
+
+    /// Answers merge patches.
+    pub fn patch(self, handler: Handler<P>) -> Self {
+        self.on(Operation::Patch, handler)
+    }
+
+    /// Answers deletions.
+    pub fn delete(self, handler: Handler<P>) -> Self {
+        self.on(Operation::Delete, handler)
+    }
+
+    /// Answers lists.
+    pub fn list(self, handler: Handler<P>) -> Self {
+        self.on(Operation::List, handler)
+    }
+
+    /// Answers any other operation. A second handler for the same one replaces the first.
+    pub fn on(mut self, operation: Operation, handler: Handler<P>) -> Self {
+        self.set(operation, handler);
+        self
+    }
+
+    /// Tells creates from updates.
+    pub fn exists(mut self, check: ExistenceCheck<P>) -> Self {
+        self.set_check(check);
+        self
+    }
+}
+
+impl<P, M: Mode<P>> Route<P, M> {
+    pub(super) fn empty(pattern: &str) -> Self {
         Self {
             pattern: Pattern::new(pattern),
             fields: Vec::new(),
@@ -71,50 +114,21 @@ impl<P> Route<P> {
         self
     }
 
-    /// Answers reads.
-    pub fn read(self, handler: Handler<P>) -> Self {
-        self.on(Operation::Read, handler)
-    }
-
-    /// Answers writes, to what exists and to what does not.
-    pub fn write(self, handler: Handler<P>) -> Self {
-        self.on(Operation::Create, handler).on(Operation::Update, handler)
-    }
-
-    /// Answers merge patches.
-    pub fn patch(self, handler: Handler<P>) -> Self {
-        self.on(Operation::Patch, handler)
-    }
-
-    /// Answers deletions.
-    pub fn delete(self, handler: Handler<P>) -> Self {
-        self.on(Operation::Delete, handler)
-    }
-
-    /// Answers lists.
-    pub fn list(self, handler: Handler<P>) -> Self {
-        self.on(Operation::List, handler)
-    }
-
-    /// Answers any other operation. A second handler for the same one replaces the first.
-    pub fn on(mut self, operation: Operation, handler: Handler<P>) -> Self {
+    pub(super) fn set(&mut self, operation: Operation, handler: M::Handler) {
         self.handlers.retain(|(known, _)| *known != operation);
         self.handlers.push((operation, handler));
-        self
     }
 
-    /// Tells creates from updates.
-    pub fn exists(mut self, check: ExistenceCheck<P>) -> Self {
+    pub(super) fn set_check(&mut self, check: M::Check) {
         self.existence_check = Some(check);
-        self
     }
 
-    pub(super) fn handler(&self, operation: Operation) -> Option<Handler<P>> {
-        self.handlers.iter().find_map(|(known, handler)| (*known == operation).then_some(*handler))
+    pub(super) fn handler(&self, operation: Operation) -> Option<&M::Handler> {
+        self.handlers.iter().find_map(|(known, handler)| (*known == operation).then_some(handler))
     }
 
-    pub(super) fn existence_check(&self) -> Option<ExistenceCheck<P>> {
-        self.existence_check
+    pub(super) fn existence_check(&self) -> Option<&M::Check> {
+        self.existence_check.as_ref()
     }
 
     /// Returns the declared fields, and those that only the pattern names.

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::mount::{LogLine, World};
 use crate::keys::{check_key, check_prefix};
 use crate::storage::{Page, StorageError, Wrap};
-use crate::view::{Access, TransactionView, View};
+use crate::view::{Access, Facts, TransactionView, View};
 use crate::{Caller, Level, Ttls};
 
 /// The largest value: the host's default.
@@ -65,7 +65,7 @@ pub(super) struct MemoryView<'a> {
     pub(super) access: Access,
 }
 
-impl View for MemoryView<'_> {
+impl Facts for MemoryView<'_> {
     fn mount_id(&self) -> String {
         "00000000-0000-0000-0000-000000000001".into()
     }
@@ -95,7 +95,9 @@ impl View for MemoryView<'_> {
         let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
         self.world.logs.borrow_mut().push(LogLine { level, message: message.into(), fields });
     }
+}
 
+impl View for MemoryView<'_> {
     fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
         check_key(key)?;
         Ok(self.world.memory.value(key))

@@ -230,7 +230,7 @@ pub(super) struct World {
     pub(super) headers: Vec<(String, String)>,
     pub(super) ttls: Ttls,
     pub(super) logs: RefCell<Vec<LogLine>>,
-    caller: Caller,
+    pub(super) caller: Caller,
 }
 
 impl Default for World {

@@ -3,13 +3,10 @@
 use std::time::Duration;
 
 use super::instances;
-use crate::host::{InstanceLimits, MountConfig, MountRequest, TokenType, TtlChange, Tune, VersionChange};
+use crate::host::{InstanceLimits, MountConfig, MountRequest, TokenType, TtlChange, Tune};
 use crate::http::fields::{Fields, TypedTtl};
 use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind};
-
-/// The word for a plugin without a version, which Vault has no way to go back to.
-const UNVERSIONED: &str = "unversioned";
 
 /// Reads the body that mounts a plugin of a kind under a name.
 pub(super) fn mount_request(kind: PluginKind, name: &MountPath, mut fields: Fields) -> Result<MountRequest, Refusal> {
@@ -34,7 +31,8 @@ pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
     refuse_lockout(&mut fields)?;
     let default_lease_ttl = ttl_change(fields.ttl("default_lease_ttl", "default TTL")?);
     let max_lease_ttl = ttl_change(fields.ttl("max_lease_ttl", "max TTL")?);
-    let plugin_version = fields.text("plugin_version")?.map(|typed| version_change(&typed)).transpose()?;
+    // An empty version is refused, as in Vault: nothing says which one it would be.
+    let plugin_version = fields.text("plugin_version")?.map(|typed| typed.parse()).transpose()?;
     Ok(Tune {
         description: fields.text("description")?,
         default_lease_ttl,
@@ -50,14 +48,6 @@ pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
         instances: instances::policy(&mut fields)?,
         instance_limits: instances::limits(&mut fields)?,
     })
-}
-
-/// Reads a version, or the word for none. An empty one is refused, as in Vault: nothing says which one it would be.
-fn version_change(typed: &str) -> Result<VersionChange, Refusal> {
-    match typed {
-        UNVERSIONED => Ok(VersionChange::Unversioned),
-        typed => Ok(VersionChange::To(typed.parse()?)),
-    }
 }
 
 /// Reads the plugin's name from `type`, or where clients from before Vault 1.0 put it.
@@ -134,6 +124,7 @@ fn ttl_change(typed: TypedTtl) -> Option<TtlChange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::VersionChange;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

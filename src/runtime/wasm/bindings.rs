@@ -1,4 +1,4 @@
-//! The host's side of `wit/`, generated. The only `bindgen!` in the crate.
+//! The host's side of `wit/`, generated. The only file with a `bindgen!` in the crate: one for each world.
 //!
 //! Imports that touch storage are `async` on the host, so that a guest that waits for a disk gives its thread back; the quick
 //! ones are plain.
@@ -25,3 +25,19 @@ wasmtime::component::bindgen!({
         "cofferdam:plugin/host.transaction": super::state::TransactionHandle,
     },
 });
+
+/// The world whose instances serve many calls at once. What its plugins wait for gets an accessor instead of the store: nobody
+/// holds the store while something waits.
+pub(super) mod concurrent {
+    wasmtime::component::bindgen!({
+        world: "plugin-async",
+        path: "wit",
+        imports: { default: trappable },
+        exports: { default: async | store },
+        with: {
+            "cofferdam:plugin/types": super::cofferdam::plugin::types,
+            "cofferdam:plugin/host-async.context": crate::runtime::wasm::state::ContextHandle,
+            "cofferdam:plugin/host-async.transaction": crate::runtime::wasm::state::TransactionHandle,
+        },
+    });
+}

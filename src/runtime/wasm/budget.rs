@@ -3,7 +3,7 @@
 //! Where either ends, it is not the sandbox alone that fails: any allocation of the process may. So a host grants no more instances
 //! than fit with room to spare, and says at its start what an operator can do about it.
 
-use super::engine::{DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX};
+use super::engine::{DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX, STACKS_PER_CONCURRENT_INSTANCE};
 use crate::limits::Limits;
 
 /// Where Linux says how many memory mappings a process may have.
@@ -12,8 +12,12 @@ const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
 /// What Linux gives unless it was told otherwise. Assumed where it doesn't say.
 const MAX_MAP_COUNT_DEFAULT: u64 = 65_530;
 
-/// Engines that a host has. Each reserves stacks and address space for all instances, since any may come to hold all of them.
-const ENGINES: u64 = 1;
+/// Engines that a host may have: one for each world. Each reserves stacks and address space for all instances, since any may come to
+/// hold all of them.
+const ENGINES: u64 = 2;
+
+/// Stacks that all engines together have for one instance.
+const STACKS_PER_INSTANCE: u64 = 1 + STACKS_PER_CONCURRENT_INSTANCE as u64;
 
 /// Mappings of an instance that lives: its memory and its tables, each cut in what may be touched and what may not.
 const MAPPINGS_PER_INSTANCE: u64 = 4;
@@ -127,14 +131,14 @@ fn instances_in_address_space() -> u64 {
     slots.saturating_sub(u64::from(DESCRIBE_SLOTS))
 }
 
-/// An instance lives in one engine, and has a stack in each.
+/// An instance lives in one engine, and has stacks in each.
 const fn mappings_per_instance() -> u64 {
-    MAPPINGS_PER_INSTANCE + ENGINES * MAPPINGS_PER_STACK
+    MAPPINGS_PER_INSTANCE + STACKS_PER_INSTANCE * MAPPINGS_PER_STACK
 }
 
 /// What there is beside instances that answer requests: components, those that are asked what they are, and the rest.
 const fn mappings_besides() -> u64 {
-    let describing = ENGINES * DESCRIBE_SLOTS as u64 * (MAPPINGS_PER_INSTANCE + MAPPINGS_PER_STACK);
+    let describing = DESCRIBE_SLOTS as u64 * mappings_per_instance();
     MAPPINGS_RESERVED + COMPONENTS * MAPPINGS_PER_COMPONENT + describing
 }
 
@@ -151,18 +155,19 @@ mod tests {
     #[test]
     fn no_more_is_granted_than_fits() {
         let space = instances_in_address_space() as u32;
-        let few = (MAX_MAP_COUNT_DEFAULT - 5_000 - 3_000 - 16 * 6) as u32 / 6;
+        let low = 20_000;
+        let few = (low - 5_000 - 3_000 - 16 * 10) as u32 / 10;
         for (asked, max_map_count, granted, bound) in [
-            (few, MAX_MAP_COUNT_DEFAULT, few, Bound::Limit),
-            (few + 1, MAX_MAP_COUNT_DEFAULT, few, Bound::Mappings { needed: 8_096 + 6 * (u64::from(few) + 1) }),
+            (few, low, few, Bound::Limit),
+            (few + 1, low, few, Bound::Mappings { needed: 8_160 + 10 * (u64::from(few) + 1) }),
             // It is of no use to raise the one limit beyond the other.
-            (1_000_000, MAX_MAP_COUNT_DEFAULT, few, Bound::Mappings { needed: 8_096 + 6 * u64::from(space) }),
+            (1_000_000, low, few, Bound::Mappings { needed: 8_160 + 10 * u64::from(space) }),
             (space, 1 << 20, space, Bound::Limit),
             (space + 1, 1 << 20, space, Bound::AddressSpace),
             (u32::MAX, u64::MAX, space, Bound::AddressSpace),
             // A host that has no room at all tries with one.
-            (100, 0, 1, Bound::Mappings { needed: 8_096 + 6 * 100 }),
-            (1, 8_095, 1, Bound::Mappings { needed: 8_102 }),
+            (100, 0, 1, Bound::Mappings { needed: 8_160 + 10 * 100 }),
+            (1, 8_159, 1, Bound::Mappings { needed: 8_170 }),
         ] {
             let found = plan(asked, max_map_count);
             assert_eq!(found, Plan { granted, bound }, "{asked} asked, {max_map_count} mappings");

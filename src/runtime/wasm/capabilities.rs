@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 /// What the host offers, by package and interface prefix, and what a person should read for it. `None` is plumbing.
-const OFFERED: [(&str, Option<&str>); 11] = [
+const OFFERED: [(&str, Option<&str>); 12] = [
     ("cofferdam:plugin/host@0.1", Some("storage, caller, log (its own mount's)")),
+    ("cofferdam:plugin/host-async@0.1", Some("storage, caller, log (its own mount's)")),
     ("cofferdam:plugin/types@0.1", None),
     ("wasi:cli/environment@0.2", Some("environment (the registration's args and env)")),
     ("wasi:cli/std", Some("output (to the log)")),
@@ -38,8 +39,8 @@ pub(super) fn of_imports(imports: &[String]) -> Result<Vec<String>, Vec<String>>
 /// Returns the refusal of a component for these imports.
 pub(super) fn refusal(refused: &[String]) -> String {
     format!(
-        "the component imports {}, which this host does not offer; on offer are cofferdam:plugin/host@0.1.0 and the WASI 0.2 \
-         command world (cli, io, clocks, random, filesystem, sockets). Build it for wasm32-wasip2 without other imports",
+        "the component imports {}, which this host does not offer; on offer are cofferdam:plugin/host@0.1.0 (or \
+         host-async@0.1.0) and the WASI 0.2 command world (cli, io, clocks, random, filesystem, sockets). Build it for wasm32-wasip2 without other imports",
         refused.join(", ")
     )
 }
@@ -61,6 +62,7 @@ mod tests {
             "wasi:clocks/monotonic-clock@0.2.6",
         ];
         assert_eq!(of(&imports).unwrap(), ["clocks", "storage, caller, log (its own mount's)"]);
+        assert_eq!(of(&["cofferdam:plugin/host-async@0.1.0"]).unwrap(), ["storage, caller, log (its own mount's)"]);
     }
 
     #[test]

@@ -1,18 +1,21 @@
-//! The one engine of a host: its settings, its linker, its clock. Nothing else in the crate constructs an engine.
+//! The engines of a host: their settings, their linkers, their clocks. Nothing else in the crate constructs an engine.
 //!
 //! Settings decide whether compiled code fits, what a guest can take, and what a call costs; the measurements behind each are in
-//! the comments. Component-model concurrency stays off: it doubles the price of a call and no plain world needs it.
+//! the comments. Component-model concurrency doubles the price of a call, so it is off in the engine of the plain world; the async
+//! world has an engine of its own, made when the first such component is loaded.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store, Strategy,
+    UpdateDeadline,
 };
 
 use super::bindings;
+use super::concurrent::ConcurrentState;
 use super::state::{Grants, State};
 use crate::limits::Limits;
 use crate::runtime::LoadError;
@@ -53,6 +56,14 @@ const MEMORY_KEPT_RESIDENT_BYTES: usize = 256 << 10;
 /// The same for tables: a Rust component's tables are below one page.
 const TABLE_KEPT_RESIDENT_BYTES: usize = 8 << 10;
 
+/// Stacks for one instance that serves many calls. A call that waits needs none; one that blocks the whole instance keeps its own
+/// until it goes on, and composed components could do so in more than one part.
+pub(super) const STACKS_PER_CONCURRENT_INSTANCE: u32 = 2;
+
+/// Tasks, subtasks, streams and the like that the engine keeps for one instance that serves many calls: some ten for each call, and
+/// what it makes beside.
+const CONCURRENT_ENTRIES_MAX: usize = 10_000;
+
 /// Compiles components and runs them. One for each host.
 pub(super) struct WasmEngine {
     pub(super) engine: Engine,
@@ -60,20 +71,41 @@ pub(super) struct WasmEngine {
     pub(super) limits: Arc<Limits>,
     /// The turns to be asked for a description, so that who is asked takes no room from who answers requests.
     pub(super) describing: Semaphore,
+    concurrent: Mutex<Option<Arc<ConcurrentEngine>>>,
+}
+
+/// The same for components of the async world.
+///
+/// It has room for as many instances as the other: the host's budget counts both kinds together and lets any idle instance give way,
+/// and a component that is refused a place within that budget could wait for ever. What that costs is address space, 4 GiB for each
+/// memory, of which there is plenty, and two memory mappings for each stack.
+pub(super) struct ConcurrentEngine {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<ConcurrentState>,
+    limits: Arc<Limits>,
 }
 
 impl WasmEngine {
     /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each memory,
     /// of which nothing is used yet.
     pub(super) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
-        let engine = Engine::new(&config(&limits))
-            .map_err(|cause| LoadError::Host(format!("cannot set up the sandbox: {cause:#}")))?;
+        let engine = Engine::new(&config(&limits, Concurrency::Off)).map_err(unusable)?;
         let mut linker = Linker::new(&engine);
-        link(&mut linker)
-            .map_err(|cause| LoadError::Host(format!("cannot set up the sandbox's imports: {cause:#}")))?;
+        link(&mut linker).map_err(unlinked)?;
         start_clock(&engine)?;
         let describing = Semaphore::new(DESCRIBE_SLOTS as usize);
-        Ok(Self { engine, linker, limits, describing })
+        Ok(Self { engine, linker, limits, describing, concurrent: Mutex::new(None) })
+    }
+
+    /// Returns the engine for the async world, which is made when it is first asked for.
+    pub(super) fn concurrent(&self) -> Result<Arc<ConcurrentEngine>, LoadError> {
+        let mut made = self.concurrent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(engine) = &*made {
+            return Ok(Arc::clone(engine));
+        }
+        let engine = Arc::new(ConcurrentEngine::new(Arc::clone(&self.limits))?);
+        *made = Some(Arc::clone(&engine));
+        Ok(engine)
     }
 
     /// Returns a store for a new sandbox, with every limit set and its clock running.
@@ -88,12 +120,64 @@ impl WasmEngine {
     }
 }
 
-fn config(limits: &Limits) -> Config {
+impl ConcurrentEngine {
+    fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
+        let engine = Engine::new(&config(&limits, Concurrency::On)).map_err(unusable)?;
+        let mut linker = Linker::new(&engine);
+        link_concurrent(&mut linker).map_err(unlinked)?;
+        start_clock(&engine)?;
+        Ok(Self { engine, linker, limits })
+    }
+
+    /// Returns a store for a new sandbox, with every limit set and its clock running.
+    pub(super) fn store(&self, grants: &Grants<'_>) -> Store<ConcurrentState> {
+        let mut store = Store::new(&self.engine, ConcurrentState::new(&self.limits, grants));
+        store.limiter(|state| &mut state.base.memory);
+        store.set_hostcall_fuel(self.limits.hostcall_bytes_max);
+        store.set_max_component_handles(self.limits.instance_handles_max);
+        if let Some(table) = store.concurrent_resource_table() {
+            table.set_max_capacity(CONCURRENT_ENTRIES_MAX);
+        }
+        // A call that computes past its deadline is noticed because it does not end. Work that no request waits for has no
+        // deadline, and would go unnoticed.
+        let patience = self.limits.request_deadline.max(self.limits.lifecycle_deadline) + self.limits.cancel_grace;
+        store.epoch_deadline_callback(move |store| {
+            let computing = store.data().computing();
+            if computing > patience {
+                return Err(wasmtime::Error::msg(format!("it computed for {}s without a pause", computing.as_secs())));
+            }
+            Ok(UpdateDeadline::Yield(YIELD_TICKS))
+        });
+        store.set_epoch_deadline(YIELD_TICKS);
+        store
+    }
+}
+
+fn unusable(cause: wasmtime::Error) -> LoadError {
+    LoadError::Host(format!("cannot set up the sandbox: {cause:#}"))
+}
+
+fn unlinked(cause: wasmtime::Error) -> LoadError {
+    LoadError::Host(format!("cannot set up the sandbox's imports: {cause:#}"))
+}
+
+/// Whether an instance can have many calls in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Concurrency {
+    On,
+    Off,
+}
+
+fn config(limits: &Limits, concurrency: Concurrency) -> Config {
+    let stacks_per_instance = match concurrency {
+        Concurrency::On => STACKS_PER_CONCURRENT_INSTANCE,
+        Concurrency::Off => 1,
+    };
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
-        .concurrency_support(false)
+        .concurrency_support(concurrency == Concurrency::On)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
@@ -102,18 +186,18 @@ fn config(limits: &Limits) -> Config {
         // Source positions make a trap cost 7 ms instead of 50 µs, which a hostile plugin could use against its host.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, stacks_per_instance)));
     config
 }
 
-fn pool(limits: &Limits) -> PoolingAllocationConfig {
+fn pool(limits: &Limits, stacks_per_instance: u32) -> PoolingAllocationConfig {
     let live = limits.instances_max.saturating_add(DESCRIBE_SLOTS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(live)
         .total_core_instances(live.saturating_mul(CORE_INSTANCES_PER_COMPONENT_MAX))
         .total_memories(live.saturating_mul(MEMORIES_PER_COMPONENT_MAX))
         .total_tables(live.saturating_mul(TABLES_PER_COMPONENT_MAX))
-        .total_stacks(live)
+        .total_stacks(live.saturating_mul(stacks_per_instance))
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
         .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
@@ -131,6 +215,13 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
 fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     bindings::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<State>>(linker, |state| state)
+}
+
+/// The same for the async world.
+fn link_concurrent(linker: &mut Linker<ConcurrentState>) -> wasmtime::Result<()> {
+    use bindings::concurrent::PluginAsync;
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    PluginAsync::add_to_linker::<_, wasmtime::component::HasSelf<ConcurrentState>>(linker, |state| state)
 }
 
 /// Advances the epoch until the engine is gone.

@@ -62,7 +62,7 @@ impl WasmInstance {
     fn end<T>(&self, mut busy: Busy, returned: Returned<T>) -> Result<T, Failure> {
         match returned {
             Err(_) => Err(Failure::Deadline(busy.limit)),
-            Ok(Err(cause)) => Err(Failure::Trap(trap_report(&cause, &busy.sandbox.store))),
+            Ok(Err(cause)) => Err(Failure::Trap(trap_report(&cause, busy.sandbox.store.data()))),
             Ok(Ok(answer)) => {
                 busy.sandbox.store.data_mut().end();
                 *self.place.lock().unwrap_or_else(PoisonError::into_inner) = Some(busy.sandbox);
@@ -133,7 +133,7 @@ impl Instance for WasmInstance {
 }
 
 /// Says in one line why a sandbox ended: for the client, so with nothing of the guest's memory or of the host in it.
-pub(super) fn trap_report(cause: &wasmtime::Error, store: &Store<State>) -> String {
+pub(super) fn trap_report(cause: &wasmtime::Error, state: &State) -> String {
     let mut report = if let Some(exit) = cause.downcast_ref::<wasmtime_wasi::I32Exit>() {
         format!("it called exit({})", exit.0)
     } else if let Some(trap) = cause.downcast_ref::<Trap>() {
@@ -141,7 +141,7 @@ pub(super) fn trap_report(cause: &wasmtime::Error, store: &Store<State>) -> Stri
     } else {
         format!("it was stopped: {}", brief(&cause.root_cause().to_string()))
     };
-    if let Some(limit) = store.data().memory.exhausted() {
+    if let Some(limit) = state.memory.exhausted() {
         report.push_str(&format!(" (it had reached its memory limit of {} MiB)", limit >> 20));
     }
     if let Some(backtrace) = cause.downcast_ref::<WasmBacktrace>() {

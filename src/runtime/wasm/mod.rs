@@ -3,11 +3,13 @@
 //! `engine` compiles, `cache` keeps what was compiled, `budget` says how many sandboxes fit, `program` is a component compiled and
 //! linked, `instance` a sandbox that answers, `state` what its store holds, `imports` what it may call, `bindings` the generated
 //! contract, `convert` the same messages in both vocabularies.
+//! `concurrent` is the same for the async world: instance, state and imports of a sandbox that serves many calls at once.
 
 mod bindings;
 mod budget;
 mod cache;
 mod capabilities;
+mod concurrent;
 mod convert;
 mod engine;
 mod imports;
@@ -22,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use self::engine::WasmEngine;
-use self::program::{Linked, WasmProgram};
+use self::program::{Linked, WasmProgram, World};
 use super::{Launch, LoadError, Program};
 use crate::ident::Digest;
 use crate::limits::Limits;
@@ -109,8 +111,9 @@ impl WasmRuntime {
             let turn = reads.acquire_owned().await.expect("the semaphore is never closed");
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                let found = cache.load(&engine.engine, source.digest, source.bytes.len());
-                found.map(|component| program::link(&engine, component)).transpose()
+                let world = World::of(&engine, &source.bytes)?;
+                let found = cache.load(world.engine(&engine), source.digest, source.bytes.len());
+                found.map(|component| program::link(&engine, world, component)).transpose()
             })
             .await
         };
@@ -150,12 +153,11 @@ impl WasmRuntime {
             cache.tell_of_failed_write("the disk does not keep up");
             return;
         };
-        let engine = Arc::clone(&self.engine);
         let (digest, bytes, component) = (source.digest, source.bytes.len(), linked.component().clone());
         // Detached: its turn is what `ended` waits for.
         drop(tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            cache.store(&engine.engine, digest, bytes, &component);
+            cache.store(component.engine(), digest, bytes, &component);
         }));
     }
 }

@@ -23,7 +23,7 @@ pub struct TransactionHandle;
 
 /// Transactions that may be open at a time in one call. Each holds what it read and wrote in the host's memory, some megabytes at
 /// most; nearly every call needs one.
-const TRANSACTIONS_OPEN_MAX: usize = 4;
+pub(super) const TRANSACTIONS_OPEN_MAX: usize = 4;
 
 /// The data of one sandbox's store.
 pub(super) struct State {

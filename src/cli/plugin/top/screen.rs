@@ -7,6 +7,7 @@ use crossterm::Command;
 use crossterm::cursor::{Hide, MoveTo, Show};
 use crossterm::event::{self, Event, KeyCode, KeyEventKind, KeyModifiers};
 use crossterm::terminal::{self, Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::console::Console;
 
@@ -31,6 +32,7 @@ pub(super) struct Screen<'a> {
 
 impl<'a> Screen<'a> {
     pub(super) fn open(console: &'a mut Console) -> io::Result<Self> {
+        give_back_on_signals()?;
         terminal::enable_raw_mode()?;
         // From here on dropping it gives the terminal back.
         let screen = Self { console };
@@ -42,7 +44,7 @@ impl<'a> Screen<'a> {
     pub(super) fn show(&mut self, text: &str) -> io::Result<()> {
         let (columns, rows) = terminal::size()?;
         let fitting = fitting(text, columns.into(), rows.into());
-        self.console.paint(&[ansi(&MoveTo(0, 0)), ansi(&Clear(ClearType::All)), fitting].concat());
+        self.console.paint(&[ansi(&MoveTo(0, 0)), fitting].concat());
         Ok(())
     }
 
@@ -62,10 +64,35 @@ impl<'a> Screen<'a> {
 
 impl Drop for Screen<'_> {
     fn drop(&mut self) {
-        self.console.paint(&[ansi(&Show), ansi(&LeaveAlternateScreen)].concat());
-        // A terminal that is gone needs nothing back.
-        drop(terminal::disable_raw_mode());
+        give_back(self.console);
     }
+}
+
+fn give_back(console: &mut Console) {
+    console.paint(&[ansi(&Show), ansi(&LeaveAlternateScreen)].concat());
+    // A terminal that is gone needs nothing back.
+    drop(terminal::disable_raw_mode());
+}
+
+/// Sees to it that a process that is told to end gives the terminal back first, whatever it is waiting for just then.
+fn give_back_on_signals() -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let (mut terminated, mut hung_up) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::hangup())?)
+    };
+    let watch = move || {
+        let number = runtime.block_on(async {
+            tokio::select! {
+                _ = terminated.recv() => SignalKind::terminate(),
+                _ = hung_up.recv() => SignalKind::hangup(),
+            }
+        });
+        give_back(&mut Console::default());
+        // As a shell says that a signal ended a program.
+        std::process::exit(128 + number.as_raw_value());
+    };
+    std::thread::Builder::new().name("top-signals".to_owned()).spawn(watch).map(drop)
 }
 
 /// Returns what an event asks for. In raw mode Ctrl-C is a key like others.
@@ -85,7 +112,14 @@ fn key(event: &Event) -> Option<Key> {
 /// Returns the lines that fit, cut where they are too long. In raw mode a line's end does not go back to the left by itself.
 fn fitting(text: &str, columns: usize, rows: usize) -> String {
     let lines: Vec<String> = text.lines().take(rows).map(|line| line.chars().take(columns).collect()).collect();
-    lines.join("\r\n")
+    let last = lines.len().saturating_sub(1);
+    // Over what was there, which is cleared line by line: clearing it all at once would flicker. Before a line and not behind it, where
+    // one that fills the width would lose its last character.
+    let over = |(at, line): (usize, &String)| {
+        let old = if at == last { ClearType::FromCursorDown } else { ClearType::UntilNewLine };
+        ansi(&Clear(old)) + line
+    };
+    lines.iter().enumerate().map(over).collect::<Vec<_>>().join("\r\n")
 }
 
 fn ansi(command: &impl Command) -> String {
@@ -118,6 +152,6 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_left_out() {
-        assert_eq!(fitting("äbc\nd\ne", 2, 2), "äb\r\nd");
+        assert_eq!(fitting("äbc\nd\ne", 2, 2), "\u{1b}[Käb\r\n\u{1b}[Jd");
     }
 }

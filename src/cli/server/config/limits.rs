@@ -46,6 +46,8 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         pooled_instances_max,
         per_request_instances_max,
         instance_idle_timeout,
+        instance_calls_max,
+        cancel_grace,
         mount_queue_max,
         shared_queue_max,
         storage_value_bytes_max,
@@ -83,6 +85,8 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("pooled_instances", count, pooled_instances_max, findings);
     stanza.set("per_request_instances", count, per_request_instances_max, findings);
     stanza.set("instance_idle_timeout", duration, instance_idle_timeout, findings);
+    stanza.set("instance_calls", count, instance_calls_max, findings);
+    stanza.set("cancel_grace", duration, cancel_grace, findings);
     stanza.set("mount_queue", count, mount_queue_max, findings);
     stanza.set("shared_queue", count, shared_queue_max, findings);
     stanza.set("storage_value", size, storage_value_bytes_max, findings);

@@ -179,14 +179,15 @@ fn of_mounts(mounts: &[MountMetrics]) -> Vec<Family<'_>> {
         ),
         histogram(
             "cofferdam_mount_queue_wait_seconds",
-            "How long requests waited for their turn and for an instance.",
+            "How long requests waited for their turn, and for an instance to be free, or made and set up.",
             |mount| Value::Durations(&mount.counts.queue_wait),
         ),
         counter(
             "cofferdam_mount_guest_cpu_seconds",
             Some(Unit::Seconds),
             "Time that sandboxes ran, waiting for imports excluded. On a machine that is short of cores it holds some waiting for \
-             one. Always 0 for native plugins: see cofferdam_plugin_process_cpu_seconds_total.",
+             one. Not counted for plugins whose instance runs several calls at once, nor for native ones: see \
+             cofferdam_plugin_process_cpu_seconds_total.",
             |mount| Value::Seconds(mount.counts.cpu.as_secs_f64()),
         ),
         counter("cofferdam_mount_storage_reads", None, "Values looked up, found or not.", |mount| {

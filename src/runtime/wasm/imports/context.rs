@@ -5,8 +5,7 @@
 
 use wasmtime::component::Resource;
 
-use super::output::emit;
-use crate::request::Caller as RequestCaller;
+use super::facts::{self, value_of};
 use crate::runtime::wasm::bindings::cofferdam::plugin::host::{Caller, Entry, HostContext, Level, StorageError, Ttls};
 use crate::runtime::wasm::state::{ContextHandle, State, TransactionHandle};
 use crate::storage::{self, TransactionMode};
@@ -24,43 +23,19 @@ impl HostContext for State {
     }
 
     fn options(&mut self, context: Context) -> wasmtime::Result<Vec<(String, String)>> {
-        let options = &self.call(&context)?.scope.options;
-        Ok(options.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+        Ok(facts::options(self.call(&context)?))
     }
 
     fn ttls(&mut self, context: Context) -> wasmtime::Result<Ttls> {
-        let scope = &self.call(&context)?.scope;
-        Ok(Ttls { default_seconds: scope.default_ttl.as_secs(), max_seconds: scope.max_ttl.as_secs() })
+        Ok(facts::ttls(self.call(&context)?))
     }
 
     fn caller(&mut self, context: Context) -> wasmtime::Result<Caller> {
-        let call = self.call(&context)?;
-        let remote_address = call.remote_address.map(|address| address.to_string()).unwrap_or_default();
-        Ok(match &call.caller {
-            RequestCaller::Known(identity) => Caller {
-                display_name: identity.display_name.clone(),
-                entity_id: identity.entity_id.clone(),
-                token_accessor: identity.token_accessor.clone(),
-                remote_address,
-                policies: identity.policies.clone(),
-            },
-            RequestCaller::Anonymous => Caller {
-                display_name: String::new(),
-                entity_id: String::new(),
-                token_accessor: String::new(),
-                remote_address,
-                policies: Vec::new(),
-            },
-        })
+        Ok(facts::caller(self.call(&context)?))
     }
 
     fn header(&mut self, context: Context, name: String) -> wasmtime::Result<Vec<String>> {
-        let call = self.call(&context)?;
-        let name = name.to_ascii_lowercase();
-        if !call.scope.passthrough_headers.contains(&name) {
-            return Ok(Vec::new());
-        }
-        Ok(call.headers.as_ref().map(|headers| headers.get(&name)).unwrap_or_default())
+        Ok(facts::header(self.call(&context)?, &name))
     }
 
     fn log(
@@ -70,15 +45,7 @@ impl HostContext for State {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
-        let mut line = message;
-        for (name, value) in fields {
-            line.push(' ');
-            line.push_str(&name);
-            line.push('=');
-            line.push_str(&value);
-        }
-        line.truncate(line.floor_char_boundary(self.output.line_bytes_max()));
-        emit(&self.call(&context)?.scope, tracing_level(level), &line);
+        facts::log(self.call(&context)?, level, message, fields, self.output.line_bytes_max());
         Ok(())
     }
 
@@ -128,20 +95,5 @@ impl HostContext for State {
     fn drop(&mut self, _context: Context) -> wasmtime::Result<()> {
         // A context is only ever lent; there is nothing to free.
         Ok(())
-    }
-}
-
-/// Returns an entry's value for a guest.
-pub(super) fn value_of(entry: Option<storage::Entry>) -> Option<Vec<u8>> {
-    entry.map(|entry| entry.value.into())
-}
-
-fn tracing_level(level: Level) -> tracing::Level {
-    match level {
-        Level::Trace => tracing::Level::TRACE,
-        Level::Debug => tracing::Level::DEBUG,
-        Level::Info => tracing::Level::INFO,
-        Level::Warn => tracing::Level::WARN,
-        Level::Error => tracing::Level::ERROR,
     }
 }

@@ -3,10 +3,12 @@
 //! WASI's doors are wasmtime's own, closed; see `state.rs` for what is behind them.
 
 mod context;
+pub(super) mod facts;
 pub(super) mod output;
 mod transaction;
 
-use super::bindings::cofferdam::plugin::host::{self, StorageError};
+use super::bindings::cofferdam::plugin::host;
+use super::bindings::cofferdam::plugin::types::StorageError;
 use super::state::State;
 use crate::storage::ViewError;
 

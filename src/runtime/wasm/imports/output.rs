@@ -20,10 +20,10 @@ use crate::runtime::text::clean;
 /// Bytes that a guest may write at once without asking again.
 const WRITE_PERMIT_BYTES: usize = 64 << 10;
 
-/// Writes one line of a guest to the log, if its mount's budget allows.
-pub(super) fn emit(scope: &MountScope, level: tracing::Level, line: &str) {
+/// Writes one line of a guest to the log, if its mount's budget allows. Without a mount it is the plugin's.
+pub(super) fn emit(scope: &MountScope, mount: Option<&str>, level: tracing::Level, line: &str) {
     let LogPermit::Granted { dropped_before } = scope.log.take(line.len()) else { return };
-    let (plugin, mount) = (&*scope.plugin, scope.path.as_str());
+    let plugin = &*scope.plugin;
     if dropped_before > 0 {
         tracing::warn!(target: "cofferdam::plugin", plugin, mount, "{dropped_before} log lines were dropped: too many");
     }
@@ -42,8 +42,17 @@ pub(super) fn emit(scope: &MountScope, level: tracing::Level, line: &str) {
 /// Which mount a sandbox's output belongs to at the moment. Shared by its two streams.
 #[derive(Clone)]
 pub(in crate::runtime::wasm) struct OutputScope {
-    shared: Arc<Mutex<Option<Arc<MountScope>>>>,
+    shared: Arc<Mutex<Option<Owner>>>,
     line_bytes_max: usize,
+}
+
+/// Whose output it is.
+#[derive(Clone)]
+enum Owner {
+    /// One mount's.
+    Mount(Arc<MountScope>),
+    /// The plugin's: its instance has served several mounts at once, and output says not for which. The latest one's budget pays.
+    Plugin(Arc<MountScope>),
 }
 
 impl OutputScope {
@@ -59,9 +68,20 @@ impl OutputScope {
     /// From here on, output belongs to this mount.
     pub(in crate::runtime::wasm) fn enter(&self, scope: &Arc<MountScope>) {
         let mut current = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if !current.as_ref().is_some_and(|current| Arc::ptr_eq(current, scope)) {
-            *current = Some(Arc::clone(scope));
+        if !matches!(&*current, Some(Owner::Mount(current)) if Arc::ptr_eq(current, scope)) {
+            *current = Some(Owner::Mount(Arc::clone(scope)));
         }
+    }
+
+    /// From here on, output belongs to this mount beside those that were entered before.
+    pub(in crate::runtime::wasm) fn join(&self, scope: &Arc<MountScope>) {
+        let mut current = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let scope = Arc::clone(scope);
+        *current = Some(match &*current {
+            None => Owner::Mount(scope),
+            Some(Owner::Mount(before)) if before.id == scope.id => Owner::Mount(scope),
+            Some(_) => Owner::Plugin(scope),
+        });
     }
 }
 
@@ -115,14 +135,18 @@ impl GuestOutput {
     }
 
     fn write_line(&self, line: &[u8]) {
-        let scope = self.scope.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let owner = self.scope.shared.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // Output from before the first call, while the plugin says what it is, belongs to no mount and is dropped.
-        let Some(scope) = scope else { return };
+        let Some(owner) = owner else { return };
         let level = match self.name {
             StreamName::Stdout => tracing::Level::INFO,
             StreamName::Stderr => tracing::Level::WARN,
         };
-        emit(&scope, level, &String::from_utf8_lossy(line));
+        let line = String::from_utf8_lossy(line);
+        match owner {
+            Owner::Mount(scope) => emit(&scope, Some(scope.path.as_str()), level, &line),
+            Owner::Plugin(scope) => emit(&scope, None, level, &line),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use wasmtime::component::Resource;
 
-use super::context::value_of;
+use super::facts::value_of;
 use crate::runtime::wasm::bindings::cofferdam::plugin::host::{Entry, HostTransaction, StorageError};
 use crate::runtime::wasm::state::{State, TransactionHandle};
 use crate::storage;

@@ -66,7 +66,8 @@ impl Guest for Hostile {
             "huge" | "malformed" | "raw-99" | "raw-600" | "raw-secret" | "login" | "login-secret" | "error" => {
                 lie::about(what)
             }
-            "transactions" | "leak" | "keep" | "use-kept" | "keys" | "large" | "loot" => reach::out(ctx, what, rest),
+            "transactions" | "leak" | "keep" | "use-kept" | "keys" | "large" | "loot" | "note-context"
+            | "use-noted" | "guess" => reach::out(ctx, what, rest),
             "files" | "network" | "environment" => closed::doors(what),
             _ => Err(Error::UnsupportedPath),
         }

@@ -1,6 +1,7 @@
 //! Reaches for storage that it should not have.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 
 use crate::cofferdam::plugin::host::{Context, Entry, Transaction};
 use crate::{Answer, answer, stored};
@@ -8,6 +9,7 @@ use serde_json::json;
 
 thread_local! {
     static KEPT: RefCell<Option<Transaction>> = const { RefCell::new(None) };
+    static NOTED: Cell<u32> = const { Cell::new(0) };
 }
 
 pub(crate) fn out(ctx: &Context, what: &str, rest: &str) -> Answer {
@@ -36,6 +38,13 @@ pub(crate) fn out(ctx: &Context, what: &str, rest: &str) -> Answer {
             let written = kept.put(&entry("a".into(), 1));
             answer(json!({ "get": format!("{read:?}"), "put": format!("{written:?}"), "commit": format!("{:?}", kept.commit()) }))
         }),
+        // Notes the number of its context, which nobody takes back; another call uses it.
+        "note-context" => {
+            NOTED.set(ctx.handle());
+            answer(json!({ "noted": ctx.mount_path() }))
+        }
+        "use-noted" => guess(NOTED.get()),
+        "guess" => guess(rest.parse().expect("a number")),
         "keys" => {
             let long = "k".repeat(10_000);
             let keys = ["", "/", "/abs", "a/", "a//b", ".", "..", "../a", "a/../b", "a/./b", "a\0b", "a\nb", &long];
@@ -55,6 +64,12 @@ pub(crate) fn out(ctx: &Context, what: &str, rest: &str) -> Answer {
             answer(json!({ "listed": listed, "read": read }))
         }
     }
+}
+
+fn guess(handle: u32) -> Answer {
+    // SAFETY: it is not safe, which is the point: the host has to stop it.
+    let guessed = ManuallyDrop::new(unsafe { Context::from_handle(handle) });
+    answer(json!({ "guessed": guessed.mount_path(), "read": format!("{:?}", guessed.get("a")) }))
 }
 
 fn entry(key: String, bytes: usize) -> Entry {

@@ -1,0 +1,237 @@
+//! The calls in flight in one sandbox, as those who wait for them and those who run them both see them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::event_loop::Answer;
+use super::state::CallNumber;
+use crate::runtime::Failure;
+
+/// What a call came to.
+pub(super) type Outcome = Result<Answer, Failure>;
+
+/// All calls in flight in one sandbox. Nothing is done under its lock but looking things up.
+pub(super) struct Calls {
+    book: Mutex<Book>,
+    /// Something changed that the watch looks at.
+    changed: Notify,
+    grace: Duration,
+}
+
+struct Book {
+    life: Life,
+    calls: BTreeMap<CallNumber, InFlight>,
+    begun: CallNumber,
+}
+
+/// Whether the sandbox takes calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    /// It does.
+    Open,
+    /// It should get no new ones, and goes when nobody has used it for the grace: whoever has begun with it may have more to ask, as
+    /// a write has that first asked whether its path exists.
+    Retired {
+        /// Since when nobody uses it.
+        unused_since: Option<Instant>,
+    },
+    /// It is gone.
+    Over,
+}
+
+struct InFlight {
+    /// Where the answer goes. `None` once nobody waits for it.
+    answer: Option<oneshot::Sender<Outcome>>,
+    over: CancellationToken,
+    /// Whether an instance that takes no new calls is kept for it.
+    urgency: Urgency,
+    stage: Stage,
+}
+
+/// Whether somebody waits for a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Somebody does.
+    Awaited,
+    /// It is work in the background.
+    Background,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Running,
+    /// It was given up, and has this long to end.
+    GivenUp {
+        until: Instant,
+        /// Whether the sandbox's event loop has taken note: one that has not turned since is computing.
+        heard: bool,
+    },
+    /// It had long enough.
+    Overdue,
+}
+
+/// Why a sandbox has to be stopped although nothing in it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It computes without end, past the deadline of a call.
+    Stuck,
+    /// A call that was given up does not end, and nobody uses the sandbox any more.
+    Ignored,
+}
+
+/// A call that was entered into the book.
+pub(super) struct Entered {
+    pub(super) number: CallNumber,
+    pub(super) over: CancellationToken,
+    pub(super) answered: oneshot::Receiver<Outcome>,
+}
+
+impl Calls {
+    pub(super) fn new(grace: Duration) -> Self {
+        let book = Book { life: Life::Open, calls: BTreeMap::new(), begun: 0 };
+        Self { book: Mutex::new(book), changed: Notify::new(), grace }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the sandbox is good for new calls.
+    pub(super) fn is_open(&self) -> bool {
+        self.book().life == Life::Open
+    }
+
+    /// Enters a call; `None` if the sandbox is gone.
+    pub(super) fn enter(&self, urgency: Urgency) -> Option<Entered> {
+        let mut book = self.book();
+        if book.life == Life::Over {
+            return None;
+        }
+        // Four billion calls later the first number is free again, unless that call is still there.
+        book.begun = book.begun.wrapping_add(1);
+        while book.calls.contains_key(&book.begun) {
+            book.begun = book.begun.wrapping_add(1);
+        }
+        let number = book.begun;
+        let over = CancellationToken::new();
+        let (answer, answered) = oneshot::channel();
+        let in_flight = InFlight { answer: Some(answer), over: over.clone(), urgency, stage: Stage::Running };
+        book.calls.insert(number, in_flight);
+        if let Life::Retired { unused_since } = &mut book.life {
+            *unused_since = None;
+        }
+        Some(Entered { number, over, answered })
+    }
+
+    /// Nobody waits for this call any more: all that it waits for ends, and it has the grace to end itself.
+    pub(super) fn give_up(&self, number: CallNumber) {
+        let mut book = self.book();
+        let Some(call) = book.calls.get_mut(&number) else { return };
+        if call.stage != Stage::Running {
+            return;
+        }
+        if call.urgency == Urgency::Awaited {
+            call.answer = None;
+        }
+        call.stage = Stage::GivenUp { until: Instant::now() + self.grace, heard: false };
+        let over = call.over.clone();
+        drop(book);
+        over.cancel();
+        self.changed.notify_one();
+    }
+
+    /// The event loop knows that this call was given up.
+    pub(super) fn heard(&self, number: CallNumber) {
+        if let Some(InFlight { stage: Stage::GivenUp { heard, .. }, .. }) = self.book().calls.get_mut(&number) {
+            *heard = true;
+        }
+    }
+
+    /// A call ended.
+    pub(super) fn answer(&self, number: CallNumber, outcome: Outcome) {
+        let answer = self.book().calls.remove(&number).and_then(|call| call.answer);
+        self.changed.notify_one();
+        if let Some(answer) = answer {
+            // Whoever stopped waiting does not mind.
+            drop(answer.send(outcome));
+        }
+    }
+
+    /// The sandbox is gone: every call in flight gets the failure that is its own.
+    pub(super) fn end(&self, failure: impl Fn(CallNumber) -> Failure) {
+        let mut book = self.book();
+        book.life = Life::Over;
+        let calls = std::mem::take(&mut book.calls);
+        drop(book);
+        for (number, call) in calls {
+            call.over.cancel();
+            if let Some(answer) = call.answer {
+                drop(answer.send(Err(failure(number))));
+            }
+        }
+    }
+
+    /// Returns the one call in flight, if it is the only one.
+    pub(super) fn only(&self) -> Option<CallNumber> {
+        let book = self.book();
+        let mut numbers = book.calls.keys().copied();
+        numbers.next().filter(|_| numbers.next().is_none())
+    }
+
+    /// Waits until the sandbox has to be stopped. Run it outside the event loop, which a guest that computes keeps from turning.
+    pub(super) async fn watch(&self) -> Stop {
+        loop {
+            let soonest = match self.review(Instant::now()) {
+                Ok(soonest) => soonest,
+                Err(stop) => return stop,
+            };
+            match soonest {
+                Some(soonest) => tokio::select! {
+                    () = self.changed.notified() => {}
+                    () = sleep_until(soonest) => {}
+                },
+                None => self.changed.notified().await,
+            }
+        }
+    }
+
+    /// Retires the sandbox if a call has had its grace, and returns when to look again, if ever.
+    fn review(&self, now: Instant) -> Result<Option<Instant>, Stop> {
+        let mut book = self.book();
+        let mut soonest: Option<Instant> = None;
+        let mut overdue = false;
+        for call in book.calls.values_mut() {
+            match call.stage {
+                Stage::GivenUp { until, heard } if until <= now => {
+                    if !heard {
+                        return Err(Stop::Stuck);
+                    }
+                    call.stage = Stage::Overdue;
+                    overdue = true;
+                }
+                Stage::GivenUp { until, .. } => soonest = Some(soonest.map_or(until, |soonest| soonest.min(until))),
+                Stage::Overdue | Stage::Running => {}
+            }
+        }
+        if overdue && book.life == Life::Open {
+            book.life = Life::Retired { unused_since: None };
+        }
+        let is_used = |call: &InFlight| call.urgency == Urgency::Awaited && call.stage == Stage::Running;
+        let used = book.calls.values().any(is_used);
+        if let Life::Retired { unused_since } = &mut book.life
+            && !used
+        {
+            let until = *unused_since.get_or_insert(now) + self.grace;
+            if until <= now {
+                return Err(Stop::Ignored);
+            }
+            soonest = Some(soonest.map_or(until, |soonest| soonest.min(until)));
+        }
+        Ok(soonest)
+    }
+}

@@ -1,0 +1,251 @@
+//! The task that owns a sandbox's store and runs its event loop, until the sandbox fails, has to be stopped, or is not needed.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::future::join;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_util::sync::CancellationToken;
+use wasmtime::component::{Accessor, ComponentNamedList, Lift, Lower, Resource, TypedFunc};
+use wasmtime::{AsContextMut, Store};
+
+use super::calls::{Calls, Stop};
+use super::state::{CallNumber, ConcurrentState};
+use crate::request::{Request, Response};
+use crate::runtime::wasm::bindings::cofferdam::plugin::types as wit;
+use crate::runtime::wasm::bindings::concurrent::PluginAsync;
+use crate::runtime::wasm::convert;
+use crate::runtime::wasm::instance::trap_report;
+use crate::runtime::{Call, Failure};
+
+/// A call on its way into the sandbox.
+pub(super) struct Job {
+    pub(super) number: CallNumber,
+    pub(super) ask: Ask,
+    pub(super) call: Call,
+    pub(super) over: CancellationToken,
+    /// Its place among the calls that may be in flight, until the guest has ended it.
+    pub(super) turn: Option<OwnedSemaphorePermit>,
+}
+
+/// What is asked of a plugin.
+pub(super) enum Ask {
+    Setup,
+    Initialize,
+    Handle(Request),
+    Exists(Request),
+    Background,
+    Invalidate(String),
+    Cleanup,
+}
+
+/// What a plugin answers.
+pub(super) enum Answer {
+    Done,
+    Response(Box<Response>),
+    Existence(Option<bool>),
+}
+
+/// A call that failed on the host's side of the boundary, which leaves a store that cannot be used.
+struct Broken {
+    number: CallNumber,
+    cause: wasmtime::Error,
+}
+
+/// Runs a sandbox until its end.
+pub(super) async fn run(
+    mut store: Store<ConcurrentState>,
+    plugin: PluginAsync,
+    mut inbox: mpsc::Receiver<Job>,
+    calls: Arc<Calls>,
+) {
+    let ending = Ending(&calls);
+    let end = tokio::select! {
+        biased;
+        stop = calls.watch() => End::Stopped(stop),
+        served = store.run_concurrent(async |accessor| serve(accessor, &plugin, &mut inbox, &calls).await) => match served {
+            Ok(Ok(())) => End::Unneeded,
+            Ok(Err(Broken { number, cause })) => End::Failed(cause, Some(number)),
+            Err(cause) => End::Failed(cause, None),
+        },
+    };
+    match end {
+        End::Unneeded => {}
+        End::Stopped(Stop::Stuck) => ending.tell(|_| {
+            Failure::Lost("its instance was stopped, as another request kept it computing past its deadline".to_owned())
+        }),
+        End::Stopped(Stop::Ignored) => {}
+        End::Failed(cause, culprit) => {
+            let culprit = culprit.or_else(|| culprit_in(&mut store)).or_else(|| calls.only());
+            let report = trap_report(&cause, &store.data().base);
+            ending.tell(|number| match culprit {
+                Some(culprit) if culprit == number => Failure::Trap(report.clone()),
+                Some(_) => {
+                    Failure::Lost(format!("another request crashed the instance that this one was in: {report}"))
+                }
+                None => Failure::Lost(format!("the instance that it was in crashed: {report}")),
+            });
+        }
+    }
+}
+
+/// Why a sandbox's task ends.
+enum End {
+    /// Nobody has it any more.
+    Unneeded,
+    /// It had to be.
+    Stopped(Stop),
+    /// It trapped, in this call if that is known.
+    Failed(wasmtime::Error, Option<CallNumber>),
+}
+
+/// Returns the call whose task was running when the store failed. A plugin that runs one call's work in another's task is blamed by
+/// the task: nobody outside can tell.
+fn culprit_in(store: &mut Store<ConcurrentState>) -> Option<CallNumber> {
+    let tasks: Vec<_> = store.as_context_mut().async_call_stack().ok()?.collect();
+    store.data().call_of(tasks.into_iter())
+}
+
+/// Sees to it that nobody waits for a sandbox that is gone, however its task ended.
+struct Ending<'a>(&'a Calls);
+
+impl Ending<'_> {
+    fn tell(&self, failure: impl Fn(CallNumber) -> Failure) {
+        self.0.end(failure);
+    }
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.end(|_| Failure::Lost("its instance was let go".to_owned()));
+    }
+}
+
+/// Takes calls and runs them, all at once, until nobody can send any more.
+async fn serve(
+    accessor: &Accessor<ConcurrentState>,
+    plugin: &PluginAsync,
+    inbox: &mut mpsc::Receiver<Job>,
+    calls: &Calls,
+) -> Result<(), Broken> {
+    let mut running = FuturesUnordered::new();
+    let mut is_open = true;
+    poll_fn(|context| {
+        accessor.with(|mut access| access.data_mut().turned());
+        while is_open {
+            match inbox.poll_recv(context) {
+                Poll::Ready(Some(job)) => running.push(one(accessor, plugin, calls, job)),
+                Poll::Ready(None) => is_open = false,
+                Poll::Pending => break,
+            }
+        }
+        loop {
+            match running.poll_next_unpin(context) {
+                Poll::Ready(Some(Ok(()))) => {}
+                Poll::Ready(Some(Err(broken))) => return Poll::Ready(Err(broken)),
+                Poll::Ready(None) | Poll::Pending if !is_open => return Poll::Ready(Ok(())),
+                Poll::Ready(None) | Poll::Pending => return Poll::Pending,
+            }
+        }
+    })
+    .await
+}
+
+/// Runs one call to its end, and tells the guest if it is given up.
+async fn one(
+    accessor: &Accessor<ConcurrentState>,
+    plugin: &PluginAsync,
+    calls: &Calls,
+    job: Job,
+) -> Result<(), Broken> {
+    let Job { number, ask, call, over, turn } = job;
+    let background = matches!(ask, Ask::Background).then(|| Arc::clone(&call.scope));
+    if over.is_cancelled() {
+        calls.answer(number, Err(Failure::Lost("it was given up before it began".to_owned())));
+        return Ok(());
+    }
+    accessor.with(|mut access| access.data_mut().lend(number, call, over.clone()));
+    let ended = {
+        let mut ending = pin!(perform(accessor, plugin, number, ask));
+        tokio::select! {
+            biased;
+            ended = &mut ending => ended,
+            () = over.cancelled() => {
+                calls.heard(number);
+                let cancel = plugin.cofferdam_plugin_backend_async().func_cancel();
+                let told = start(accessor, cancel, number, (u64::from(number),));
+                let (told, ended) = join(told, ending).await;
+                told.and(ended)
+            }
+        }
+    };
+    accessor.with(|mut access| access.data_mut().take_back(number));
+    let outcome = ended.map_err(|cause| Broken { number, cause })?;
+    drop(turn);
+    if let (Some(scope), Err(_)) = (&background, &outcome)
+        && !over.is_cancelled()
+    {
+        // Its own words may hold a secret, and there is nobody whom they are for.
+        scope.log_fault(
+            "its work in the background ended with an error; it begins again with the mount's next instance",
+        );
+    }
+    calls.answer(number, outcome.map_err(|error| Failure::Backend(convert::backend_error(error))));
+    Ok(())
+}
+
+/// Makes the call of the guest that is asked for.
+async fn perform(
+    accessor: &Accessor<ConcurrentState>,
+    plugin: &PluginAsync,
+    number: CallNumber,
+    ask: Ask,
+) -> wasmtime::Result<Result<Answer, wit::Error>> {
+    let backend = plugin.cofferdam_plugin_backend_async();
+    let context = Resource::new_borrow(number);
+    let done = |(result,): (Result<(), wit::Error>,)| result.map(|()| Answer::Done);
+    match ask {
+        Ask::Setup => start(accessor, backend.func_setup(), number, (context,)).await.map(done),
+        Ask::Initialize => start(accessor, backend.func_initialize(), number, (context,)).await.map(done),
+        Ask::Background => start(accessor, backend.func_background(), number, (context,)).await.map(done),
+        Ask::Handle(request) => {
+            let parameters = (context, convert::request(request));
+            let (result,) = start(accessor, backend.func_handle(), number, parameters).await?;
+            Ok(result.map(|response| Answer::Response(Box::new(convert::response(response)))))
+        }
+        Ask::Exists(request) => {
+            let parameters = (context, convert::request(request));
+            let (result,) = start(accessor, backend.func_exists(), number, parameters).await?;
+            Ok(result.map(Answer::Existence))
+        }
+        Ask::Invalidate(key) => {
+            start(accessor, backend.func_invalidate(), number, (context, key)).await?;
+            Ok(Ok(Answer::Done))
+        }
+        Ask::Cleanup => {
+            start(accessor, backend.func_cleanup(), number, (context,)).await?;
+            Ok(Ok(Answer::Done))
+        }
+    }
+}
+
+/// Calls one of the guest's functions, and notes which of its tasks that is.
+async fn start<P, R>(
+    accessor: &Accessor<ConcurrentState>,
+    function: TypedFunc<P, R>,
+    number: CallNumber,
+    parameters: P,
+) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + 'static,
+    R: ComponentNamedList + Lift + 'static,
+{
+    let call = accessor.with(|mut access| {
+        let call = function.start_call_concurrent::<ConcurrentState>(access.as_context_mut(), parameters);
+        call.inspect(|call| access.data_mut().became(number, call.task()))
+    })?;
+    function.finish_call_concurrent(accessor, call).await
+}

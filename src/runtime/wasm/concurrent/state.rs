@@ -1,0 +1,155 @@
+//! What the store of a sandbox of the async world holds: what any sandbox's does, and the calls that are in flight.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Mutex, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use wasmtime::component::{GuestTaskId, Resource};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use crate::limits::Limits;
+use crate::runtime::Call;
+use crate::runtime::wasm::state::{ContextHandle, Grants, State, TRANSACTIONS_OPEN_MAX, TransactionHandle};
+use crate::storage::Transaction;
+
+/// Transactions that may be open at a time in one instance, all calls together. Nearly every call needs one at most; each may hold
+/// megabytes of what it read and wrote.
+const INSTANCE_TRANSACTIONS_MAX: usize = 64;
+
+/// Storage operations of one instance that run at a time; more wait for their turn. Each holds its answer in the host's memory
+/// until the guest takes it.
+const STORAGE_OPERATIONS_MAX: usize = 64;
+
+/// Which call of an instance it is: the number of its context's handle.
+pub(super) type CallNumber = u32;
+
+/// The data of one store.
+pub(in crate::runtime::wasm) struct ConcurrentState {
+    /// What every sandbox has. The one call that it has a place for is never begun.
+    pub(in crate::runtime::wasm) base: State,
+    lent: HashMap<CallNumber, Lent>,
+    transactions: HashMap<u32, (CallNumber, Arc<Mutex<Transaction>>)>,
+    transactions_begun: u32,
+    tasks: HashMap<GuestTaskId, CallNumber>,
+    operations: Arc<Semaphore>,
+    written: Arc<Semaphore>,
+    turned: Instant,
+}
+
+/// What a call was lent.
+#[derive(Clone)]
+pub(super) struct Lent {
+    pub(super) call: Arc<Call>,
+    /// Whatever waits for this call ends when it is cancelled.
+    pub(super) over: CancellationToken,
+}
+
+/// An open transaction, and the call that it belongs to.
+pub(super) struct Begun {
+    pub(super) transaction: Arc<Mutex<Transaction>>,
+    pub(super) over: CancellationToken,
+}
+
+impl ConcurrentState {
+    /// Returns the state of a new sandbox.
+    pub(in crate::runtime::wasm) fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
+        Self {
+            base: State::new(limits, grants),
+            lent: HashMap::new(),
+            transactions: HashMap::new(),
+            transactions_begun: 0,
+            tasks: HashMap::new(),
+            operations: Arc::new(Semaphore::new(STORAGE_OPERATIONS_MAX)),
+            written: Arc::new(Semaphore::new(limits.hostcall_bytes_max.min(Semaphore::MAX_PERMITS))),
+            turned: Instant::now(),
+        }
+    }
+
+    /// Returns for how long the guest has computed without a pause, if that is what it does.
+    pub(in crate::runtime::wasm) fn computing(&self) -> Duration {
+        self.turned.elapsed()
+    }
+
+    /// The event loop turned: nothing computes.
+    pub(super) fn turned(&mut self) {
+        self.turned = Instant::now();
+    }
+
+    /// Begins a call: from here on, the context of this number stands for it.
+    pub(super) fn lend(&mut self, number: CallNumber, call: Call, over: CancellationToken) {
+        self.base.output.join(&call.scope);
+        self.lent.insert(number, Lent { call: Arc::new(call), over });
+    }
+
+    /// Notes which of the guest's tasks a call became.
+    pub(super) fn became(&mut self, number: CallNumber, task: GuestTaskId) {
+        self.tasks.insert(task, number);
+    }
+
+    /// Returns the call that one of these tasks is, the first that is any.
+    pub(super) fn call_of(&self, mut tasks: impl Iterator<Item = GuestTaskId>) -> Option<CallNumber> {
+        tasks.find_map(|task| self.tasks.get(&task).copied())
+    }
+
+    /// Ends a call: what was lent is taken back, and transactions left open are undone.
+    pub(super) fn take_back(&mut self, number: CallNumber) {
+        self.lent.remove(&number);
+        self.tasks.retain(|_, call| *call != number);
+        self.transactions.retain(|_, (call, _)| *call != number);
+    }
+
+    /// Returns what was lent with this context. A guest cannot make or keep a context, so one that is not lent means that the
+    /// sandbox does not hold what it promises, and ends it with a trap.
+    pub(super) fn lent(&self, context: &Resource<ContextHandle>) -> wasmtime::Result<&Lent> {
+        self.lent
+            .get(&context.rep())
+            .ok_or_else(|| wasmtime::Error::msg("a context was used outside the call that it was lent for"))
+    }
+
+    /// Keeps a transaction for the rest of the call, unless too many are open in it or in the instance.
+    pub(super) fn open_transaction(
+        &mut self,
+        context: &Resource<ContextHandle>,
+        transaction: Transaction,
+    ) -> Option<Resource<TransactionHandle>> {
+        let number = context.rep();
+        let open = self.transactions.values().filter(|(call, _)| *call == number).count();
+        if open >= TRANSACTIONS_OPEN_MAX || self.transactions.len() >= INSTANCE_TRANSACTIONS_MAX {
+            return None;
+        }
+        self.transactions_begun = self.transactions_begun.wrapping_add(1);
+        self.transactions.insert(self.transactions_begun, (number, Arc::new(Mutex::new(transaction))));
+        Some(Resource::new_own(self.transactions_begun))
+    }
+
+    /// Returns a transaction, unless the call that began it is over.
+    pub(super) fn transaction(&self, handle: &Resource<TransactionHandle>) -> Option<Begun> {
+        let (number, transaction) = self.transactions.get(&handle.rep())?;
+        let over = self.lent.get(number)?.over.clone();
+        Some(Begun { transaction: Arc::clone(transaction), over })
+    }
+
+    /// Lets a transaction go.
+    pub(super) fn close_transaction(&mut self, handle: &Resource<TransactionHandle>) {
+        self.transactions.remove(&handle.rep());
+    }
+
+    /// The turns of storage operations.
+    pub(super) fn operations(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.operations)
+    }
+
+    /// The bytes that may still be on their way into storage at once: each is in the host's memory until it is there.
+    pub(super) fn written(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.written)
+    }
+}
+
+impl WasiView for ConcurrentState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.base.ctx()
+    }
+}

@@ -1,0 +1,5 @@
+//! The component.
+
+cofferdam_sdk::export!(shelf_plugins::Tally);
+
+fn main() {}

@@ -1,0 +1,198 @@
+//! What a plugin's change costs those who call it: nothing that they notice.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use cofferdam::{InstancePolicy, Limits, Tune};
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::stage::{Entry, Stage, mount};
+
+/// Times that the plugin is changed under way.
+const CHANGES: u64 = 100;
+
+/// Callers that never pause.
+const CALLERS: u64 = 8;
+
+fn edition(answer: &Value) -> u64 {
+    answer["edition"].as_str().and_then(|edition| edition.parse().ok()).expect("it is a number")
+}
+
+fn version(edition: u64) -> String {
+    format!("v1.0.{edition}")
+}
+
+async fn register(stage: &Stage, file: &str, edition: u64, instances: InstancePolicy) {
+    let (version, env) = (version(edition), [format!("EDITION={edition}")]);
+    stage.register(Entry { version: Some(&version), env: &env, ..Entry::of(file, instances) }).await;
+}
+
+/// Changes the mounts' plugin and goes back, by turns, a hundred times, while others count without a pause.
+///
+/// The plugin counts in memory, under a lock, and keeps to one instance: an answer from an instance that should not answer any more
+/// is a count twice, and a request that was lost is one too few.
+async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
+    let stage = Stage::with(Limits { instances_max: 24, ..Limits::default() }).await;
+    for edition in 0..3 {
+        register(&stage, file, edition, instances).await;
+    }
+    let paths = ["a", "b"];
+    for path in paths {
+        stage.enable(path).await;
+        let tune = Tune { plugin_version: Some(version(0).parse().expect("it is one")), ..Tune::default() };
+        stage.host.tune(&mount(path), tune).await.expect("it is tuned");
+    }
+    let plugin = "plugin".parse().expect("the name is well formed");
+    let reload = async || {
+        let reloaded = stage.host.reload_plugin(None, &plugin).await.expect("the host reloads");
+        assert!(reloaded.iter().all(|mount| mount.failure.is_none()), "{reloaded:?}");
+        assert_eq!(reloaded.len(), paths.len());
+    };
+    reload().await;
+    for path in paths {
+        stage.write(&format!("{path}/bump"), &json!({})).await.expect("it counts");
+    }
+    let before = stage.live();
+
+    // Changes that have been asked for, and that are over. A request may be answered by whatever answered while it was made.
+    let (asked, over, stopped) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
+    let called = join_all((0..CALLERS).map(|caller| {
+        let (stage, asked, over, stopped) = (&stage, &asked, &over, &stopped);
+        async move {
+            let path = paths[usize::try_from(caller).expect("it is small") % paths.len()];
+            let mut counts = Vec::new();
+            while !stopped.load(Ordering::SeqCst) {
+                let first = over.load(Ordering::SeqCst);
+                let answer = stage.write(&format!("{path}/bump"), &json!({})).await;
+                let last = asked.load(Ordering::SeqCst);
+                let answer =
+                    answer.unwrap_or_else(|error| panic!("a request failed between {first} and {last}: {error}"));
+                let answered = edition(&answer);
+                assert!(
+                    (first..=last).any(|change| change % 3 == answered),
+                    "answered by {answered} between {first} and {last}"
+                );
+                counts.push(answer["count"].as_u64().expect("it is a number"));
+                tokio::task::yield_now().await;
+            }
+            (path, counts)
+        }
+    }));
+    let changed = async {
+        for change in 1..=CHANGES {
+            asked.store(change, Ordering::SeqCst);
+            for path in paths {
+                let tune =
+                    Tune { plugin_version: Some(version(change % 3).parse().expect("it is one")), ..Tune::default() };
+                stage.host.tune(&mount(path), tune).await.expect("it is tuned");
+            }
+            reload().await;
+            over.store(change, Ordering::SeqCst);
+        }
+        stopped.store(true, Ordering::SeqCst);
+    };
+    let (called, ()) = tokio::join!(called, changed);
+
+    for path in paths {
+        let mut counts: Vec<u64> =
+            called.iter().filter(|(of, _)| *of == path).flat_map(|(_, counts)| counts.iter().copied()).collect();
+        counts.sort_unstable();
+        let expected: Vec<u64> = (2..2 + counts.len() as u64).collect();
+        let twice: Vec<u64> = counts.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        let (first, last) = (counts.first(), counts.last());
+        assert!(
+            counts == expected,
+            "{path}: each count comes once, and none is left out: {} requests from {first:?} to {last:?}, twice {twice:?}",
+            counts.len()
+        );
+        assert!(counts.len() as u64 > CHANGES, "{path}: there were requests all the time: {}", counts.len());
+        let info = stage.host.mount(&mount(path)).expect("it is there");
+        assert_eq!(info.running_version, info.version);
+    }
+    // What answered before ends soon, by itself; there is no more than there was, once each has been asked again.
+    for path in paths {
+        stage.write(&format!("{path}/bump"), &json!({})).await.expect("it counts");
+    }
+    let within = |(instances, processes, memory): (u64, u64, u64)| {
+        instances <= before.0 && processes <= before.1 && memory <= before.2
+    };
+    let begun = std::time::Instant::now();
+    while !within(stage.live()) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?} and no more than {before:?}", stage.live());
+        tokio::task::yield_now().await;
+    }
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_changes_under_load_and_nobody_notices() {
+    changes_are_not_noticed("tally.wasm", InstancePolicy::PerMount).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_whose_mounts_share_instances_changes_under_load_and_nobody_notices() {
+    changes_are_not_noticed("tally.wasm", InstancePolicy::Pooled).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_changes_under_load_and_nobody_notices() {
+    changes_are_not_noticed("tally-native", InstancePolicy::PerMount).await;
+}
+
+/// The same plugin is started again, and what runs goes on where that fails.
+#[tokio::test]
+async fn what_does_not_start_changes_nothing() {
+    let stage = Stage::new().await;
+    register(&stage, "tally.wasm", 1, InstancePolicy::PerMount).await;
+    stage.enable("a").await;
+    let first = stage.read("a/edition").await.expect("it answers");
+    assert_eq!(stage.read("a/edition").await.expect("it answers"), first, "the same instance");
+    let plugin = "plugin".parse().expect("the name is well formed");
+    stage.host.reload_plugin(None, &plugin).await.expect("the host reloads");
+    let second = stage.read("a/edition").await.expect("it answers");
+    assert_ne!(second["instance"], first["instance"], "another instance");
+
+    // Its file is gone, and nothing keeps it loaded but the mount.
+    let version: cofferdam::ident::PluginVersion = version(1).parse().expect("it is one");
+    let kind = cofferdam::ident::PluginKind::Secret;
+    stage.host.deregister_plugin(kind, &plugin, Some(&version)).await.expect("it is deregistered");
+    let reloaded = stage.host.reload_mounts(&[mount("a")]).await.expect("the host reloads");
+    let failure = reloaded[0].failure.as_deref().expect("it fails");
+    assert!(failure.contains("plugin not found in the catalog: plugin, version=v1.0.1"), "{failure}");
+    assert_eq!(stage.read("a/edition").await.expect("it answers"), second, "what ran goes on");
+    let error = stage.host.reload_mounts(&[mount("a"), mount("nowhere")]).await.expect_err("there is no such mount");
+    assert!(error.message().contains("no mount at nowhere/: nothing was reloaded"), "{error}");
+    stage.end().await;
+}
+
+/// A request that is in the old instance when its plugin changes ends there; the next waits for it, as it might store something.
+#[tokio::test]
+async fn requests_end_where_they_began() {
+    for (file, waits) in [("shelf.wasm", false), ("hold.wasm", true)] {
+        let stage = Stage::new().await;
+        stage.register(Entry::of(file, InstancePolicy::PerMount)).await;
+        stage.enable("a").await;
+        let in_flight = stage.read("a/instance");
+        let next = async {
+            stage.gate.arrivals(1).await;
+            stage.host.reload_mounts(&[mount("a")]).await.expect("the host reloads");
+            let mut next = Box::pin(stage.read("a/instance"));
+            if waits {
+                // It comes to the gate only when the one before has left.
+                let early = futures_util::future::select(&mut next, Box::pin(stage.gate.arrivals(1)));
+                let early = tokio::time::timeout(Duration::from_millis(50), early).await;
+                assert!(early.is_err(), "two instances answer for one mount");
+                stage.gate.open(1);
+            } else {
+                stage.gate.open(1);
+            }
+            stage.gate.open(1);
+            next.await
+        };
+        let (one, two) = tokio::join!(in_flight, next);
+        let (one, two) = (one.expect("it answers"), two.expect("it answers"));
+        assert_ne!(one["instance"], two["instance"], "{file}");
+        stage.end().await;
+    }
+}
