@@ -156,11 +156,23 @@ impl FromStr for PluginVersion {
     type Err = IdentError;
 
     fn from_str(typed: &str) -> Result<Self, IdentError> {
-        let version = semver::Version::parse(typed.strip_prefix('v').unwrap_or(typed)).map_err(|reason| {
-            IdentError::new(format!("version {typed:?} is not a valid semantic version: {reason}"))
-        })?;
+        let version =
+            semver::Version::parse(&completed(typed.strip_prefix('v').unwrap_or(typed))).map_err(|reason| {
+                IdentError::new(format!("version {typed:?} is not a valid semantic version: {reason}"))
+            })?;
         Ok(Self(version))
     }
+}
+
+/// Returns a version with the zeros that Vault lets people leave out: `1.2` is `1.2.0`.
+fn completed(typed: &str) -> String {
+    let (core, rest) = typed.split_at(typed.find(['-', '+']).unwrap_or(typed.len()));
+    let zeros = match core.split('.').count() {
+        1 if !core.is_empty() => ".0.0",
+        2 => ".0",
+        _ => "",
+    };
+    format!("{core}{zeros}{rest}")
 }
 
 impl fmt::Display for PluginVersion {
@@ -539,13 +551,17 @@ mod tests {
     fn versions_are_canonical_and_know_what_is_built_in() {
         assert_eq!("1.2.3".parse::<PluginVersion>().unwrap().to_string(), "v1.2.3");
         assert_eq!("v1.2.3+meta".parse::<PluginVersion>().unwrap().to_string(), "v1.2.3+meta");
-        refused::<PluginVersion>("1.2", "not a valid semantic version");
         let builtin = PluginVersion::builtin("v1.2.3").unwrap();
         assert_eq!(builtin, "1.2.3+builtin.cofferdam".parse().unwrap());
         for (version, is_builtin) in [("1.2.3+a.builtin", true), ("1.2.3-builtin+builtins", false), ("1.2.3", false)] {
             assert_eq!(version.parse::<PluginVersion>().unwrap().is_builtin(), is_builtin, "{version}");
         }
         assert!(builtin.is_builtin() && PluginVersion::builtin("1.2.3+a").is_err());
+        assert_eq!("1.2-rc1".parse::<PluginVersion>().unwrap().to_string(), "v1.2.0-rc1");
+        assert_eq!("v1+meta".parse::<PluginVersion>().unwrap().to_string(), "v1.0.0+meta");
+        for typed in ["", "v", "-rc1", "1.", "1.x", "1.2.3.4"] {
+            refused::<PluginVersion>(typed, "not a valid semantic version");
+        }
     }
 
     #[test]

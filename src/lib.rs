@@ -26,9 +26,9 @@ pub use host::{
     PluginIdentity, PluginMetrics, Retired, StorageCounts,
 };
 pub use host::{
-    DeprecationStatus, EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstanceLimits, InstancePolicy, MountConfig,
-    MountInfo, MountRequest, MountState, PluginInfo, Registration, ReloadedMount, RuntimeKind, TokenType, TtlChange,
-    Tune,
+    Declared, DeprecationStatus, EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstanceLimits, InstancePolicy,
+    MountConfig, MountInfo, MountRequest, MountState, Pin, PluginInfo, Registration, ReloadedMount, RuntimeKind,
+    TokenType, TtlChange, Tune, VersionChange,
 };
 pub use limits::Limits;
 #[cfg(feature = "process")]

@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+#[cfg(any(test, feature = "builtin"))]
+use super::Origin;
 use super::{Catalog, PluginRecord, RuntimeKind};
 #[cfg(any(test, feature = "builtin"))]
 use crate::ident::Digest;
@@ -97,6 +99,7 @@ impl PluginRecord {
             capabilities: Vec::new(),
             imports: Vec::new(),
             confinement: None,
+            origin: Origin::Request,
         })
     }
 }
@@ -124,7 +127,7 @@ mod tests {
     /// Returns what a mount without a version gets at first, then at a later start, and what is listed; versions, or "-" for none.
     fn chosen(catalog: &Catalog) -> (String, String, Vec<String>) {
         let shown = |record: &Arc<PluginRecord>| record.version.as_ref().map_or("-".to_owned(), ToString::to_string);
-        let selected = catalog.select(PluginKind::Secret, &kv());
+        let selected = catalog.select(PluginKind::Secret, &kv(), None);
         let later = catalog.get(PluginKind::Secret, &kv(), None);
         (shown(&selected.unwrap()), shown(&later.unwrap()), catalog.all().iter().map(shown).collect())
     }
@@ -146,7 +149,7 @@ mod tests {
         let asked = catalog.get(PluginKind::Secret, &kv(), Some(&BUILTIN.parse().unwrap())).unwrap();
         assert_eq!(asked.runtime, RuntimeKind::Builtin);
         assert_eq!(catalog.deprecation_status(PluginKind::Secret, &kv()), Some(DeprecationStatus::Supported));
-        catalog.remove(PluginKind::Secret, &kv(), None).await.unwrap();
+        catalog.remove(PluginKind::Secret, &kv(), None, Origin::Request).await.unwrap();
         assert_eq!(chosen(&catalog), row("v0.0.9", BUILTIN, &["v0.0.9", BUILTIN]));
         assert_eq!(catalog.deprecation_status(PluginKind::Auth, &kv()), None);
         assert_eq!(catalog.versions(PluginKind::Secret, &kv()), ["0.0.9".parse().unwrap()]);

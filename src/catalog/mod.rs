@@ -1,10 +1,14 @@
-//! WHAT MAY RUN: the records of registered plugins, and which of them a mount gets.
+//! WHAT MAY RUN: the records of registered plugins, which of them are pinned, and which of them a mount gets.
 //!
 //! The catalog starts nothing, opens no file and knows no engine. A change is one transaction in storage first and in memory
 //! after it.
 
 mod builtin;
+mod pins;
 mod record;
+mod selection;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -14,8 +18,10 @@ use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
 
 use builtin::Builtins;
 pub use builtin::DeprecationStatus;
-pub(crate) use record::PluginRecord;
+pub use pins::Pin;
 pub use record::{InstanceLimits, InstancePolicy, RuntimeKind};
+pub(crate) use record::{Origin, PluginRecord};
+pub(crate) use selection::SelectError;
 
 /// Where the records lie: `core/catalog/<kind>/<name>@<version>`, the version empty for the unversioned plugin. A name cannot
 /// hold an `@`.
@@ -24,11 +30,34 @@ const RECORDS: &str = "core/catalog/";
 /// Kind, name and version: what identifies a plugin.
 type Key = (PluginKind, PluginName, Option<PluginVersion>);
 
+/// Why the catalog was not changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ChangeError {
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// There is no such entry to pin.
+    #[error("{0} does not exist")]
+    Absent(String),
+    /// The entry is built in, and its version goes with the server's.
+    #[error("cannot pin a builtin plugin: {0}")]
+    Builtin(String),
+    /// The entry is pinned, and so may not go.
+    #[error("cannot delete a pinned version: {0} is pinned; remove the pin first")]
+    Pinned(String),
+    /// The entry came from the configuration, and whoever asks did not.
+    #[error("{0} is declared in the server's configuration; change it there")]
+    Declared(String),
+    /// The entry was registered by somebody, and the configuration is not to take it over.
+    #[error("{0} is registered already, and not by the configuration; deregister it first")]
+    Registered(String),
+}
+
 /// The registered plugins.
 pub(crate) struct Catalog {
     storage: Arc<dyn Storage>,
     records: RwLock<BTreeMap<Key, Arc<PluginRecord>>>,
     builtins: Builtins,
+    pins: RwLock<BTreeMap<(PluginKind, PluginName), PluginVersion>>,
     /// Held while a change is stored and then published, so that memory and storage see changes in the same order.
     change: tokio::sync::Mutex<()>,
 }
@@ -45,29 +74,62 @@ impl Catalog {
                 Err(error) => tracing::error!(key, %error, "a catalog entry cannot be read; register the plugin again"),
             }
         }
-        let (builtins, change) = (Builtins::default(), tokio::sync::Mutex::default());
-        Ok(Self { storage, records: RwLock::new(records), builtins, change })
+        let catalog = Self {
+            storage,
+            records: RwLock::new(records),
+            builtins: Builtins::default(),
+            pins: RwLock::default(),
+            change: tokio::sync::Mutex::default(),
+        };
+        catalog.load_pins().await?;
+        Ok(catalog)
     }
 
-    /// Stores a record in place of the one with the same kind, name and version.
-    pub(crate) async fn put(&self, record: PluginRecord) -> Result<(), StorageError> {
+    /// Stores a record in place of the one with the same kind, name, version and origin. One of the other origin stays.
+    pub(crate) async fn put(&self, record: PluginRecord) -> Result<(), ChangeError> {
         let batch = store_record(Batch::default(), &storage_key(&key_of(&record)), &record)?;
         let _change = self.change.lock().await;
+        self.check_origin(record.kind, &record.name, record.version.as_ref(), record.origin)?;
         self.storage.commit(batch).await?;
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         records.insert(key_of(&record), Arc::new(record));
         Ok(())
     }
 
-    /// Removes a record. Nothing happens if there is none.
+    /// Refuses to change what came from elsewhere. Whoever calls alone holds the turn to change, or asks ahead of much work.
+    pub(crate) fn check_origin(
+        &self,
+        kind: PluginKind,
+        name: &PluginName,
+        version: Option<&PluginVersion>,
+        origin: Origin,
+    ) -> Result<(), ChangeError> {
+        let there = self.get(kind, name, version).map(|record| record.origin);
+        match (there, origin) {
+            (Some(Origin::Configuration), Origin::Request) => {
+                Err(ChangeError::Declared(described(kind, name, version)))
+            }
+            (Some(Origin::Request), Origin::Configuration) => {
+                Err(ChangeError::Registered(described(kind, name, version)))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes a record that has this origin. Nothing happens if there is none.
     pub(crate) async fn remove(
         &self,
         kind: PluginKind,
         name: &PluginName,
         version: Option<&PluginVersion>,
-    ) -> Result<(), StorageError> {
+        origin: Origin,
+    ) -> Result<(), ChangeError> {
         let key = (kind, name.clone(), version.cloned());
         let _change = self.change.lock().await;
+        self.check_origin(kind, name, version, origin)?;
+        if version.is_some() && self.pinned(kind, name).as_ref() == version {
+            return Err(ChangeError::Pinned(described(kind, name, version)));
+        }
         self.storage.commit(Batch::default().delete(storage_key(&key))).await?;
         self.records.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
         Ok(())
@@ -85,20 +147,17 @@ impl Catalog {
         record.or_else(|| self.builtins.get(kind, name, version)).cloned()
     }
 
-    /// Returns the record that a mount gets which asks for no version: the unversioned one, else the newest, else the built-in one.
-    pub(crate) fn select(&self, kind: PluginKind, name: &PluginName) -> Option<Arc<PluginRecord>> {
-        let unversioned = self.get(kind, name, None);
-        if self.is_overridden(kind, name) {
-            return unversioned;
-        }
-        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        named(&records, kind, name).last().map(Arc::clone).or(unversioned)
-    }
-
     /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of them.
     pub(crate) fn versions(&self, kind: PluginKind, name: &PluginName) -> Vec<PluginVersion> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
         named(&records, kind, name).filter_map(|record| record.version.clone()).collect()
+    }
+
+    /// Returns whether there is any entry under a name; `kind` `None` means of either type.
+    pub(crate) fn knows(&self, kind: Option<PluginKind>, name: &PluginName) -> bool {
+        let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
+        let mut kinds = PluginKind::ALL.into_iter().filter(|each| kind.is_none_or(|kind| kind == *each));
+        kinds.any(|kind| named(&records, kind, name).next().is_some() || self.builtins.find(kind, name).is_some())
     }
 
     /// Returns all records, sorted by kind, name and version, without the built-in plugins that are overridden.
@@ -108,6 +167,12 @@ impl Catalog {
         all.sort_by_cached_key(|record| key_of(record));
         all
     }
+}
+
+/// Returns how messages name an entry.
+pub(crate) fn described(kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> String {
+    let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
+    format!("{kind} plugin {:?}{version}", name.as_str())
 }
 
 /// Returns all records of a name, the unversioned one first and the newest last.

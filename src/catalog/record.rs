@@ -27,6 +27,26 @@ pub(crate) struct PluginRecord {
     /// Absent in records from before native plugins ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) confinement: Option<Confinement>,
+    /// Absent in records that somebody asked for, as all did once.
+    #[serde(default, skip_serializing_if = "Origin::is_request")]
+    pub(crate) origin: Origin,
+}
+
+/// Who put an entry into the catalog, and so may change it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Origin {
+    /// Whoever asked for it.
+    #[default]
+    Request,
+    /// A block in the server's configuration.
+    Configuration,
+}
+
+impl Origin {
+    fn is_request(&self) -> bool {
+        *self == Self::Request
+    }
 }
 
 /// What kind of file a plugin is, and so how it runs.
@@ -170,6 +190,11 @@ mod tests {
         assert_eq!(record.confinement, None);
         // And a host from before reads what has none.
         assert_eq!(serde_json::to_value(&record).unwrap(), stored);
+
+        assert_eq!(record.origin, Origin::Request);
+        let declared = PluginRecord { origin: Origin::Configuration, ..record.clone() };
+        let read: PluginRecord = serde_json::from_value(serde_json::to_value(&declared).unwrap()).unwrap();
+        assert_eq!(read.origin, Origin::Configuration);
 
         let confined = PluginRecord { confinement: Some(Confinement::default()), ..record };
         let read: PluginRecord = serde_json::from_value(serde_json::to_value(&confined).unwrap()).unwrap();

@@ -13,7 +13,6 @@ use super::builtins::{self, Builtin, Embedded};
 #[cfg(feature = "wasm")]
 use super::compile_cache;
 use super::programs::{ProgramError, Programs, Runtimes};
-use super::reservations::Reservations;
 use super::system::{SystemRecord, TokenDigest};
 use super::{Error, Host, Inner};
 use crate::artifact::PluginDirectory;
@@ -159,7 +158,8 @@ impl HostBuilder {
             programs: Arc::new(programs),
             generations,
             router: Router::default(),
-            reservations: Arc::new(Reservations::default()),
+            reservations: Arc::default(),
+            plugin_claims: Arc::default(),
             system,
             root_token: RwLock::new(root_token),
             root: Arc::new(Identity { policies: vec!["root".to_owned()], ..Identity::named("root") }),

@@ -35,7 +35,7 @@ pub enum ErrorKind {
 /// Why a host did not do what was asked.
 ///
 /// The message is meant for whoever made the request: it names the thing and the way out, and holds no secret.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Error {
     kind: ErrorKind,
     message: String,

@@ -187,6 +187,7 @@ mod tests {
             capabilities: Vec::new(),
             imports: Vec::new(),
             confinement: None,
+            origin: Default::default(),
         }
     }
 

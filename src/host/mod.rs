@@ -10,10 +10,12 @@ mod builder;
 mod builtins;
 #[cfg(feature = "wasm")]
 mod compile_cache;
+mod declare;
 mod error;
 mod login;
 mod metrics;
 mod mounts;
+mod pins;
 mod places;
 mod plugins;
 mod programs;
@@ -36,7 +38,7 @@ use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
 use self::programs::Programs;
-use self::reservations::Reservations;
+use self::reservations::{PluginClaims, Reservations};
 use self::system::{SystemRecord, TokenDigest};
 use crate::catalog::Catalog;
 use crate::ident::MountPath;
@@ -49,6 +51,7 @@ use crate::runtime::process::Wrapping;
 use crate::storage::{Storage, StorageError};
 
 pub use builder::HostBuilder;
+pub use declare::Declared;
 pub use error::{Error, ErrorKind};
 pub use metrics::{
     DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
@@ -57,7 +60,7 @@ pub use metrics::{
 pub use reload::ReloadedMount;
 pub use types::{
     DeprecationStatus, EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState,
-    PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune,
+    Pin, PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune, VersionChange,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.
@@ -76,6 +79,7 @@ struct Inner {
     generations: GenerationSettings,
     router: Router,
     reservations: Arc<Reservations>,
+    plugin_claims: Arc<PluginClaims>,
     system: SystemRecord,
     root_token: RwLock<Option<TokenDigest>>,
     /// Whom the root token stands for.

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::plugins::check_native_instances;
 use super::programs::{MountLauncher, label};
 use super::reload::Restart;
-use super::reservations::Reservation;
+use super::reservations::{PluginClaim, Reservation};
 use super::system::SYSTEM_TYPE;
-use super::types::{EffectiveTtls, MountInfo, MountRequest, TtlChange, Tune};
+use super::types::{EffectiveTtls, MountInfo, MountRequest, TtlChange, Tune, VersionChange};
 use super::{Error, ErrorKind, Host, Inner, places};
-use crate::catalog::{PluginRecord, RuntimeKind};
+use crate::catalog::{PluginRecord, RuntimeKind, SelectError};
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
 use crate::mount::{Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountState, MountStorage, TokenType};
 use crate::router::RouteChange;
@@ -110,6 +110,7 @@ impl Inner {
         self.check_ttls(&request.config)?;
         let _reserved = self.reserve(&request.path)?;
         self.check_free(&request.path, None)?;
+        let _relied_on = self.rely_on(request.kind, &request.plugin)?;
         let plugin = self.select(request.kind, &request.plugin, request.version.as_ref())?;
         check_instances(&plugin, &request.config)?;
         let record = new_record(request, &plugin);
@@ -136,10 +137,14 @@ impl Inner {
         let mount = self.existing(path)?;
         let mut record = MountRecord::clone(&mount.record());
         check_token_type(record.kind, tune.token_type)?;
-        if let Some(version) = &tune.plugin_version {
-            let plugin = self.select(record.kind, &record.plugin, Some(version))?;
-            record.version = asked_version(&plugin);
-        }
+        let _relied_on = match &tune.plugin_version {
+            None => None,
+            Some(version) => {
+                let relied_on = self.rely_on(record.kind, &record.plugin)?;
+                self.check_version(&record, version)?;
+                Some(relied_on)
+            }
+        };
         apply(tune, &mut record);
         self.check_tuned_ttls(&record.config)?;
         let before = mount.record();
@@ -161,7 +166,7 @@ impl Inner {
             mount.renew(self.limits.drain_deadline).await;
         }
         if let MountState::Disabled(_) = mount.state() {
-            mount.try_anew(self.generation_of(&mount.record(), Attempt::Anew));
+            mount.try_anew(self.generation_of(&mount.record(), Attempt::Anew, Restart::AsRecorded));
         }
         Ok(())
     }
@@ -209,19 +214,20 @@ impl Inner {
 
     /// Makes a mount of a record, not started.
     pub(super) fn mount_of_record(&self, record: MountRecord, attempt: Attempt) -> Arc<Mount> {
-        let generation = self.generation_of(&record, attempt);
+        let generation = self.generation_of(&record, attempt, Restart::AsRecorded);
         let scope = self.scope(&record, None);
         Mount::new(record, scope, generation)
     }
 
     /// Makes what answers for a mount by its record, not started.
-    pub(super) fn generation_of(&self, record: &MountRecord, attempt: Attempt) -> Arc<Generation> {
+    pub(super) fn generation_of(&self, record: &MountRecord, attempt: Attempt, restart: Restart) -> Arc<Generation> {
         let launcher = MountLauncher {
             programs: Arc::clone(&self.programs),
             catalog: Arc::clone(&self.catalog),
             kind: record.kind,
             name: record.plugin.clone(),
             version: record.version.clone(),
+            restart,
             instances: record.config.instances,
             instance_limits: record.config.instance_limits.clone(),
         };
@@ -244,7 +250,7 @@ impl Inner {
             path: record.path.clone(),
             // What runs, which a tuned version does not before the mount is started again.
             plugin: before.map_or_else(
-                || label(&record.plugin, record.version.as_ref()),
+                || label(&record.plugin, self.version_at_start(record).as_ref()),
                 |mount| Arc::clone(&mount.scope().plugin),
             ),
             options: record.options.clone(),
@@ -306,18 +312,43 @@ impl Inner {
             );
             return Err(Error::new(ErrorKind::InvalidRequest, text));
         }
-        let found = match version {
-            Some(_) => self.catalog.get(kind, name, version),
-            None => self.catalog.select(kind, name),
-        };
-        found.ok_or_else(|| {
+        self.catalog.select(kind, name, version).map_err(|error| {
+            if let SelectError::Pinned(pinned) = error {
+                return pinned_elsewhere(name, version, &pinned);
+            }
             let other = PluginKind::ALL.into_iter().filter(|other| *other != kind);
             // Whoever took the command for the other kind is told.
-            let other = other.filter(|other| self.catalog.select(*other, name).is_some());
+            let other = other.filter(|other| self.catalog.knows(Some(*other), name));
             let hint: String = other.map(|other| format!("; a plugin of this name is of type {other}")).collect();
             let version = version.map(|version| format!(", version={version}")).unwrap_or_default();
             let text = format!("plugin not found in the catalog: {name}{version}{hint}");
             Error::new(ErrorKind::InvalidRequest, text)
+        })
+    }
+
+    /// Refuses a version that a mount cannot be tuned to.
+    fn check_version(&self, record: &MountRecord, change: &VersionChange) -> Result<(), Error> {
+        match (change.version(), self.catalog.pinned(record.kind, &record.plugin)) {
+            (None, Some(pinned)) => Err(pinned_elsewhere(&record.plugin, None, &pinned)),
+            (None, None) if self.catalog.get(record.kind, &record.plugin, None).is_none() => {
+                let text = format!("plugin not found in the catalog: {}, without a version", record.plugin);
+                Err(Error::new(ErrorKind::InvalidRequest, text))
+            }
+            (None, None) => Ok(()),
+            (version @ Some(_), _) => self.select(record.kind, &record.plugin, version).map(drop),
+        }
+    }
+
+    /// Returns the version that a mount is started with next.
+    pub(super) fn version_at_start(&self, record: &MountRecord) -> Option<PluginVersion> {
+        self.catalog.version_at_start(record.kind, &record.plugin, record.version.as_ref())
+    }
+
+    /// Keeps the entries of a plugin in the catalog until what relies on one of them is published.
+    fn rely_on(&self, kind: PluginKind, name: &PluginName) -> Result<PluginClaim, Error> {
+        self.plugin_claims.rely_on(kind, name).ok_or_else(|| {
+            let text = format!("plugin {:?} is being deregistered; try again when it is done", name.as_str());
+            Error::new(ErrorKind::Conflict, text)
         })
     }
 
@@ -444,11 +475,21 @@ fn apply(tune: Tune, record: &mut MountRecord) {
     set(&mut config.token_type, tune.token_type.map(Some));
     set(&mut config.instances, tune.instances.map(Some));
     config.instance_limits.change(&tune.instance_limits);
+    let version = tune.plugin_version.map(VersionChange::into_version);
+    set(&mut record.version, version.map(|version| version.filter(|version| !version.is_builtin())));
 }
 
 /// Returns the version that a mount of this plugin asks for: none where it is built in, since the next server has another.
 fn asked_version(plugin: &PluginRecord) -> Option<PluginVersion> {
     plugin.version.clone().filter(|version| !version.is_builtin())
+}
+
+/// Refuses a version beside the one that all mounts of the plugin get.
+fn pinned_elsewhere(name: &PluginName, asked: Option<&PluginVersion>, pinned: &PluginVersion) -> Error {
+    let asked = asked.map_or_else(|| "the unversioned plugin".to_owned(), |asked| format!("version {asked}"));
+    let name = name.as_str();
+    let text = format!("cannot use {asked} of plugin {name:?}: it is pinned to {pinned}; take that, or remove the pin");
+    Error::new(ErrorKind::InvalidRequest, text)
 }
 
 /// Refuses instances that the plugin cannot have.
@@ -576,7 +617,7 @@ mod tests {
     #[tokio::test]
     async fn a_tuned_version_is_in_the_catalog_and_waits_for_the_next_start() {
         let host = host_with_mount(MountConfig::default()).await;
-        let tune = || Tune { plugin_version: Some("1.0.0".parse().unwrap()), ..Tune::default() };
+        let tune = || Tune { plugin_version: Some(VersionChange::To("1.0.0".parse().unwrap())), ..Tune::default() };
         let path: MountPath = "kv".parse().unwrap();
         let refused = host.tune(&path, tune()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidRequest);
@@ -597,6 +638,7 @@ mod tests {
             capabilities: Vec::new(),
             imports: Vec::new(),
             confinement: None,
+            origin: Default::default(),
         };
         host.inner.catalog.put(record).await.unwrap();
         host.tune(&path, tune()).await.unwrap();

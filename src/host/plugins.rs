@@ -4,7 +4,7 @@ use std::path::Component;
 
 use super::programs::{ProgramError, launch_of, runtime_of};
 use super::{DeprecationStatus, Error, ErrorKind, Host, Inner, PluginInfo, Registration};
-use crate::catalog::{InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
+use crate::catalog::{ChangeError, InstanceLimits, InstancePolicy, Origin, PluginRecord, RuntimeKind, described};
 use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::runtime::{Description, LoadError, Program};
@@ -27,12 +27,12 @@ impl Host {
 
     /// Returns the catalog, sorted by type, name and version.
     pub fn plugins(&self) -> Vec<PluginInfo> {
-        self.inner.catalog.all().iter().map(|record| info(record)).collect()
+        self.inner.catalog.all().iter().map(|record| self.inner.plugin_info(record)).collect()
     }
 
     /// Returns the entry with exactly this version; `None` means the unversioned one, else the built-in one.
     pub fn plugin(&self, kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> Option<PluginInfo> {
-        self.inner.catalog.get(kind, name, version).map(|record| info(&record))
+        self.inner.catalog.get(kind, name, version).map(|record| self.inner.plugin_info(&record))
     }
 
     /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of them.
@@ -40,12 +40,13 @@ impl Host {
         self.inner.catalog.versions(kind, name)
     }
 
-    /// Takes an entry out of the catalog. Not an error when there is none. Mounts that run go on until they are started again. A built-in
-    /// plugin stays, and takes its name back from an unversioned one that goes.
+    /// Takes an entry out of the catalog. Not an error when there is none. A built-in plugin stays, and takes its name back from an
+    /// unversioned one that goes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] for the version of a built-in plugin, [`ErrorKind::Storage`].
+    /// [`ErrorKind::InvalidRequest`] for an entry that mounts run or ask for, which are named, that is pinned, that was declared, or that is built in;
+    /// [`ErrorKind::Conflict`] while a mount of the plugin is being made; [`ErrorKind::Storage`].
     pub async fn deregister_plugin(
         &self,
         kind: PluginKind,
@@ -56,12 +57,58 @@ impl Host {
             return Err(Error::new(ErrorKind::InvalidRequest, format!("version \"{version}\" cannot be deleted")));
         }
         let (name, version) = (name.clone(), version.cloned());
-        self.conduct(|inner| async move { Ok(inner.catalog.remove(kind, &name, version.as_ref()).await?) }).await
+        self.conduct(move |inner| async move { inner.deregister(kind, &name, version.as_ref(), Origin::Request).await })
+            .await
     }
 }
 
 impl Inner {
+    /// Removes an entry unless a mount would be lost with it.
+    pub(super) async fn deregister(
+        &self,
+        kind: PluginKind,
+        name: &PluginName,
+        version: Option<&PluginVersion>,
+        origin: Origin,
+    ) -> Result<(), Error> {
+        let _removing = self.plugin_claims.remove(kind, name).ok_or_else(|| {
+            let text = format!("another change of plugin {:?} is under way; try again when it is done", name.as_str());
+            Error::new(ErrorKind::Conflict, text)
+        })?;
+        let users = self.users_of(kind, name, version);
+        if !users.is_empty() && !self.catalog.has_substitute(kind, name, version) {
+            let (entry, users) = (described(kind, name, version), users.join(", "));
+            let text = format!(
+                "cannot deregister {entry}: it is used by {users}; tune what uses it to another version and reload it, or \
+                 disable it"
+            );
+            return Err(Error::new(ErrorKind::InvalidRequest, text));
+        }
+        Ok(self.catalog.remove(kind, name, version, origin).await?)
+    }
+
+    /// Returns the paths of the mounts that run an entry, or that their records ask for it.
+    fn users_of(&self, kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> Vec<String> {
+        let mounts = self.mounts.all().into_iter().filter(|mount| {
+            let record = mount.record();
+            let of_plugin = record.kind == kind && record.plugin == *name;
+            of_plugin && (record.version.as_ref() == version || mount.running_version().as_ref() == version)
+        });
+        mounts.map(|mount| mount.record().path.to_string()).collect()
+    }
+
+    /// Returns an entry as listings show it.
+    pub(super) fn plugin_info(&self, record: &PluginRecord) -> PluginInfo {
+        let pinned = self.catalog.pinned(record.kind, &record.name);
+        PluginInfo { pinned: pinned.is_some() && pinned == record.version, ..info(record) }
+    }
+
     async fn register(&self, registration: Registration) -> Result<PluginInfo, Error> {
+        self.register_from(registration, Origin::Request).await
+    }
+
+    /// Verifies a plugin and puts it into the catalog.
+    pub(super) async fn register_from(&self, registration: Registration, origin: Origin) -> Result<PluginInfo, Error> {
         check_version(registration.version.as_ref())?;
         check_env(&registration.env)?;
         registration.confinement.as_ref().map_or(Ok(()), check_confinement)?;
@@ -69,10 +116,11 @@ impl Inner {
         let runtime = runtime_of(artifact.format);
         check_fits(&registration, runtime)?;
         let program = self.programs.learn(artifact, launch_of(&registration)).await?;
-        let record = record_of(registration, runtime, &*program)?;
+        let record = PluginRecord { origin, ..record_of(registration, runtime, &*program)? };
         check_version(record.version.as_ref())?;
+        self.catalog.check_origin(record.kind, &record.name, record.version.as_ref(), origin)?;
         self.programs.keep(&record, program).await;
-        let (registered, sha256) = (info(&record), record.sha256);
+        let (registered, sha256) = (self.plugin_info(&record), record.sha256);
         self.catalog.put(record).await?;
         tracing::info!(plugin = %registered.name, %sha256, "registered a plugin");
         Ok(registered)
@@ -99,6 +147,7 @@ fn record_of(registration: Registration, runtime: RuntimeKind, program: &dyn Pro
         capabilities: program.capabilities().to_vec(),
         imports: program.imports().to_vec(),
         confinement,
+        origin: Origin::default(),
     })
 }
 
@@ -199,7 +248,7 @@ fn check_confinement(confinement: &Confinement) -> Result<(), Error> {
     Ok(())
 }
 
-pub(super) fn info(record: &PluginRecord) -> PluginInfo {
+fn info(record: &PluginRecord) -> PluginInfo {
     let PluginRecord {
         kind,
         name,
@@ -218,6 +267,8 @@ pub(super) fn info(record: &PluginRecord) -> PluginInfo {
     let is_builtin = runtime == RuntimeKind::Builtin;
     let (command, sha256) = if is_builtin { (None, None) } else { (Some(command), Some(sha256)) };
     PluginInfo {
+        pinned: false,
+        declarative: record.origin == Origin::Configuration,
         confinement,
         deprecation_status: is_builtin.then_some(DeprecationStatus::Supported),
         kind,
@@ -252,6 +303,7 @@ impl Host {
             capabilities: Vec::new(),
             imports: Vec::new(),
             confinement: None,
+            origin: Origin::default(),
         };
         self.inner.catalog.put(record).await.expect("memory takes a record");
     }
@@ -266,5 +318,18 @@ impl From<ProgramError> for Error {
             ProgramError::Load(LoadError::Host(_)) => ErrorKind::Internal,
         };
         Error::new(kind, error.to_string())
+    }
+}
+
+impl From<ChangeError> for Error {
+    fn from(error: ChangeError) -> Self {
+        match error {
+            ChangeError::Storage(error) => error.into(),
+            ChangeError::Absent(_)
+            | ChangeError::Builtin(_)
+            | ChangeError::Pinned(_)
+            | ChangeError::Declared(_)
+            | ChangeError::Registered(_) => Error::new(ErrorKind::InvalidRequest, error.to_string()),
+        }
     }
 }

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
 use super::metrics::PluginMeters;
+use super::reload::Restart;
 use super::types::Registration;
 use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
 use crate::catalog::{Catalog, InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
@@ -293,6 +294,7 @@ pub(super) struct MountLauncher {
     pub(super) kind: PluginKind,
     pub(super) name: PluginName,
     pub(super) version: Option<PluginVersion>,
+    pub(super) restart: Restart,
     /// What the mount chose in place of what the plugin's entry says.
     pub(super) instances: Option<InstancePolicy>,
     pub(super) instance_limits: InstanceLimits,
@@ -301,8 +303,12 @@ pub(super) struct MountLauncher {
 #[async_trait]
 impl Launcher for MountLauncher {
     async fn launch(&self, attempt: Attempt) -> Result<Launched, String> {
-        let record = self.catalog.get(self.kind, &self.name, self.version.as_ref()).ok_or_else(|| {
-            let version = self.version.as_ref().map(|version| format!(", version={version}")).unwrap_or_default();
+        let version = match self.restart {
+            Restart::SameVersion => self.version.clone(),
+            Restart::AsRecorded => self.catalog.version_at_start(self.kind, &self.name, self.version.as_ref()),
+        };
+        let record = self.catalog.get(self.kind, &self.name, version.as_ref()).ok_or_else(|| {
+            let version = version.as_ref().map(|version| format!(", version={version}")).unwrap_or_default();
             format!("plugin not found in the catalog: {}{version}", self.name)
         })?;
         let program = self.programs.get(&record, attempt).await.map_err(|error| error.to_string())?;

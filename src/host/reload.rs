@@ -21,7 +21,7 @@ const RELOADS_MAX: usize = 8;
 pub(super) enum Restart {
     /// The one that runs.
     SameVersion,
-    /// The one that the mount's record asks for.
+    /// The one that the mount's record asks for, or that its plugin is pinned to when it starts.
     AsRecorded,
 }
 
@@ -43,8 +43,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Unavailable`] when the host shuts down. A mount that could not be reloaded is no error: it goes on, and the answer
-    /// says why. So is a plugin that no mount runs: the answer is empty.
+    /// [`ErrorKind::InvalidRequest`] for a plugin that is neither mounted nor in the catalog, [`ErrorKind::Unavailable`] when the host
+    /// shuts down. A mount that could not be reloaded is no error: it goes on, and the answer says why. Nor is a plugin of the catalog
+    /// that no mount runs: the answer is empty.
     pub async fn reload_plugin(
         &self,
         kind: Option<PluginKind>,
@@ -57,6 +58,10 @@ impl Host {
                 record.plugin == name && kind.is_none_or(|kind| record.kind == kind)
             });
             let mounts: Vec<_> = mounts.collect();
+            if mounts.is_empty() && !inner.catalog.knows(kind, &name) {
+                let text = format!("plugin not found in the catalog: {name}");
+                return Err(Error::new(ErrorKind::InvalidRequest, text));
+            }
             inner.renew_processes(&mounts);
             Ok(inner.reload_all(mounts).await)
         })
@@ -112,10 +117,14 @@ impl Inner {
         let record = MountRecord::clone(&mount.record());
         let version = match restart {
             Restart::SameVersion => mount.running_version(),
-            Restart::AsRecorded => record.version.clone(),
+            Restart::AsRecorded => self.version_at_start(&record),
         };
         let scope = MountScope { plugin: label(&record.plugin, version.as_ref()), ..self.scope(&record, Some(mount)) };
-        let next = self.generation_of(&MountRecord { version, ..record.clone() }, Attempt::Anew);
+        let asked = match restart {
+            Restart::SameVersion => version,
+            Restart::AsRecorded => record.version.clone(),
+        };
+        let next = self.generation_of(&MountRecord { version: asked, ..record.clone() }, Attempt::Anew, restart);
         if let Err(reason) = next.start(&Arc::new(scope.clone())).await {
             return Err(reason.clone());
         }
@@ -127,7 +136,7 @@ impl Inner {
     fn renew_processes(&self, mounts: &[Arc<Mount>]) {
         for mount in mounts {
             let record = mount.record();
-            let plugin = self.catalog.get(record.kind, &record.plugin, record.version.as_ref());
+            let plugin = self.catalog.get(record.kind, &record.plugin, self.version_at_start(&record).as_ref());
             if let Some(plugin) = plugin.filter(|plugin| plugin.runtime == RuntimeKind::Native) {
                 self.programs.renew(&plugin);
             }

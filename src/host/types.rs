@@ -2,18 +2,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use crate::confinement::Confinement;
-use crate::ident::{Accessor, Command, Digest, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
+use crate::ident::{
+    Accessor, Command, Digest, IdentError, MountPath, MountUuid, PluginKind, PluginName, PluginVersion,
+};
 
-pub use crate::catalog::{DeprecationStatus, InstanceLimits, InstancePolicy, RuntimeKind};
+pub use crate::catalog::{DeprecationStatus, InstanceLimits, InstancePolicy, Pin, RuntimeKind};
 pub use crate::mount::{MountConfig, MountState, TokenType};
 
 // ------------------------------------------------------------------------------------------------------------------ plugins
 
 /// What to put in the catalog.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Registration {
     /// Auth method or secrets engine; `None` takes what the plugin says of itself.
     pub kind: Option<PluginKind>,
@@ -99,6 +102,10 @@ pub struct PluginInfo {
     pub imports: Vec<String>,
     /// What a native plugin is confined to, if it is.
     pub confinement: Option<Confinement>,
+    /// Whether all mounts of the plugin are started with this version.
+    pub pinned: bool,
+    /// Whether it was declared, and can be changed by another declaration only; see [`Host::declare_plugins`](crate::Host::declare_plugins).
+    pub declarative: bool,
 }
 
 // ------------------------------------------------------------------------------------------------------------------- mounts
@@ -172,11 +179,48 @@ pub struct Tune {
     /// What tokens an auth method's logins ask for.
     pub token_type: Option<TokenType>,
     /// The version to run from the next reload on; it must be in the catalog.
-    pub plugin_version: Option<PluginVersion>,
+    pub plugin_version: Option<VersionChange>,
     /// How instances are kept, from now on.
     pub instances: Option<InstancePolicy>,
     /// How many, and for how long, from now on. A zero leaves a limit to the plugin's entry again.
     pub instance_limits: InstanceLimits,
+}
+
+/// Another version of a mount's plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionChange {
+    /// The plugin that has none.
+    Unversioned,
+    /// This one.
+    To(PluginVersion),
+}
+
+/// A version, or the word `unversioned` for the plugin that has none. Vault has no way back to that.
+impl FromStr for VersionChange {
+    type Err = IdentError;
+
+    fn from_str(typed: &str) -> Result<Self, IdentError> {
+        match typed {
+            "unversioned" => Ok(Self::Unversioned),
+            version => version.parse().map(Self::To),
+        }
+    }
+}
+
+impl VersionChange {
+    pub(super) fn version(&self) -> Option<&PluginVersion> {
+        match self {
+            Self::Unversioned => None,
+            Self::To(version) => Some(version),
+        }
+    }
+
+    pub(super) fn into_version(self) -> Option<PluginVersion> {
+        match self {
+            Self::Unversioned => None,
+            Self::To(version) => Some(version),
+        }
+    }
 }
 
 /// A new TTL.

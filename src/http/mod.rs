@@ -37,7 +37,7 @@ use crate::host::Host;
 use crate::request::Caller;
 use call::Call;
 use refusal::Refusal;
-use system::Migrations;
+use system::{Migrations, Reloads};
 
 pub use limits::ListenerLimits;
 pub use server::{Listener, ServeError, serve};
@@ -70,6 +70,7 @@ struct Api {
     host: Host,
     info: ServerInfo,
     migrations: Migrations,
+    reloads: Reloads,
 }
 
 /// One listener's way to the API.
@@ -81,7 +82,7 @@ struct Door {
 
 impl Api {
     fn new(host: Host, info: ServerInfo) -> Arc<Self> {
-        Arc::new(Self { host, info, migrations: Migrations::default() })
+        Arc::new(Self { host, info, migrations: Migrations::default(), reloads: Reloads::default() })
     }
 
     fn router(self: Arc<Self>, limits: ListenerLimits) -> Router {

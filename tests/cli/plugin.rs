@@ -195,6 +195,11 @@ fn reload_names_what_it_reloads() {
             "Success! Reloading mounts: [a b], reload_id: r1\n",
         ),
         (
+            &["-mounts=a,b"],
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["a","b"]}"#,
+            "Success! Reloaded mounts: [a b]\n",
+        ),
+        (
             &["-type=auth", "-plugin=hello"],
             r#"PUT /v1/sys/plugins/reload/auth/hello {"scope":""}"#,
             "Success! Reloaded plugin: hello\n",
@@ -210,5 +215,236 @@ fn reload_names_what_it_reloads() {
         (&["-plugin=a", "-scope=here"], "Invalid reload scope: here\n"),
     ] {
         check(Case { typed: &[&["plugin", "reload"], typed].concat(), stderr, exit: 1, ..Case::default() });
+    }
+}
+
+#[test]
+fn reload_names_the_mounts_that_go_on_as_they_were() {
+    let why = r#"cannot reload plugin on \"a/\": the file is gone; the mount goes on with what it ran; reloaded: b/"#;
+    check(Case {
+        typed: &["plugin", "reload", "-plugin=hello"],
+        answers: &[(400, &format!(r#"{{"errors":["{why}"]}}"#))],
+        requests: &[r#"PUT /v1/sys/plugins/reload/backend {"plugin":"hello"}"#],
+        stderr: "Error reloading plugin/mounts: Error making API request.\n\n\
+                 URL: PUT ADDRESS/v1/sys/plugins/reload/backend\nCode: 400. Errors:\n\n\
+                 * cannot reload plugin on \"a/\": the file is gone; the mount goes on with what it ran; reloaded: b/\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn reload_status_shows_each_node() {
+    let answer = r#"{"data":{"reload_id":"r1","results":{
+        "n1":{"timestamp":"2026-01-02T03:04:05.678Z","error":""},"n2":{"timestamp":"2026-01-02T03:04:06Z","error":"busy"}}}}"#;
+    check(Case {
+        typed: &["plugin", "reload-status", "r1"],
+        answers: &[(200, answer)],
+        requests: &["GET /v1/sys/plugins/reload/backend/status?reload_id=r1"],
+        stdout: "Time        Participant    Success    Message\n----        -----------    -------    -------\n\
+                 03:04:05    n1             true       n/a\n03:04:06    n2             false      busy\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["plugin", "reload-status", "nope"],
+        answers: &[(404, r#"{"errors":[]}"#)],
+        requests: &["GET /v1/sys/plugins/reload/backend/status?reload_id=nope"],
+        stderr: "Error retrieving plugin reload status: Error making API request.\n\n\
+                 URL: GET ADDRESS/v1/sys/plugins/reload/backend/status?reload_id=nope\nCode: 404. Errors:\n\n\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn pins_are_set_removed_and_listed() {
+    check(Case {
+        typed: &["plugin", "pin", "-version=1.0", "auth", "hello"],
+        answers: &[(204, "")],
+        requests: &[r#"PUT /v1/sys/plugins/pins/auth/hello {"version":"v1.0.0"}"#],
+        stdout: "Success! Pinned auth plugin hello to version: v1.0.0\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["plugin", "unpin", "auth", "hello"],
+        answers: &[(204, "")],
+        requests: &["DELETE /v1/sys/plugins/pins/auth/hello"],
+        stdout: "Success! Unpinned auth plugin (if it was pinned): hello\n",
+        ..Case::default()
+    });
+    let answer = r#"{"data":{"pinned_versions":[{"name":"hello","type":"auth","version":"v1.0.0"}]}}"#;
+    for (format, stdout) in [
+        ("-format=table", "Name     Type    Version\n----     ----    -------\nhello    auth    v1.0.0\n"),
+        (
+            "-format=json",
+            "[\n  {\n    \"name\": \"hello\",\n    \"type\": \"auth\",\n    \"version\": \"v1.0.0\"\n  }\n]\n",
+        ),
+    ] {
+        check(Case {
+            typed: &["plugin", "pins", format],
+            answers: &[(200, answer)],
+            requests: &["GET /v1/sys/plugins/pins"],
+            stdout,
+            ..Case::default()
+        });
+    }
+    for (typed, stderr, exit) in [
+        (&["pin", "hello"][..], "Not enough arguments (expected 2, got 1)\n", 1),
+        (&["pin", "auth", "hello"], "Version is required, please provide -version\n", 1),
+        (&["unpin", "zip", "hello"], "\"zip\" is not a supported plugin type\n", 2),
+    ] {
+        check(Case { typed: &[&["plugin"], typed].concat(), stderr, exit, ..Case::default() });
+    }
+}
+
+const UPGRADE: &[&str] = &["plugin", "upgrade", "-sha256=ab", "-command=kv-2", "-version=2.0.0", "kv"];
+const CATALOG: (u16, &str) =
+    (200, r#"{"data":{"detailed":[{"type":"secret","name":"kv","version":"v1.0.0","sha256":"aa"}]}}"#);
+const BEFORE: (u16, &str) = (
+    200,
+    r#"{"data":{"a/":{"type":"kv","plugin_version":"v1.0.0"},"b/":{"type":"kv","plugin_version":""},"sys/":{"type":"system"}}}"#,
+);
+const REGISTER: &str =
+    r#"PUT /v1/sys/plugins/catalog/secret/kv {"command":"kv-2","sha256":"ab","type":"secret","version":"v2.0.0"}"#;
+
+#[test]
+fn upgrade_registers_tunes_reloads_and_verifies() {
+    check(Case {
+        typed: UPGRADE,
+        answers: &[
+            CATALOG,
+            BEFORE,
+            (204, ""),
+            (204, ""),
+            (204, ""),
+            (200, r#"{"data":{"reload_id":"r"}}"#),
+            (
+                200,
+                r#"{"data":{"a/":{"type":"kv","plugin_version":"v2.0.0","running_plugin_version":"v2.0.0","running_sha256":"ab"},
+                "b/":{"type":"kv","plugin_version":"v2.0.0","running_plugin_version":"v2.0.0","running_sha256":"ab"}}}"#,
+            ),
+        ],
+        requests: &[
+            "GET /v1/sys/plugins/catalog",
+            "GET /v1/sys/mounts",
+            REGISTER,
+            r#"POST /v1/sys/mounts/a/tune {"plugin_version":"v2.0.0"}"#,
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"v2.0.0"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["a/","b/"]}"#,
+            "GET /v1/sys/mounts",
+        ],
+        stdout: "Registered secret plugin kv version v2.0.0\nTuned a/ from v1.0.0 to v2.0.0\n\
+                 Tuned b/ from no version to v2.0.0\nReloaded a/, b/\nVerified a/: version v2.0.0, SHA256 ab\n\
+                 Verified b/: version v2.0.0, SHA256 ab\n\
+                 Success! Upgraded secret plugin kv to version v2.0.0 at 2 mounts\n",
+        ..Case::default()
+    });
+}
+
+#[test]
+fn upgrade_backs_out_of_what_it_did() {
+    // The second mount is not tuned: the first goes back.
+    check(Case {
+        typed: UPGRADE,
+        answers: &[
+            CATALOG,
+            BEFORE,
+            (204, ""),
+            (204, ""),
+            (400, r#"{"errors":["no"]}"#),
+            (204, ""),
+            (200, r#"{"data":{"reload_id":"r"}}"#),
+            (204, ""),
+        ],
+        requests: &[
+            "GET /v1/sys/plugins/catalog",
+            "GET /v1/sys/mounts",
+            REGISTER,
+            r#"POST /v1/sys/mounts/a/tune {"plugin_version":"v2.0.0"}"#,
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"v2.0.0"}"#,
+            r#"POST /v1/sys/mounts/a/tune {"plugin_version":"v1.0.0"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["a/"]}"#,
+            "DELETE /v1/sys/plugins/catalog/secret/kv?version=v2.0.0",
+        ],
+        stdout: "Registered secret plugin kv version v2.0.0\nTuned a/ from v1.0.0 to v2.0.0\n",
+        stderr: "Error tuning b/: Error making API request.\n\nURL: POST ADDRESS/v1/sys/mounts/b/tune\n\
+                 Code: 400. Errors:\n\n* no\nBacking out: tuned a/ back to v1.0.0\nBacking out: reloaded a/\n\
+                 Backing out: deregistered secret plugin kv version v2.0.0\n",
+        exit: 2,
+        ..Case::default()
+    });
+    // What runs is not what was asked for, and going back fails, too.
+    check(Case {
+        typed: &[UPGRADE, &["-mounts=b"]].concat()[..],
+        answers: &[
+            CATALOG,
+            BEFORE,
+            (204, ""),
+            (204, ""),
+            (200, "{}"),
+            (
+                200,
+                r#"{"data":{"b/":{"type":"kv","plugin_version":"v2.0.0","running_plugin_version":"","running_sha256":"aa"}}}"#,
+            ),
+            (204, ""),
+            (400, r#"{"errors":["cannot reload plugin on b/"]}"#),
+            (204, ""),
+        ],
+        requests: &[
+            "GET /v1/sys/plugins/catalog",
+            "GET /v1/sys/mounts",
+            REGISTER,
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"v2.0.0"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["b/"]}"#,
+            "GET /v1/sys/mounts",
+            r#"POST /v1/sys/mounts/b/tune {"plugin_version":"unversioned"}"#,
+            r#"PUT /v1/sys/plugins/reload/backend {"mounts":["b/"]}"#,
+            "DELETE /v1/sys/plugins/catalog/secret/kv?version=v2.0.0",
+        ],
+        stdout: "Registered secret plugin kv version v2.0.0\nTuned b/ from no version to v2.0.0\nReloaded b/\n",
+        stderr: "Error verifying b/: it asks for v2.0.0 and runs no version with the SHA256 aa, expected v2.0.0 with ab\n\
+                 Backing out: tuned b/ back to no version\nBacking out failed in part: Error reloading plugin/mounts: \
+                 Error making API request.\n\nURL: PUT ADDRESS/v1/sys/plugins/reload/backend\nCode: 400. Errors:\n\n\
+                 * cannot reload plugin on b/\nBacking out: deregistered secret plugin kv version v2.0.0\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
+#[test]
+fn upgrade_changes_nothing_before_it_knows_what() {
+    for (typed, stderr, exit) in [
+        (&["-version=2.0.0", "kv"][..], "SHA256 is required for all plugins, please provide -sha256\n", 1),
+        (&["-sha256=ab", "kv"], "An upgrade is to a version, please provide -version\n", 1),
+        (&["-sha256=ab", "-version=x", "kv"], "version \"x\" is not a valid semantic version: ", 2),
+    ] {
+        let (typed, stderr) = (&[&["plugin", "upgrade"], typed].concat()[..], stderr.to_owned());
+        let stderr =
+            if exit == 2 { stderr + "unexpected character 'x' while parsing major version number\n" } else { stderr };
+        check(Case { typed, stderr: &stderr, exit, ..Case::default() });
+    }
+    let catalog = ["GET /v1/sys/plugins/catalog"];
+    let both = ["GET /v1/sys/plugins/catalog", "GET /v1/sys/mounts"];
+    for (typed, requests, why) in [
+        (
+            &["-sha256=ab", "-version=2.0.0", "other"][..],
+            &catalog[..],
+            "other: it is not registered; give its TYPE before its name",
+        ),
+        (
+            &["-sha256=ab", "-version=1.0.0", "kv"],
+            &catalog,
+            "kv: version v1.0.0 is registered already, with the SHA256 aa; an upgrade needs a version of its own",
+        ),
+        (&["-sha256=ab", "-version=2.0.0", "-mounts=a,c", "kv"], &both, "kv: c/ is no mount of secret plugin kv"),
+    ] {
+        check(Case {
+            typed: &[&["plugin", "upgrade"], typed].concat(),
+            answers: &[CATALOG, BEFORE],
+            requests,
+            stderr: &format!("Error upgrading plugin {why}\n"),
+            exit: 2,
+            ..Case::default()
+        });
     }
 }

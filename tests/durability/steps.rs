@@ -11,11 +11,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use cofferdam::ident::PluginKind::{Auth, Secret};
-use cofferdam::ident::{Digest, MountPath, PluginKind, RequestPath};
+use cofferdam::ident::{Digest, MountPath, PluginKind, PluginVersion, RequestPath};
 use cofferdam::request::{Body, Caller, Identity, Operation as Verb, Request};
 use cofferdam::storage::{Batch, DurableStorage, Storage as _};
 use cofferdam::{
-    Error, ErrorKind, Host, InstancePolicy, MountConfig, MountInfo, MountRequest, PluginDirectory, Registration, Tune,
+    Error, ErrorKind, Host, MountConfig, MountInfo, MountRequest, Pin, PluginDirectory, Registration, Tune,
+    VersionChange,
 };
 
 use super::fuse::{Fuse, Fused, NEVER};
@@ -29,6 +30,9 @@ const KIND: &str = "COFFERDAM_TEST_KIND";
 
 /// More than one transaction of a wipe removes.
 const BULK_KEYS: usize = 1_500;
+/// What the plugin is pinned to that the mounts run without a version.
+const PINNED: &str = "1.0.0";
+
 const SIGKILL: i32 = 9;
 
 // ------------------------------------------------------------------------------------------------------------------ operations
@@ -55,6 +59,27 @@ fn tune_is_all_or_nothing() {
 }
 
 #[test]
+fn tuning_a_version_is_all_or_nothing() {
+    check(Secret, "tune-version", 1);
+}
+
+#[test]
+fn pinning_is_all_or_nothing() {
+    check(Secret, "pin", 1);
+}
+
+#[test]
+fn unpinning_is_all_or_nothing() {
+    check(Secret, "unpin", 1);
+}
+
+#[test]
+fn each_declaration_is_all_or_nothing() {
+    check(Secret, "declare", 1);
+    check(Secret, "undeclare", 1);
+}
+
+#[test]
 fn disable_is_all_or_nothing() {
     check(Secret, "disable", 5);
 }
@@ -76,6 +101,19 @@ async fn operate(host: &Host, plugins: &Path, kind: PluginKind, operation: &str)
             let tune = Tune { description: Some("tuned".to_owned()), ..Tune::default() };
             host.tune(&path("target"), tune).await
         }
+        "tune-version" => {
+            let plugin_version = Some(VersionChange::To(PINNED.parse().expect("a good version")));
+            host.tune(&path("target"), Tune { plugin_version, ..Tune::default() }).await
+        }
+        "pin" => host.pin_plugin(pin(kind, "2.0.0")).await,
+        "unpin" => host.unpin_plugin(kind, &"first".parse().expect("a good name")).await,
+        "declare" => {
+            let declared = [("declared", None), ("first", Some("3.0.0"))];
+            host.declare_plugins(declared.map(|(name, version)| registration(plugins, kind, name, version)).into())
+                .await
+                .map(drop)
+        }
+        "undeclare" => host.declare_plugins(Vec::new()).await.map(drop),
         "disable" => host.disable(&path("target")).await,
         // All of it happens while the host is built.
         "start" => Ok(()),
@@ -88,19 +126,18 @@ fn mount_path(kind: PluginKind, name: &str) -> MountPath {
 }
 
 async fn register(host: &Host, plugins: &Path, kind: PluginKind, name: &str) -> Result<(), Error> {
-    let registration = Registration {
-        kind: Some(kind),
-        name: name.parse().expect("a good name"),
-        version: None,
-        command: "plugin".parse().expect("a good command"),
-        args: Vec::new(),
-        env: Vec::new(),
-        sha256: Digest::of(&std::fs::read(plugins.join("plugin")).expect("the plugin is there")),
-        instances: InstancePolicy::default(),
-        instance_limits: Default::default(),
-        confinement: None,
-    };
-    host.register_plugin(registration).await.map(drop)
+    host.register_plugin(registration(plugins, kind, name, None)).await.map(drop)
+}
+
+fn registration(plugins: &Path, kind: PluginKind, name: &str, version: Option<&str>) -> Registration {
+    let sha256 = Digest::of(&std::fs::read(plugins.join("plugin")).expect("the plugin is there"));
+    let (name, command) = (name.parse().expect("a good name"), "plugin".parse().expect("a good command"));
+    let version = version.map(|version| version.parse().expect("a good version"));
+    Registration { kind: Some(kind), version, ..Registration::new(name, command, sha256) }
+}
+
+fn pin(kind: PluginKind, version: &str) -> Pin {
+    Pin { kind, name: "first".parse().expect("a good name"), version: version.parse().expect("a good version") }
 }
 
 async fn enable(host: &Host, kind: PluginKind, name: &str) -> Result<(), Error> {
@@ -239,6 +276,14 @@ async fn prepare(store: &Path, plugins: &Path, kind: PluginKind) {
     let target = host.mount(&mount_path(kind, "target")).unwrap();
     let keys = (0..BULK_KEYS).map(|number| format!("{}bulk/{number:04}", storage_of(&target)));
     inner.commit(keys.fold(Batch::default(), |batch, key| batch.put(key, "x"))).await.unwrap();
+    // The auth method says itself what version it is of, so there is one of it.
+    if kind == Secret {
+        for version in [PINNED, "2.0.0"] {
+            host.register_plugin(registration(plugins, kind, "first", Some(version))).await.unwrap();
+        }
+        host.pin_plugin(pin(kind, PINNED)).await.unwrap();
+        host.declare_plugins(vec![registration(plugins, kind, "declared", None)]).await.unwrap();
+    }
     host.shutdown().await;
 }
 
@@ -261,12 +306,26 @@ async fn examine(store: &Path, plugins: &Path, kind: PluginKind, operation: &str
 
 /// Describes all that a store holds, and checks that nothing in it belongs to nobody.
 async fn state(host: &Host, storage: &DurableStorage) -> Vec<String> {
-    let mut state: Vec<String> = host.plugins().iter().map(|plugin| format!("plugin {}", plugin.name)).collect();
+    let version = |version: Option<&PluginVersion>| version.map(ToString::to_string).unwrap_or_default();
+    let mut state: Vec<String> = host
+        .plugins()
+        .iter()
+        .map(|plugin| {
+            let (pinned, declared) = (plugin.pinned, plugin.declarative);
+            format!(
+                "plugin {} {:?}, pinned: {pinned}, declared: {declared}",
+                plugin.name,
+                version(plugin.version.as_ref())
+            )
+        })
+        .collect();
+    state.extend(host.pins().iter().map(|pin| format!("pin {} {}", pin.name, pin.version)));
     let mut owned = 0;
     for mount in host.mounts().iter().filter(|mount| mount.plugin != "system") {
         let keys = storage.keys(&storage_of(mount), NEVER).await.unwrap().len();
         let data = ask(host, Verb::Read, &a_value_of(&mount.path), Bytes::new()).await.unwrap();
-        state.push(format!("mount {} {:?} of {keys} keys: {data}", mount.path, mount.description));
+        let asked = version(mount.version.as_ref());
+        state.push(format!("mount {} {:?} {asked:?} of {keys} keys: {data}", mount.path, mount.description));
         owned += keys;
     }
     let mut found = 0;
@@ -278,8 +337,8 @@ async fn state(host: &Host, storage: &DurableStorage) -> Vec<String> {
     let mounts = state.iter().filter(|line| line.starts_with("mount")).count();
     assert_eq!(storage.keys("core/mounts/", NEVER).await.unwrap().len(), mounts, "{state:#?}");
     let kept = [
-        "mount kept/ \"\" of 2 keys: {\"of\":\"kept\"}",
-        "mount auth/kept/ \"\" of 2 keys: {\"policies\":[\"kept\"],\"ttl\":0}",
+        "mount kept/ \"\" \"\" of 2 keys: {\"of\":\"kept\"}",
+        "mount auth/kept/ \"\" \"v1.0.0\" of 2 keys: {\"policies\":[\"kept\"],\"ttl\":0}",
     ];
     assert!(state.iter().any(|line| kept.contains(&line.as_str())), "{state:#?}");
     state

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use cofferdam::NativePlugins;
 use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
 
 use crate::plugins;
 use crate::stage::Stage;
@@ -87,6 +89,52 @@ async fn two_registrations_of_one_binary_have_a_proxy_each() {
         ("plain", "http://everybodys.example:3128"),
     ] {
         assert_eq!(variable(&stage, mount, "HTTP_PROXY").await, proxy);
+    }
+    assert_eq!(stage.end().await, [""; 0]);
+}
+
+/// An HTTP proxy that forwards nothing: it answers each request itself, with its own name and what was asked of it. Returns its URL.
+async fn proxy(name: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut head = BufReader::new(&mut stream).lines();
+            let asked = head.next_line().await.unwrap().unwrap_or_default();
+            while head.next_line().await.unwrap().is_some_and(|line| !line.is_empty()) {}
+            let body = format!("{name}: {asked}");
+            let length = body.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    url
+}
+
+/// Word for word the documentation's: one binary, registered for Europe and for America, each with the proxy of its region, and both
+/// mounted at once.
+#[tokio::test]
+async fn jwt_eu_and_jwt_us_reach_their_upstream_through_a_proxy_each() {
+    let Some(fetch) = plugins::go("fetch", "requests through a proxy for each plugin") else { return };
+    let stage = Stage::with(host_has(&[("HTTP_PROXY", "http://127.0.0.1:9")])).await;
+    for (name, region) in [("jwt-eu", "eu"), ("jwt-us", "us")] {
+        let env = vec![format!("HTTP_PROXY={}", proxy(region).await)];
+        stage.add("jwt", &fetch);
+        stage
+            .register_with(name, &fetch, |registration| {
+                registration.env = env;
+                registration.command = "jwt".parse().unwrap();
+            })
+            .await
+            .unwrap();
+        stage.enable(name, name).await;
+    }
+    assert_eq!(stage.socket_directories(), 2, "two environments are two programs");
+    // No resolver knows this name: only a proxy answers for it.
+    let request = json!({"url": "http://issuer.invalid/keys"});
+    for (mount, region) in [("jwt-eu", "eu"), ("jwt-us", "us"), ("jwt-eu", "eu")] {
+        let answer = stage.write(&format!("{mount}/get"), &request).await;
+        assert_eq!(answer["body"], format!("{region}: GET http://issuer.invalid/keys HTTP/1.1"), "{mount}: {answer}");
     }
     assert_eq!(stage.end().await, [""; 0]);
 }

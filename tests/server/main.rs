@@ -20,6 +20,7 @@ mod http;
 mod http2;
 mod instances;
 mod kv;
+mod lifecycle;
 mod metrics;
 mod output;
 mod plugins;

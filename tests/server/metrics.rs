@@ -219,10 +219,10 @@ fn metrics_need_a_token_and_a_known_format() {
 }
 
 #[test]
-fn a_plugin_that_left_the_catalog_is_shown_while_it_runs() {
+fn a_plugin_that_a_mount_runs_stays_in_the_catalog_and_is_shown() {
     let (world, server) = world();
     assert!(scrape(&server).contains(r#"cofferdam_plugin_instances_live{kind="secret",plugin="hostile",version=""}"#));
-    world.succeed(&server, &["plugin", "deregister", "secret", "hostile"]);
+    assert_eq!(world.run(&server, &["plugin", "deregister", "secret", "hostile"]).exit, 2);
     assert!(scrape(&server).contains(r#"plugin="hostile""#), "it runs on where it is mounted");
 }
 

@@ -151,7 +151,19 @@ fn a_component_of_45_mb_passes() {
 fn a_development_server_registers_what_it_finds() {
     let world = World::new();
     world.add_plugin("notes.txt", b"not a plugin");
-    let server = world.dev_server_with(&[]);
+    let mut command = world.program();
+    command.args([
+        "server",
+        "-dev",
+        "-dev-root-token-id=root",
+        "-dev-listen-address=127.0.0.1:0",
+        "-dev-no-store-token",
+    ]);
+    command.arg(format!("-dev-plugin-dir={}", world.text("plugins")));
+    let server = Server::start(command).with_token("root");
+    server.line("The following dev plugins FAILED to be registered in the catalog:");
+    let failed = server.line("    - notes.txt: ");
+    assert!(failed.contains("neither a WebAssembly component nor a binary"), "{failed}");
     assert!(world.succeed(&server, &["plugin", "list"]).contains("passthrough-plugin    secret"));
     assert_eq!(
         server.ask("GET", "sys/plugins/catalog", "").json()["data"]["secret"],
@@ -163,7 +175,7 @@ fn a_development_server_registers_what_it_finds() {
 // ----------------------------------------------------------------------------------------------------------- files, by hand
 
 /// Returns a component that is so many bytes longer: with a custom section, which means nothing to anybody.
-fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {
+pub(crate) fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {
     let name = b"padding";
     component.push(0);
     append_leb128(&mut component, 1 + name.len() + bytes);

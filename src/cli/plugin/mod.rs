@@ -1,7 +1,10 @@
-//! `plugin register`, `deregister`, `list`, `info`, `reload` and `top`.
+//! `plugin register`, `deregister` and `info`; the other commands have files of their own.
 
 mod list;
+mod pin;
+mod reload;
 mod top;
+mod upgrade;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
@@ -15,13 +18,16 @@ use super::flags::{InstanceFlags, Positionals};
 use super::output::{Secret, go_text, warn};
 use crate::ident::{PluginKind, PluginVersion};
 use list::ListCommand;
+use pin::{PinCommand, PinsCommand, UnpinCommand};
+use reload::{ReloadCommand, ReloadStatusCommand};
 use top::TopCommand;
+use upgrade::UpgradeCommand;
 
 /// The commands about plugins.
 #[derive(Subcommand)]
 pub(super) enum PluginCommand {
     /// Register a new plugin in the catalog
-    Register(RegisterCommand),
+    Register(Box<RegisterCommand>),
     /// Deregister an existing plugin in the catalog
     Deregister(DeregisterCommand),
     /// List the catalog's plugins
@@ -30,6 +36,17 @@ pub(super) enum PluginCommand {
     Info(InfoCommand),
     /// Reload mounted plugins
     Reload(ReloadCommand),
+    /// Tell how a reload of every node went
+    #[command(name = "reload-status")]
+    ReloadStatus(ReloadStatusCommand),
+    /// Have every mount of a plugin run one version
+    Pin(PinCommand),
+    /// Let every mount of a plugin run the version that it asks for
+    Unpin(UnpinCommand),
+    /// List the plugins that are pinned
+    Pins(PinsCommand),
+    /// Register a version and bring every mount to it, or leave all as it was
+    Upgrade(Box<UpgradeCommand>),
     /// Watch what plugins and mounts do
     Top(TopCommand),
 }
@@ -42,6 +59,11 @@ impl PluginCommand {
             Self::List(command) => command.run(session),
             Self::Info(command) => command.run(session),
             Self::Reload(command) => command.run(session),
+            Self::ReloadStatus(command) => command.run(session),
+            Self::Pin(command) => command.run(session),
+            Self::Unpin(command) => command.run(session),
+            Self::Pins(command) => command.run(session),
+            Self::Upgrade(command) => command.run(session),
             Self::Top(command) => command.run(session),
         }
     }
@@ -206,66 +228,6 @@ fn with_every_row(mut record: Map<String, Value>) -> Map<String, Value> {
         record.entry(member).or_insert_with(|| Value::String(String::new()));
     }
     record
-}
-
-// -------------------------------------------------------------------------------------------------------------------- reload
-
-/// `plugin reload`
-#[derive(Args, Serialize)]
-#[command(override_usage = "cofferdam plugin reload [options]")]
-pub(super) struct ReloadCommand {
-    /// Name of the plugin to reload
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    plugin: Option<String>,
-    /// Paths of the mounts to reload; may be repeated
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mounts: Vec<String>,
-    /// `global` to reload on every node
-    #[arg(long)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<String>,
-    /// Type of the plugin to reload
-    #[arg(long = "type")]
-    #[serde(skip)]
-    kind: Option<String>,
-    #[command(flatten)]
-    #[serde(skip)]
-    arguments: Positionals,
-}
-
-impl ReloadCommand {
-    fn run(mut self, session: &mut Session<'_>) -> Result<Exit, Ended> {
-        let [] = std::mem::take(&mut self.arguments).exactly()?;
-        self.plugin = self.plugin.take().filter(|plugin| !plugin.is_empty());
-        let subject = match (&self.plugin, self.mounts.as_slice()) {
-            (None, []) => return Err(Ended::local("Not enough arguments (expected 1, got 0)")),
-            (Some(_), [_, ..]) => return Err(Ended::local("Too many arguments (expected 1, got 2)")),
-            (Some(plugin), []) => format!("plugin: {plugin}"),
-            (None, mounts) => format!("mounts: [{}]", mounts.join(" ")),
-        };
-        let is_global = match self.scope.as_deref() {
-            None | Some("") => false,
-            Some("global") => true,
-            Some(scope) => return Err(Ended::local(format!("Invalid reload scope: {scope}"))),
-        };
-        let call = match (&self.kind, &self.plugin) {
-            (Some(kind), Some(plugin)) => {
-                let path = format!("sys/plugins/reload/{}/{plugin}", parse_kind(kind)?);
-                Call::new(Method::PUT, path).with_body(json!({ "scope": self.scope.as_deref().unwrap_or_default() }))
-            }
-            _ => Call::new(Method::PUT, "sys/plugins/reload/backend").with_body(&self),
-        };
-        let answer = session.client.send(&call).and_then(|answer| answer.secret());
-        let secret = answer.map_err(during("reloading plugin/mounts"))?.unwrap_or_default();
-        warn(session.console, &secret);
-        match secret.datum("reload_id").filter(|_| is_global) {
-            Some(id) => session.console.line(format!("Success! Reloading {subject}, reload_id: {}", go_text(id))),
-            None => session.console.line(format!("Success! Reloaded {subject}")),
-        }
-        Ok(Exit::Success)
-    }
 }
 
 // -------------------------------------------------------------------------------------------------------------------- helpers

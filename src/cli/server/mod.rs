@@ -4,6 +4,7 @@
 
 mod banner;
 mod config;
+mod declared;
 mod dev;
 mod log;
 mod native;
@@ -72,6 +73,14 @@ struct Opened {
     listeners: Vec<Listener>,
     info: ServerInfo,
     config: ServerConfig,
+    /// Where the configuration was read from, to be read again.
+    sources: Sources,
+}
+
+/// The files of a configuration, and what they must hold.
+struct Sources {
+    paths: Vec<PathBuf>,
+    mode: Mode,
 }
 
 /// Serves until the process is told to stop.
@@ -99,7 +108,8 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
         tracing::warn!("{warning}");
     }
     let served = runtime.block_on(async {
-        let opened = open(config, dev.as_ref(), environment).await?;
+        let sources = Sources { paths: arguments.config, mode };
+        let opened = open(config, sources, dev.as_ref(), environment).await?;
         banner::before_start(&opened, &log, console);
         serve(opened, dev, environment, console).await
     });
@@ -108,7 +118,12 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
 }
 
 /// Opens everything that serving needs: sockets first, so that two servers never fight for one store.
-async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &Environment) -> Result<Opened, Ended> {
+async fn open(
+    config: ServerConfig,
+    sources: Sources,
+    dev: Option<&dev::Settings>,
+    environment: &Environment,
+) -> Result<Opened, Ended> {
     let failed = |what: String| Ended::local(format!("Error starting the server: {what}"));
     let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
     let native = native::settings(&config, environment, &listeners).map_err(failed)?;
@@ -134,7 +149,7 @@ async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &E
         cluster_name: String::new(),
         api_addr: api_addr(&config, &listeners),
     };
-    Ok(Opened { host, listeners, info, config })
+    Ok(Opened { host, listeners, info, config, sources })
 }
 
 fn with_storage(builder: HostBuilder, storage: &StorageConfig) -> Result<(HostBuilder, &'static str), String> {
@@ -183,7 +198,9 @@ async fn serve(
     environment: &Environment,
     console: &mut Console,
 ) -> Result<Exit, Ended> {
-    let Opened { host, listeners, info, config } = opened;
+    let Opened { host, listeners, info, config, sources } = opened;
+    // From here on a hang-up ends nothing.
+    let hangups = signal(SignalKind::hangup());
     let api_addr = info.api_addr.clone();
     let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     if dev.is_none() {
@@ -198,12 +215,25 @@ async fn serve(
         (Some(dev), Some(directory)) => dev.register_plugins(&host, directory).await,
         _ => dev::Registered::default(),
     };
+    if let Some(blocks) = config.plugins {
+        declared::apply(&host, blocks).await;
+    }
+    let following = match hangups {
+        Ok(hangups) => Some(tokio::spawn(declared::follow(host.clone(), sources.paths, sources.mode, hangups))),
+        Err(error) => {
+            tracing::warn!(%error, "SIGHUP cannot be waited for: the configuration will not be read again");
+            None
+        }
+    };
     let serving = http::serve(host.clone(), listeners, info, stop_signal());
     if let Some(dev) = &dev {
         banner::dev(dev, &api_addr, &plugins, environment, console);
     }
     let served = serving.await;
     tracing::info!("shutting down");
+    if let Some(following) = following {
+        following.abort();
+    }
     host.shutdown().await;
     served.map_err(|error| Ended::local(error.to_string()))?;
     Ok(Exit::Success)

@@ -268,12 +268,22 @@ struct Detail<'a> {
     builtin: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     deprecation_status: Option<&'static str>,
+    /// OpenBao's, shown of what is.
+    #[serde(skip_serializing_if = "is_not")]
+    declarative: bool,
     instances: &'static str,
     name: &'a str,
+    /// Ours, shown of what is.
+    #[serde(skip_serializing_if = "is_not")]
+    pinned: bool,
     runtime: &'static str,
     sha256: String,
     r#type: &'static str,
     version: String,
+}
+
+fn is_not(flag: &bool) -> bool {
+    !flag
 }
 
 impl<'a> Detail<'a> {
@@ -281,8 +291,10 @@ impl<'a> Detail<'a> {
         Self {
             builtin: is_builtin(plugin),
             deprecation_status: plugin.deprecation_status.map(DeprecationStatus::as_str),
+            declarative: plugin.declarative,
             instances: plugin.instances.as_str(),
             name: plugin.name.as_str(),
+            pinned: plugin.pinned,
             runtime: plugin.runtime.as_str(),
             sha256: shown_digest(plugin),
             r#type: plugin.kind.as_str(),
@@ -306,10 +318,14 @@ struct Shown<'a> {
     confine_write: &'a [PathBuf],
     #[serde(skip_serializing_if = "Option::is_none")]
     deprecation_status: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_not")]
+    declarative: bool,
     imports: &'a [String],
     #[serde(flatten)]
     instances: InstancesView,
     name: &'a str,
+    #[serde(skip_serializing_if = "is_not")]
+    pinned: bool,
     runtime: &'static str,
     sha256: String,
     version: String,
@@ -326,9 +342,11 @@ impl<'a> Shown<'a> {
             confine_read: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.read),
             confine_write: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.write),
             deprecation_status: plugin.deprecation_status.map(DeprecationStatus::as_str),
+            declarative: plugin.declarative,
             imports: &plugin.imports,
             instances: InstancesView::of(Some(plugin.instances), &plugin.instance_limits),
             name: plugin.name.as_str(),
+            pinned: plugin.pinned,
             runtime: plugin.runtime.as_str(),
             sha256: shown_digest(plugin),
             version: shown_version(plugin),
@@ -481,6 +499,8 @@ mod tests {
             instances: InstancePolicy::PerMount,
             instance_limits: InstanceLimits::default(),
             confinement: None,
+            pinned: false,
+            declarative: false,
             capabilities: Vec::new(),
             imports: Vec::new(),
         };

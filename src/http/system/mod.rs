@@ -9,6 +9,8 @@ mod migrations;
 mod mount_body;
 mod mount_view;
 mod mounts;
+mod pins;
+mod reload;
 mod status;
 #[cfg(feature = "process")]
 mod wrapping;
@@ -28,6 +30,7 @@ use crate::ident::PluginKind;
 use crate::request::{Caller, Operation};
 
 pub(super) use migrations::Migrations;
+pub(super) use reload::Reloads;
 #[cfg(feature = "process")]
 pub(super) use wrapping::{is_unwrapping, unwrap};
 
@@ -53,6 +56,13 @@ enum Route<'a> {
     Metrics,
     Catalog,
     CatalogEntry(&'a str),
+    Pins,
+    /// Of a type and a name.
+    Pin(&'a str),
+    Reload,
+    ReloadStatus,
+    /// Of a type and a name.
+    ReloadPlugin(&'a str),
     /// All mounts of a kind.
     Mounts(PluginKind),
     /// One of them.
@@ -75,12 +85,17 @@ impl<'a> Route<'a> {
             "leader" => Some(Route::Leader),
             "metrics" => Some(Route::Metrics),
             "plugins/catalog" => Some(Route::Catalog),
+            "plugins/pins" => Some(Route::Pins),
+            "plugins/reload/backend" => Some(Route::Reload),
+            "plugins/reload/backend/status" => Some(Route::ReloadStatus),
             "mounts" => Some(Route::Mounts(PluginKind::Secret)),
             "auth" => Some(Route::Mounts(PluginKind::Auth)),
             "remount" => Some(Route::Remount),
             "internal/ui/mounts" => Some(Route::VisibleMounts),
             _ => below("plugins/catalog/")
                 .map(Route::CatalogEntry)
+                .or_else(|| below("plugins/pins/").map(Route::Pin))
+                .or_else(|| below("plugins/reload/").map(Route::ReloadPlugin))
                 .or_else(|| below("mounts/").map(|path| Route::mount(PluginKind::Secret, path)))
                 .or_else(|| below("auth/").map(|path| Route::mount(PluginKind::Auth, path)))
                 .or_else(|| below("remount/status/").map(Route::Migration))
@@ -118,6 +133,13 @@ async fn dispatch(
         (Route::CatalogEntry(rest), Read) => catalog::read(host, rest, fields),
         (Route::CatalogEntry(rest), Update) => catalog::register(host, rest, fields).await,
         (Route::CatalogEntry(rest), Delete) => catalog::deregister(host, rest, fields).await,
+        (Route::Pins, Read | List) => Ok(pins::list(host)),
+        (Route::Pin(rest), Read) => pins::read(host, rest),
+        (Route::Pin(rest), Update) => pins::pin(host, rest, fields).await,
+        (Route::Pin(rest), Delete) => pins::unpin(host, rest).await,
+        (Route::Reload, Update) => reload::backend(host, &api.reloads, fields).await,
+        (Route::ReloadStatus, Read) => reload::status(host, &api.reloads, fields),
+        (Route::ReloadPlugin(rest), Update) => reload::plugin(host, &api.reloads, rest, fields).await,
         (Route::Mounts(kind), Read) => Ok(mounts::list(host, kind)),
         (Route::Mount(kind, path), Read) => mounts::read(host, kind, path),
         (Route::Mount(kind, path), Update) => mounts::enable(host, kind, path, fields).await,
@@ -138,6 +160,7 @@ enum Reply {
     Done,
     /// Data in Vault's envelope.
     Data {
+        status: StatusCode,
         /// A JSON object; `None` shows as `null`.
         data: Option<Vec<u8>>,
         placement: Placement,
@@ -162,7 +185,8 @@ impl Reply {
 
     /// Returns an envelope that holds a warning and nothing else.
     fn warning(warning: impl Into<String>) -> Self {
-        Reply::Data { data: None, placement: Placement::Data, warnings: vec![warning.into()] }
+        let (data, placement) = (None, Placement::Data);
+        Reply::Data { status: StatusCode::OK, data, placement, warnings: vec![warning.into()] }
     }
 
     /// Returns the reply with one more warning. Only data carries any.
@@ -173,10 +197,18 @@ impl Reply {
         self
     }
 
+    /// Returns data as the answer to what goes on elsewhere, with a status of its own. Only data has one.
+    fn accepted(mut self) -> Self {
+        if let Reply::Data { status, .. } = &mut self {
+            *status = StatusCode::ACCEPTED;
+        }
+        self
+    }
+
     fn placed(placement: Placement, data: &impl Serialize) -> Self {
         let mut data = answer::to_json(data);
         data.truncate(data.trim_ascii_end().len());
-        Reply::Data { data: Some(data), placement, warnings: Vec::new() }
+        Reply::Data { status: StatusCode::OK, data: Some(data), placement, warnings: Vec::new() }
     }
 
     fn into_response(self) -> Response {
@@ -184,7 +216,7 @@ impl Reply {
             Reply::Done => answer::empty(StatusCode::NO_CONTENT),
             Reply::Bare(json) => answer::json(StatusCode::OK, json),
             Reply::Text(content_type, text) => answer::with_type(StatusCode::OK, content_type, text),
-            Reply::Data { data, placement, warnings } => {
+            Reply::Data { status, data, placement, warnings } => {
                 let request_id = uuid::Uuid::new_v4().to_string();
                 let envelope = Envelope {
                     request_id: &request_id,
@@ -194,7 +226,7 @@ impl Reply {
                     auth: None,
                     placement,
                 };
-                answer::json(StatusCode::OK, envelope.to_json())
+                answer::json(status, envelope.to_json())
             }
         }
     }
@@ -223,6 +255,12 @@ mod tests {
             ("sys/plugins/catalog", Some(Route::Catalog)),
             ("sys/plugins/catalog/secret/", Some(Route::CatalogEntry("secret"))),
             ("sys/plugins/catalog/secret/a/b", Some(Route::CatalogEntry("secret/a/b"))),
+            ("sys/plugins/pins", Some(Route::Pins)),
+            ("sys/plugins/pins/secret/a/b", Some(Route::Pin("secret/a/b"))),
+            ("sys/plugins/reload/backend", Some(Route::Reload)),
+            ("sys/plugins/reload/backend/status", Some(Route::ReloadStatus)),
+            ("sys/plugins/reload/secret/a/b", Some(Route::ReloadPlugin("secret/a/b"))),
+            ("sys/plugins/reload", None),
             ("sys/remount", Some(Route::Remount)),
             ("sys/remount/status/x", Some(Route::Migration("x"))),
             ("sys/remount/status", None),

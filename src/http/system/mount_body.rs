@@ -43,7 +43,7 @@ pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
     let default_lease_ttl = ttl_change(fields.ttl("default_lease_ttl", "default TTL")?);
     let max_lease_ttl = ttl_change(fields.ttl("max_lease_ttl", "max TTL")?);
     // An empty version is refused, as in Vault: nothing says which one it would be.
-    let plugin_version = fields.text("plugin_version")?.map(|version| version.parse()).transpose()?;
+    let plugin_version = fields.text("plugin_version")?.map(|typed| typed.parse()).transpose()?;
     Ok(Tune {
         description: fields.text("description")?,
         default_lease_ttl,
@@ -135,6 +135,7 @@ fn ttl_change(typed: TypedTtl) -> Option<TtlChange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::VersionChange;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -234,7 +235,9 @@ mod tests {
         assert_eq!(all.token_type, None);
         assert_eq!(tune(r#"{"token_type":"batch"}"#).unwrap().token_type, Some(TokenType::Batch));
         assert_eq!(tune(r#"{"token_type":""}"#).unwrap().token_type, None);
-        assert_eq!(all.plugin_version.unwrap().to_string(), "v2.0.0");
+        assert_eq!(all.plugin_version, Some(VersionChange::To("2.0.0".parse().unwrap())));
+        let unversioned = tune(r#"{"plugin_version":"unversioned"}"#).unwrap();
+        assert_eq!(unversioned.plugin_version, Some(VersionChange::Unversioned));
     }
 
     #[test]

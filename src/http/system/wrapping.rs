@@ -4,6 +4,7 @@
 //! no caller's token here.
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 
@@ -39,7 +40,8 @@ pub(in crate::http) async fn unwrap(
     let token = Fields::parse(&call.data)?.filled_text("token")?;
     let token = token.as_deref().or_else(|| call::token(&parts.headers)).unwrap_or_default();
     let data = host.unwrap(token)?.to_vec();
-    Ok(Reply::Data { data: Some(data), placement: Placement::Data, warnings: Vec::new() }.into_response())
+    let (status, placement) = (StatusCode::OK, Placement::Data);
+    Ok(Reply::Data { status, data: Some(data), placement, warnings: Vec::new() }.into_response())
 }
 
 #[cfg(test)]

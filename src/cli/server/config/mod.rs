@@ -14,6 +14,7 @@ mod json;
 mod limits;
 mod listener;
 mod native;
+mod plugins;
 mod problem;
 mod source;
 mod stanza;
@@ -30,6 +31,7 @@ use tracing::Level;
 
 pub(crate) use listener::{ListenerConfig, TlsVersion};
 pub(crate) use native::{NativeConfig, PluginEnvironment};
+pub(crate) use plugins::PluginBlock;
 pub(crate) use problem::{ConfigError, Problem};
 
 use crate::limits::Limits;
@@ -63,6 +65,8 @@ pub(crate) struct ServerConfig {
     pub(crate) log_format: Option<LogFormat>,
     /// What native plugins are given.
     pub(crate) native: NativeConfig,
+    /// The plugins that are registered by the server itself; `None` when the catalog is to be left alone.
+    pub(crate) plugins: Option<Vec<PluginBlock>>,
     /// The file that the process's id is written to.
     pub(crate) pid_file: Option<PathBuf>,
     /// What the host grants, the TTLs included.
@@ -144,6 +148,7 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
     let log_level = root.get("log_level", value::word(LEVELS), findings);
     let log_format = root.get("log_format", value::word(FORMATS), findings);
     let native = native::read(&mut root, findings);
+    let plugins = plugins::read(&mut root, findings);
     let pid_file = root.get("pid_file", value::path, findings);
     root.finish(vault::TOP_LEVEL, findings);
     Some(ServerConfig {
@@ -155,6 +160,7 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
         log_level,
         log_format,
         native,
+        plugins,
         pid_file,
         limits,
     })

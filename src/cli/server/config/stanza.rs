@@ -119,6 +119,24 @@ impl<'a> Stanza<'a> {
         stanzas
     }
 
+    /// Returns the stanzas inside one that has a second label, with that: `plugin "secret" "kv" { … }`.
+    pub(super) fn labels(self, name: &'static str, findings: &mut Findings) -> Vec<(&'a str, Stanza<'a>)> {
+        let mut stanzas = Vec::new();
+        for label in self.entries {
+            if !matches!(label.value, Value::Object(_) | Value::List(_) | Value::Refused) {
+                let message =
+                    format!("{name:?} needs a type and a name before its settings: {name} \"TYPE\" \"NAME\" {{ … }}");
+                findings.problem(self.place, message);
+                return stanzas;
+            }
+            for (place, entries) in objects(&label.name, &label.place, &label.value, findings) {
+                let context = format!("{} {:?}", self.context, label.name);
+                stanzas.push((label.name.as_str(), Stanza { context, place, entries, known: Vec::new() }));
+            }
+        }
+        stanzas
+    }
+
     /// Like [`Stanza::labelled`], and reports every stanza after the first. `None` for one that is there: it was reported.
     pub(super) fn labelled_once(
         &mut self,

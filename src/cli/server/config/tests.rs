@@ -128,6 +128,7 @@ fn hcl_and_json_say_the_same() {
     };
     let expected = ServerConfig {
         plugin_directory: Some("/opt/plugins".into()),
+        plugins: Some(Vec::new()),
         storage: StorageConfig::File("./data".into()),
         compile_cache: Some("./data/compiled".into()),
         listeners: vec![
@@ -510,4 +511,101 @@ fn certificates_are_checked_before_anything_opens() {
     ] {
         assert_eq!(load(certificate, key).unwrap_err(), message);
     }
+}
+
+#[test]
+fn plugins_are_declared_in_either_spelling() {
+    let digest = "ab".repeat(32);
+    let hcl = format!(
+        r#"
+plugin "secret" "kv" {{
+  command   = "kv-1"
+  version   = "1.0"
+  sha256sum = "{digest}"
+  args      = ["-x", ""]
+  env       = ["A=b,c"]
+}}
+plugin "secret" "kv" {{
+  version   = "v2.0.0"
+  sha256sum = "{digest}"
+}}
+plugin "auth" "userpass" {{
+  sha256sum = "{digest}"
+}}
+"#
+    );
+    let json = format!(
+        r#"{{"plugin": {{
+            "secret": {{"kv": [
+                {{"command": "kv-1", "version": "1.0", "sha256sum": "{digest}", "args": ["-x", ""], "env": ["A=b,c"]}},
+                {{"version": "v2.0.0", "sha256sum": "{digest}"}}
+            ]}},
+            "auth": {{"userpass": {{"sha256sum": "{digest}"}}}}
+        }}}}"#
+    );
+    let files = Files::new(&[("a.hcl", &hcl), ("b.json", &json)]);
+    for name in ["a.hcl", "b.json"] {
+        let (config, warnings) = files.load(name, Mode::Dev).unwrap();
+        assert_eq!(warnings, "");
+        let said: Vec<_> = config.plugins.unwrap().into_iter().map(|block| block.registration).collect();
+        assert_eq!(said.len(), 3, "{name}");
+        let shown = |at: usize| {
+            let plugin = &said[at];
+            let version = plugin.version.as_ref().map(ToString::to_string).unwrap_or_default();
+            (plugin.kind.unwrap().as_str(), plugin.name.to_string(), plugin.command.as_str().to_owned(), version)
+        };
+        let expected = |kind, name: &str, command: &str, version: &str| {
+            (kind, name.to_owned(), command.to_owned(), version.to_owned())
+        };
+        assert_eq!(shown(0), expected("secret", "kv", "kv-1", "v1.0.0"), "{name}");
+        assert_eq!(shown(1), expected("secret", "kv", "kv", "v2.0.0"), "{name}");
+        assert_eq!(shown(2), expected("auth", "userpass", "userpass", ""), "{name}");
+        assert_eq!(
+            (&said[0].args[..], &said[0].env[..]),
+            (&["-x".to_owned(), String::new()][..], &["A=b,c".to_owned()][..])
+        );
+        assert_eq!(said[0].sha256.to_string(), digest);
+    }
+}
+
+#[test]
+fn a_declaration_that_cannot_be_meant_is_named() {
+    let digest = "ab".repeat(32);
+    for (block, message) in [
+        ("plugin \"secret\" \"kv\" {}".to_owned(), "a.hcl:1: \"sha256sum\" is missing in plugin \"secret\" \"kv\""),
+        (
+            "plugin \"secret\" { command = \"kv\" }".to_owned(),
+            "a.hcl:1: \"plugin\" needs a type and a name before its settings: plugin \"TYPE\" \"NAME\" { … }",
+        ),
+        (
+            format!("plugin \"kms\" \"x\" {{ sha256sum = \"{digest}\" }}"),
+            "a.hcl:1: plugin \"kms\" is not supported: the types are \"auth\" and \"secret\"",
+        ),
+        (
+            format!("plugin \"secret\" \"kv\" {{\n sha256sum = \"{digest}\"\n env = \"A=b\"\n}}"),
+            "a.hcl:3: \"env\" is a text, expected a list of texts",
+        ),
+        (
+            format!("plugin \"secret\" \"kv\" {{\n sha256sum = \"{digest}\"\n command = \"../kv\"\n}}"),
+            "a.hcl:3: \"command\" is no good: ",
+        ),
+        (
+            format!("plugin \"secret\" \"kv\" {{ sha256sum = \"{digest}\" }}\n").repeat(2),
+            "a.hcl:2: plugin \"secret\" \"kv\" is declared twice in one version, first at a.hcl:1",
+        ),
+        (
+            format!("plugin \"secret\" \"kv\" {{\n sha256sum = \"{digest}\"\n image = \"x/y\"\n}}"),
+            "a.hcl:3: \"image\" is not supported: ",
+        ),
+    ] {
+        match load_text(&block) {
+            Err(found) => assert!(found.starts_with(message), "{block}: {found}"),
+            Ok(_) => panic!("accepted: {block}"),
+        }
+    }
+    let (config, warnings) =
+        load_text(&format!("plugin_auto_register = false\nplugin \"secret\" \"kv\" {{ sha256sum = \"{digest}\" }}"))
+            .unwrap();
+    assert_eq!(config.plugins, None);
+    assert_eq!(warnings, "a.hcl:1: the plugin blocks have no effect: \"plugin_auto_register\" is false");
 }

@@ -83,9 +83,7 @@ pub(super) const TOP_LEVEL: &[Foreign] = &[
     refused("log_rotate_bytes", NO_LOG_FILE),
     refused("log_rotate_duration", NO_LOG_FILE),
     refused("log_rotate_max_files", NO_LOG_FILE),
-    refused("plugin", "plugins are registered through the API"),
     refused("plugin_auto_download", NO_DOWNLOAD).acts_as(false),
-    refused("plugin_auto_register", "plugins are registered through the API").acts_as(false),
     refused("plugin_file_permissions", NO_PERMISSION_CHECK),
     refused("plugin_file_uid", NO_PERMISSION_CHECK),
     refused("post_unseal_trace_directory", NO_SEAL),
@@ -102,6 +100,9 @@ pub(super) const TOP_LEVEL: &[Foreign] = &[
     refused("unsafe_cross_namespace_identity", "there are no namespaces").acts_as(false),
     refused("user_lockout", "logins are not counted"),
 ];
+
+/// Foreign settings of `plugin "TYPE" "NAME"`.
+pub(super) const PLUGIN: &[Foreign] = &[refused("binary_name", NO_DOWNLOAD), refused("image", NO_DOWNLOAD)];
 
 /// Foreign settings of `listener "tcp"`.
 pub(super) const LISTENER: &[Foreign] = &[

@@ -1,0 +1,57 @@
+//! The plugins that the configuration declares: registered at the start, and again when the process gets SIGHUP.
+
+use std::path::PathBuf;
+
+use tokio::signal::unix::Signal;
+use tokio::task::spawn_blocking;
+
+use super::config::{self, Mode, PluginBlock};
+use crate::host::{Declared, Host};
+
+/// Makes the catalog hold what the blocks say, and logs what became of each. None of it keeps the server from serving.
+pub(super) async fn apply(host: &Host, blocks: Vec<PluginBlock>) {
+    let registrations = blocks.iter().map(|block| block.registration.clone()).collect();
+    let outcomes = match host.declare_plugins(registrations).await {
+        Ok(outcomes) => outcomes,
+        Err(error) => return tracing::error!(%error, "the declared plugins were not looked at"),
+    };
+    for outcome in outcomes {
+        match outcome {
+            // It was told when it was registered.
+            Declared::Unchanged(_) | Declared::Registered(_) => {}
+            Declared::Refused { index, reason } => {
+                let PluginBlock { place, registration } = &blocks[index];
+                let kind = registration.kind.map_or("", |kind| kind.as_str());
+                let block = format!("plugin {kind:?} {:?} at {place}", registration.name.as_str());
+                tracing::error!("the declared plugin is left out: {block}: {reason}");
+            }
+            Declared::Removed { entry } => tracing::info!("deregistered {entry}, which is declared no more"),
+            Declared::Kept { entry, reason } => {
+                tracing::warn!("{entry} is declared no more and stays for now: {reason}");
+            }
+        }
+    }
+}
+
+/// Reads the configuration again whenever the process is told to hang up, and takes the declared plugins over from it. Of everything
+/// else, nothing changes before the next start. Never ends by itself.
+pub(super) async fn follow(host: Host, paths: Vec<PathBuf>, mode: Mode, mut hangups: Signal) {
+    while hangups.recv().await.is_some() {
+        let paths = paths.clone();
+        let blocks = match spawn_blocking(move || config::load(&paths, mode)).await {
+            Ok(Ok((config, _))) => config.plugins,
+            Ok(Err(problems)) => {
+                tracing::error!("the configuration was read again and has problems; nothing was changed:\n{problems}");
+                continue;
+            }
+            Err(_) => {
+                tracing::error!("reading the configuration again failed; nothing was changed");
+                continue;
+            }
+        };
+        if let Some(blocks) = blocks {
+            apply(&host, blocks).await;
+        }
+        tracing::info!("the configuration was read again, and its plugins were taken over");
+    }
+}
