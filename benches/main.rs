@@ -5,6 +5,10 @@
 //!
 //! * `mounts` — ten thousand mounts of one plugin: enabling, memory, listing, finding, starting again.
 //! * `request` — one request to a sandbox, against wasmtime without a host around it.
+//! * `threads` — how many more requests two threads answer than one.
+//! * `waiting` — a hundred requests that wait at once in one instance.
+//! * `reload` — starting a plugin's mounts again while they answer.
+//! * `restart` — starting a host again that has many plugins.
 //! * `http` — one read over a kept connection, against an axum handler without a host behind it.
 //! * `processes` — native plugins: from start to first answer, memory.
 //! * `native` — one request to a native plugin, against gRPC without a host around it, and against the same plugin in a sandbox.
@@ -15,8 +19,12 @@ mod http;
 mod mounts;
 mod native;
 mod processes;
+mod reload;
 mod request;
+mod restart;
 mod support;
+mod threads;
+mod waiting;
 
 use support::{Bench, grpc};
 
@@ -28,6 +36,10 @@ fn main() {
     // First, because memory that other measurements gave back would hide what mounts take.
     mounts::measure(&mut bench);
     request::measure(&mut bench);
+    threads::measure(&mut bench);
+    waiting::measure(&mut bench);
+    reload::measure(&mut bench);
+    restart::measure(&mut bench);
     http::measure(&mut bench);
     processes::measure(&mut bench);
     native::measure(&mut bench);

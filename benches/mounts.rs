@@ -28,6 +28,7 @@ const MOUNT: &str = "mounts/7";
 pub fn measure(bench: &mut Bench) {
     if bench.wants("mounts") {
         let host = in_memory(bench);
+        calling(bench, &host);
         listing(bench, &host);
         finding(bench, &host);
         on_disk(bench);
@@ -50,6 +51,22 @@ fn in_memory(bench: &mut Bench) -> Host {
     let memory = Row::new("10,000 mounts in memory: memory of one, idle", Figure::Bytes(bytes / mounts));
     bench.row(memory.at_most(Figure::Bytes(8.0 * 1024.0)));
     host
+}
+
+/// Calls each of many mounts once. Each needs an instance, and more are called than may live at a time.
+fn calling(bench: &mut Bench, host: &Host) {
+    let before = private_bytes();
+    let begun = Instant::now();
+    bench.runtime.block_on(async {
+        for number in 0..MANY {
+            let nothing = host.handle(host::read(&format!("mounts/{number}"))).await;
+            assert!(nothing.is_ok(), "mount {number} answers: {nothing:?}");
+        }
+    });
+    let (time, bytes) = (begun.elapsed(), private_bytes() - before);
+    let mounts = MANY as f64;
+    bench.row(Row::new("10,000 mounts, each called once: a call", Figure::Time(time.div_f64(mounts))));
+    bench.row(Row::new("10,000 mounts, each called once: memory of one", Figure::Bytes(bytes / mounts)));
 }
 
 /// Lists many mounts, for an embedder and over HTTP.

@@ -26,6 +26,9 @@ const OVER_BARE: f64 = 1.3;
 /// How much faster than in a process the plugin is to answer in a sandbox that is there already.
 const WARM_OVER_NATIVE: f64 = 20.0;
 
+/// What a request in a fresh sandbox may cost of what the way to a process costs alone.
+const FRESH_OVER_HOP: f64 = 1.0 / 3.0;
+
 /// The plugins as processes, in folders of their own.
 const PASSTHROUGH: &str = "passthrough-native";
 const HELLO: &str = "hello-native";
@@ -38,8 +41,9 @@ pub fn measure(bench: &mut Bench) {
     let greeter = mounted(bench, &Plugin { folder: folder.clone(), file: HELLO }, InstancePolicy::PerMount);
     let reader = mounted(bench, &passthrough(), InstancePolicy::PerMount);
     bench.runtime.block_on(host::store_secret(&reader, MOUNT));
-    against_bare(bench, &greeter, &reader);
-    against_sandbox(bench, &greeter, &reader);
+    let bare = bench.runtime.block_on(Bare::start());
+    against_bare(bench, &bare, &greeter, &reader);
+    against_sandbox(bench, &bare, &greeter, &reader);
     bench.runtime.block_on(async { tokio::join!(greeter.shutdown(), reader.shutdown()) });
 }
 
@@ -54,8 +58,7 @@ fn build() -> std::path::PathBuf {
 }
 
 /// What a host and a plugin add to gRPC.
-fn against_bare(bench: &mut Bench, greeter: &Host, reader: &Host) {
-    let bare = bench.runtime.block_on(Bare::start());
+fn against_bare(bench: &mut Bench, bare: &Bare, greeter: &Host, reader: &Host) {
     let bare_greeting = bare.calls(GREETING_PATH, GREETING);
     let bare_read = bare.calls(PATH, SECRET);
     let greeting = asks(greeter, host::greet(MOUNT), GREETING);
@@ -80,7 +83,7 @@ fn against_bare(bench: &mut Bench, greeter: &Host, reader: &Host) {
 }
 
 /// What a sandbox saves.
-fn against_sandbox(bench: &mut Bench, greeter: &Host, reader: &Host) {
+fn against_sandbox(bench: &mut Bench, bare: &Bare, greeter: &Host, reader: &Host) {
     let warm = mounted(bench, &bench.component, InstancePolicy::PerMount);
     let fresh = mounted(bench, &bench.component, InstancePolicy::PerRequest);
     for host in [&warm, &fresh] {
@@ -96,6 +99,11 @@ fn against_sandbox(bench: &mut Bench, greeter: &Host, reader: &Host) {
     compare(bench, "native, or in a fresh sandbox", 1, &greeting, &fresh, |native, fresh| {
         let row = Row::new("reads in a fresh sandbox, one at a time", Figure::rate(fresh));
         row.against("native, storing nothing", Figure::rate(native)).ratio_at_least(1.0)
+    });
+    let hop = bare.calls(GREETING_PATH, GREETING);
+    compare(bench, "native, a hop or a fresh sandbox", 1, &hop, &fresh, |hop, fresh| {
+        let row = Row::new("a read in a fresh sandbox, against the hop alone", Figure::Time(fresh));
+        row.against("one bare call", Figure::Time(hop)).ratio_at_most(FRESH_OVER_HOP)
     });
 }
 

@@ -1,6 +1,6 @@
 //! A host with a plugin, as an embedder makes it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use cofferdam::ident::{Digest, PluginKind};
@@ -50,14 +50,20 @@ pub async fn with_processes(plugin: &Plugin, storage: impl Storage, settings: Na
 
 /// Puts a plugin in the catalog.
 pub async fn register(host: &Host, plugin: &Plugin, instances: InstancePolicy) {
+    register_as(host, NAME, &plugin.path(), instances).await;
+}
+
+/// Puts a plugin in the catalog under a name.
+pub async fn register_as(host: &Host, name: &str, file: &Path, instances: InstancePolicy) {
+    let command = file.file_name().and_then(|file| file.to_str()).expect("the file has a name");
     let registration = Registration {
         kind: Some(PluginKind::Secret),
-        name: NAME.parse().expect("the name is well formed"),
+        name: name.parse().expect("the name is well formed"),
         version: None,
-        command: plugin.file.parse().expect("the command is well formed"),
+        command: command.parse().expect("the command is well formed"),
         args: Vec::new(),
         env: Vec::new(),
-        sha256: Digest::of(&std::fs::read(plugin.path()).expect("the plugin's file is there")),
+        sha256: Digest::of(&std::fs::read(file).expect("the plugin's file is there")),
         instances,
         instance_limits: Default::default(),
         confinement: None,
@@ -74,10 +80,15 @@ pub async fn with_plugin(plugin: &Plugin, storage: impl Storage, instances: Inst
 
 /// Mounts the plugin.
 pub async fn enable(host: &Host, path: &str) {
+    enable_as(host, NAME, path).await;
+}
+
+/// Mounts the plugin of this name.
+pub async fn enable_as(host: &Host, name: &str, path: &str) {
     let request = MountRequest {
         path: path.parse().expect("the path is well formed"),
         kind: PluginKind::Secret,
-        plugin: NAME.parse().expect("the name is well formed"),
+        plugin: name.parse().expect("the name is well formed"),
         version: None,
         description: String::new(),
         options: Default::default(),
@@ -97,6 +108,11 @@ pub async fn store_secret(host: &Host, mount: &str) {
 /// Returns a request to read the secret of a mount.
 pub fn read(mount: &str) -> Request {
     request(Operation::Read, mount, PATH)
+}
+
+/// Returns a request to read this path of a mount.
+pub fn read_path(mount: &str, path: &str) -> Request {
+    request(Operation::Read, mount, path)
 }
 
 /// Returns a request for a greeting.

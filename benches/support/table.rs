@@ -132,8 +132,9 @@ impl fmt::Display for Figure {
 impl fmt::Display for Goal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Goal::RatioAtMost(ratio) => write!(f, "≤ {ratio}×"),
-            Goal::RatioAtLeast(ratio) => write!(f, "≥ {ratio}×"),
+            // As much of it as two digits hold, and no zeros at the end.
+            Goal::RatioAtMost(ratio) => write!(f, "≤ {}×", (ratio * 100.0).round() / 100.0),
+            Goal::RatioAtLeast(ratio) => write!(f, "≥ {}×", (ratio * 100.0).round() / 100.0),
             Goal::AtMost(figure) => write!(f, "≤ {figure}"),
         }
     }

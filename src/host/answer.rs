@@ -15,16 +15,19 @@ impl Inner {
             return Err(Error::new(ErrorKind::NotFound, text));
         };
         request.path = request.path.below(route.prefix_length);
-        let door = Door::of(&request, &route.mount);
+        let record = route.mount.record();
+        let door = Door::of(&request, &record);
         let granted = self.limits.request_deadline;
         let deadline = request.deadline.map_or(granted, |deadline| deadline.min(granted));
         let counted = route.mount.meter().begin();
-        let answer = route.mount.handle(request, deadline).await;
+        // In a box, since every future on its way would hold it twice: where it came in, and where it goes on.
+        let answer = route.mount.handle(Box::new(request), deadline).await;
         let outcome = answer.as_ref().err().map(MountError::outcome);
-        let record = route.mount.record();
         let in_its_own_words = matches!(&answer, Err(MountError::Failed(Failure::Backend(_))));
         let answer = match answer {
-            Ok(response) => checked(response, &record).and_then(|response| self.settle(response, &door, &route.mount)),
+            Ok(response) => {
+                checked(response, &record).and_then(|response| self.settle(response, &door, &record, &route.mount))
+            }
             Err(error) => Err(meaning(error, &record)),
         };
         counted.end(match (outcome, &answer) {

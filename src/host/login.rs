@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Error, ErrorKind, Inner, TokenType};
 use crate::duration::format_go_duration;
 use crate::ident::{PluginKind, RequestPath};
-use crate::mount::Mount;
+use crate::mount::{Mount, MountRecord};
 use crate::request::{Login, Operation, Request, Response};
 
 /// The policy of tokens that may do anything.
@@ -25,8 +25,8 @@ pub(super) enum Door {
 }
 
 impl Door {
-    pub(super) fn of(request: &Request, mount: &Mount) -> Self {
-        match (mount.record().kind, request.operation) {
+    pub(super) fn of(request: &Request, record: &MountRecord) -> Self {
+        match (record.kind, request.operation) {
             (PluginKind::Auth, Operation::Renew) | (PluginKind::Secret, _) => Self::Any,
             (PluginKind::Auth, _) => Self::At(request.path.clone()),
         }
@@ -47,9 +47,14 @@ impl Door {
 
 impl Inner {
     /// Completes a login as Vault does before it makes a token of it. Other answers stay as they are.
-    pub(super) fn settle(&self, mut response: Response, door: &Door, mount: &Mount) -> Result<Response, Error> {
+    pub(super) fn settle(
+        &self,
+        mut response: Response,
+        door: &Door,
+        record: &MountRecord,
+        mount: &Mount,
+    ) -> Result<Response, Error> {
         let Some(login) = &mut response.login else { return Ok(response) };
-        let record = mount.record();
         if !door.lets_in(mount) {
             let (path, plugin) = (&record.path, &record.plugin);
             let text = format!(

@@ -33,7 +33,14 @@ impl TokenDigest {
 
     /// Tells whether a token is the one, in a time that does not depend on how much of it is right.
     pub(super) fn matches(&self, token: &str) -> bool {
-        self.0.ct_eq(&Self::of(token).0).into()
+        let ([high, low], [other_high, other_low]) = (self.halves(), Self::of(token).halves());
+        (high.ct_eq(&other_high) & low.ct_eq(&other_low)).into()
+    }
+
+    /// Returns the digest as two numbers, which are compared at a time: byte by byte takes as long as hashing.
+    fn halves(&self) -> [u128; 2] {
+        let (high, low) = self.0.split_at(16);
+        [high, low].map(|half| u128::from_le_bytes(half.try_into().expect("a digest has two halves of 16 bytes")))
     }
 }
 

@@ -8,7 +8,8 @@
 //! status.
 //!
 //! One handler takes every request, in place of a route for each: paths are compared once they are decoded, mounts hold slashes
-//! anywhere, and `LIST` is no method that a router of routes knows. It also keeps the path to a plugin short.
+//! anywhere, and `LIST` is no method that a router of routes knows. So [`serve`] does without axum's router (`service`), which keeps
+//! the path to a plugin short.
 //!
 //! Absent on purpose, until tokens of our own exist: tokens for those who log in, response wrapping but for native plugins'
 //! certificates, leases that can be renewed, namespaces. Who asks for one of these is told so.
@@ -21,15 +22,17 @@ mod login;
 mod plugin;
 mod refusal;
 mod server;
+mod service;
 mod system;
 mod text;
 mod tls;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::HttpBody as _;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
@@ -58,11 +61,11 @@ pub struct ServerInfo {
 
 /// Returns Vault's API over a host, granting its clients what the host grants.
 ///
-/// Served with [`Router::into_make_service_with_connect_info`] for [`SocketAddr`](std::net::SocketAddr), it tells plugins where
-/// a request comes from.
+/// Served with [`Router::into_make_service_with_connect_info`] for [`SocketAddr`], it tells plugins where a request comes from.
 pub fn router(host: Host, info: ServerInfo) -> Router {
     let limits = ListenerLimits::from(host.limits());
-    Api::new(host, info).router(limits)
+    let door = Door { api: Api::new(host, info), limits };
+    Router::new().fallback(respond).with_state(Arc::new(door))
 }
 
 /// What every request is answered from.
@@ -74,7 +77,6 @@ struct Api {
 }
 
 /// One listener's way to the API.
-#[derive(Clone)]
 struct Door {
     api: Arc<Api>,
     limits: ListenerLimits,
@@ -84,34 +86,39 @@ impl Api {
     fn new(host: Host, info: ServerInfo) -> Arc<Self> {
         Arc::new(Self { host, info, migrations: Migrations::default(), reloads: Reloads::default() })
     }
-
-    fn router(self: Arc<Self>, limits: ListenerLimits) -> Router {
-        Router::new().fallback(respond).with_state(Door { api: self, limits })
-    }
 }
 
-async fn respond(State(door): State<Door>, request: Request) -> Response {
-    answer_to(&door, request).await.unwrap_or_else(Refusal::into_response)
+async fn respond(State(door): State<Arc<Door>>, request: Request) -> Response {
+    let client = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(client)| *client);
+    door.respond(request, client).await
 }
 
-async fn answer_to(Door { api, limits }: &Door, request: Request) -> Result<Response, Refusal> {
-    let (parts, body) = request.into_parts();
-    #[cfg(feature = "process")]
-    if system::is_unwrapping(&parts) {
-        return system::unwrap(&api.host, &parts, body, limits).await;
+impl Door {
+    /// Answers a request that came from this address, if it is known.
+    async fn respond(&self, request: Request, client: Option<SocketAddr>) -> Response {
+        self.answer(request, client).await.unwrap_or_else(Refusal::into_response)
     }
-    let caller = call::caller(&api.host, &parts.headers)?;
-    if matches!(caller, Caller::Anonymous) && !body.is_end_stream() {
-        call::refuse_strangers(&parts, &api.host)?;
+
+    async fn answer(&self, request: Request, client: Option<SocketAddr>) -> Result<Response, Refusal> {
+        let Door { api, limits } = self;
+        let (parts, body) = request.into_parts();
+        #[cfg(feature = "process")]
+        if system::is_unwrapping(&parts) {
+            return Box::pin(system::unwrap(&api.host, &parts, body, limits)).await;
+        }
+        let caller = call::caller(&api.host, &parts.headers)?;
+        if matches!(caller, Caller::Anonymous) && !body.is_end_stream() {
+            call::refuse_strangers(&parts, &api.host)?;
+        }
+        let call = Call::read(&parts, body, limits).await?;
+        if !call::is_system(call.path.as_str()) {
+            return plugin::answer(&api.host, call, caller, parts.headers, client, limits.request_deadline).await;
+        }
+        // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of requests: what
+        // takes long here is a plugin that compiles or starts, and that has limits of its own.
+        let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
+        answer.unwrap_or_else(|_| {
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
+        })
     }
-    let call = Call::read(&parts, body, limits).await?;
-    if !call::is_system(call.path.as_str()) {
-        return plugin::answer(&api.host, call, caller, parts, limits.request_deadline).await;
-    }
-    // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of requests: what
-    // takes long here is a plugin that compiles or starts, and that has limits of its own.
-    let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
-    answer.unwrap_or_else(|_| {
-        Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
-    })
 }

@@ -4,13 +4,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
 use axum::http::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, HeaderName,
     HeaderValue, LOCATION, PROXY_AUTHORIZATION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT,
 };
-use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response as HttpResponse;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -49,13 +47,14 @@ pub(super) async fn answer(
     host: &Host,
     call: Call,
     caller: Caller,
-    parts: Parts,
+    headers: HeaderMap,
+    client: Option<SocketAddr>,
     deadline: Duration,
 ) -> Result<HttpResponse, Refusal> {
     let Call { operation, path, data } = call;
     let mut request = Request::new(operation, path.clone()).by(caller).with_data(data);
-    request.remote_address = remote_address(&parts.extensions);
-    request.headers = Some(Arc::new(ClientHeaders::of(parts.headers, host)));
+    request.remote_address = client.map(canonical);
+    request.headers = Some(Arc::new(ClientHeaders::of(headers, host)));
     request.deadline = Some(deadline);
     let asked = Asked { host, id: request.id.clone(), operation, path };
     let response = host.handle(request).await?;
@@ -183,10 +182,9 @@ impl Asked<'_> {
     }
 }
 
-/// Returns where a connection comes from, if its server says. An IPv4 client of an IPv6 socket shows by its own address.
-fn remote_address(extensions: &Extensions) -> Option<SocketAddr> {
-    let ConnectInfo(address) = extensions.get::<ConnectInfo<SocketAddr>>()?;
-    Some(SocketAddr::new(address.ip().to_canonical(), address.port()))
+/// Returns a client's address as its own: an IPv4 client of an IPv6 socket comes with another.
+fn canonical(client: SocketAddr) -> SocketAddr {
+    SocketAddr::new(client.ip().to_canonical(), client.port())
 }
 
 /// The headers that a mount may name: never a token of ours, nor what is meant for this server alone. They are as they came, and
@@ -298,11 +296,8 @@ mod tests {
             ("[2001:db8::1]:7", "[2001:db8::1]:7"),
             ("192.0.2.1:7", "192.0.2.1:7"),
         ] {
-            let mut extensions = Extensions::new();
-            extensions.insert(ConnectInfo::<SocketAddr>(connected.parse().unwrap()));
-            assert_eq!(remote_address(&extensions).unwrap().to_string(), seen);
+            assert_eq!(canonical(connected.parse().unwrap()).to_string(), seen);
         }
-        assert_eq!(remote_address(&Extensions::new()), None);
     }
 
     #[test]

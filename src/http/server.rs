@@ -5,13 +5,13 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use tokio::task::JoinSet;
 
-use super::{Api, ListenerLimits, ServerInfo};
+use super::service::Connections;
+use super::{Api, Door, ListenerLimits, ServerInfo};
 use crate::host::Host;
 
 /// How long a new connection may take to its first request, unless its listener grants less: until then nothing else watches it.
@@ -61,8 +61,8 @@ pub async fn serve(
     let handle = Handle::new();
     let mut servers = JoinSet::new();
     for listener in listeners {
-        let router = Arc::clone(&api).router(listener.limits);
-        servers.spawn(run(listener, router, handle.clone()));
+        let door = Door { api: Arc::clone(&api), limits: listener.limits };
+        servers.spawn(run(listener, Connections::to(door), handle.clone()));
     }
     let failed_early = tokio::select! {
         () = shutdown => Ok(()),
@@ -82,9 +82,8 @@ async fn first_failure(servers: &mut JoinSet<Result<(), ServeError>>) -> Result<
     Ok(())
 }
 
-async fn run(listener: Listener, router: Router, handle: Handle<SocketAddr>) -> Result<(), ServeError> {
+async fn run(listener: Listener, service: Connections, handle: Handle<SocketAddr>) -> Result<(), ServeError> {
     let address = listener.tcp.local_addr().map_or_else(|_| "a listener".to_owned(), |address| address.to_string());
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let limits = listener.limits;
     let served = match (axum_server::from_tcp(listener.tcp), listener.tls) {
         (Ok(server), None) => configured(server.acceptor(NoDelayAcceptor::new()), limits, handle).serve(service).await,

@@ -22,6 +22,7 @@ mod generation;
 mod record;
 mod table;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -190,11 +191,12 @@ impl Mount {
     }
 
     /// Answers a request whose path is the part below the mount.
-    pub(crate) async fn handle(&self, request: Request, limit: Duration) -> Result<Response, MountError> {
+    pub(crate) async fn handle(&self, request: Box<Request>, limit: Duration) -> Result<Response, MountError> {
         let (generation, inside) = self.enter().ok_or(MountError::Closing)?;
+        let answer = pin!(self.answer(&generation, request, limit));
         tokio::select! {
             biased;
-            answer = self.answer(&generation, request, limit) => answer,
+            answer = answer => answer,
             () = inside.aborted() => match Arc::ptr_eq(&generation, &self.generation.load()) {
                 true => Err(MountError::Closing),
                 false => Err(MountError::Replaced),
@@ -227,7 +229,7 @@ impl Mount {
     async fn answer(
         &self,
         generation: &Arc<Generation>,
-        mut request: Request,
+        mut request: Box<Request>,
         limit: Duration,
     ) -> Result<Response, MountError> {
         let deadline = Instant::now() + limit;
@@ -259,8 +261,10 @@ impl Mount {
             limit,
         };
         let lease = running.pool.lease(&call).await?;
-        let request = decide_create(&lease, &call, request).await?;
-        Ok(lease.handle(call, request).await?)
+        if request.operation == Operation::Update && Box::pin(creates(&lease, &call, &request)).await? {
+            request.operation = Operation::Create;
+        }
+        Ok(lease.handle(call, *request).await?)
     }
 
     /// Lets another generation, which has started, answer from now on, with what is stored and known of the mount from then on. Requests
@@ -368,16 +372,12 @@ impl Mount {
     }
 }
 
-/// Asks the plugin whether the path of a write exists, and makes it a create if not.
-async fn decide_create(lease: &Lease<'_>, call: &Call, mut request: Request) -> Result<Request, Failure> {
-    if request.operation == Operation::Update {
-        match lease.exists(call.clone(), &request).await {
-            Ok(Some(false)) => request.operation = Operation::Create,
-            Ok(_) => {}
-            // A plugin that has no such path says so again when it is asked to write there.
-            Err(Failure::Backend(BackendError::UnsupportedPath | BackendError::UnsupportedOperation)) => {}
-            Err(failure) => return Err(failure),
-        }
+/// Asks the plugin whether the path of a write is yet to be created.
+async fn creates(lease: &Lease<'_>, call: &Call, request: &Request) -> Result<bool, Failure> {
+    match lease.exists(call.clone(), request).await {
+        Ok(exists) => Ok(exists == Some(false)),
+        // A plugin that has no such path says so again when it is asked to write there.
+        Err(Failure::Backend(BackendError::UnsupportedPath | BackendError::UnsupportedOperation)) => Ok(false),
+        Err(failure) => Err(failure),
     }
-    Ok(request)
 }

@@ -180,7 +180,8 @@ impl Pool {
             return Ok(lease);
         }
         let begun = std::time::Instant::now();
-        let leased = self.lease_in_turn(call, initialized).await;
+        // Apart, so that a request that need not wait carries no room for all that waiting takes.
+        let leased = Box::pin(self.lease_in_turn(call, initialized)).await;
         call.scope.meter.waited(begun.elapsed());
         leased
     }
@@ -392,8 +393,14 @@ impl Lease<'_> {
     }
 
     /// Answers a request.
-    pub(crate) async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
-        self.noting(self.instance().handle(self.observed(call), request).await)
+    pub(crate) fn handle(
+        &self,
+        call: Call,
+        request: Request,
+    ) -> impl Future<Output = Result<Response, Failure>> + Send + '_ {
+        // Both move into the instance's future at once, and not through this one.
+        let answer = self.instance().handle(self.observed(call), request);
+        async move { self.noting(answer.await) }
     }
 
     /// Tells whether the path of a write exists.

@@ -50,14 +50,14 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::http::{Api, Door, ServerInfo, answer_to};
+    use crate::http::{Api, Door, ServerInfo};
 
     async fn ask(host: &Host, method: &str, token: &str, body: &str) -> (u16, Value) {
         let limits = ListenerLimits::default();
         let door = Door { api: Api::new(host.clone(), ServerInfo::default()), limits };
         let request = Request::builder().method(method).uri("/v1/sys/wrapping/unwrap").header("x-vault-token", token);
         let request = request.body(Body::from(body.to_owned())).unwrap();
-        match answer_to(&door, request).await {
+        match door.answer(request, None).await {
             Ok(response) => {
                 let status = response.status().as_u16();
                 let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();

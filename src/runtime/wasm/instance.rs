@@ -4,6 +4,7 @@
 //! trap, the deadline, a caller who stopped waiting and dropped the future) leaves the place empty: the sandbox is gone with its
 //! memory, and a half-run guest can never serve anybody else.
 
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -96,11 +97,14 @@ impl Instance for WasmInstance {
 
     async fn handle(&self, call: Call, request: Request) -> Result<Response, Failure> {
         let mut busy = self.begin(call)?;
-        let Sandbox { store, plugin } = &mut *busy.sandbox;
         let context = Resource::new_borrow(busy.context.rep());
         let request = convert::request(request);
-        let run = plugin.cofferdam_plugin_backend().call_handle(store, context, &request);
-        let returned = timeout_at(busy.deadline, busy.meter.timed(run)).await;
+        let returned = {
+            let Sandbox { store, plugin } = &mut *busy.sandbox;
+            // Pinned where it is made: it is large, and each wrapper would move it.
+            let run = pin!(plugin.cofferdam_plugin_backend().call_handle(store, context, &request));
+            timeout_at(busy.deadline, busy.meter.timed(run)).await
+        };
         self.end(busy, returned).map(convert::response)
     }
 

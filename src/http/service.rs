@@ -1,0 +1,104 @@
+//! The API as a service for the listeners of [`serve`](super::serve): one handler, with nothing before it that looks for a route.
+
+use std::convert::Infallible;
+use std::future::{Future, Ready, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use axum::BoxError;
+use axum::body::{Body, HttpBody};
+use axum::http::header::CONTENT_LENGTH;
+use axum::http::{Method, Request};
+use axum::response::Response;
+use bytes::Bytes;
+use tower_service::Service;
+
+use super::Door;
+
+/// Makes a service for each connection of a listener.
+pub(super) struct Connections {
+    door: Arc<Door>,
+}
+
+/// Answers the requests of one connection.
+#[derive(Clone)]
+pub(super) struct Connection {
+    door: Arc<Door>,
+    client: SocketAddr,
+}
+
+impl Connections {
+    pub(super) fn to(door: Door) -> Self {
+        Self { door: Arc::new(door) }
+    }
+}
+
+impl Service<SocketAddr> for Connections {
+    type Response = Connection;
+    type Error = Infallible;
+    type Future = Ready<Result<Connection, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, client: SocketAddr) -> Self::Future {
+        ready(Ok(Connection { door: Arc::clone(&self.door), client }))
+    }
+}
+
+impl<B> Service<Request<B>> for Connection
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (door, client) = (Arc::clone(&self.door), self.client);
+        Box::pin(async move {
+            let is_head = request.method() == Method::HEAD;
+            let response = door.respond(request.map(Body::new), Some(client)).await;
+            Ok(if is_head { without_body(response) } else { response })
+        })
+    }
+}
+
+/// Returns an answer to HEAD: all that the answer to GET says of its body, and no body.
+fn without_body(mut response: Response) -> Response {
+    if let Some(length) = response.body().size_hint().exact() {
+        response.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    response.map(|_| Body::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::Host;
+    use crate::http::{Api, ListenerLimits, ServerInfo};
+
+    #[tokio::test]
+    async fn head_tells_the_length_of_what_get_sends() {
+        let host = Host::builder().root_token("root").build().await.unwrap();
+        let door = Door { api: Api::new(host, ServerInfo::default()), limits: ListenerLimits::default() };
+        let connection = Connections::to(door).call("192.0.2.1:7".parse().unwrap()).await.unwrap();
+        let ask = async |method: Method| {
+            let request = Request::builder().method(method).uri("/v1/sys/health").body(Body::empty()).unwrap();
+            let response = connection.clone().call(request).await.unwrap();
+            let length = response.headers().get(CONTENT_LENGTH).map(|length| length.to_str().unwrap().to_owned());
+            (length, axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap())
+        };
+        let (_, body) = ask(Method::GET).await;
+        assert!(!body.is_empty());
+        assert_eq!(ask(Method::HEAD).await, (Some(body.len().to_string()), Bytes::new()));
+    }
+}
