@@ -1,16 +1,21 @@
 //! What a plugin's change costs those who call it: nothing that they notice.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use cofferdam::{InstancePolicy, Limits, Tune};
+use cofferdam::ident::{PluginKind, PluginName};
+
+use cofferdam::{InstancePolicy, Limits, Pin, Tune};
+use cofferdam_sdk::embed::Embedded;
+use cofferdam_sdk::{Context, Description, Plugin, Response, Storage};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use crate::stage::{Entry, Stage, mount};
 
 /// Times that the plugin is changed under way.
-const CHANGES: u64 = 100;
+const CHANGES: u64 = 102;
 
 /// Callers that never pause.
 const CALLERS: u64 = 8;
@@ -23,33 +28,116 @@ fn version(edition: u64) -> String {
     format!("v1.0.{edition}")
 }
 
-async fn register(stage: &Stage, file: &str, edition: u64, instances: InstancePolicy) {
-    let (version, env) = (version(edition), [format!("EDITION={edition}")]);
-    stage.register(Entry { version: Some(&version), env: &env, ..Entry::of(file, instances) }).await;
+/// What ships with the host under the plugin's name, and counts as the others do.
+struct BuiltIn(Mutex<u64>);
+
+const BUILT_IN: u64 = 9;
+
+/// The edition of what is registered without a version, and so takes the built-in one's place.
+const OVERRIDING: u64 = 5;
+
+impl Plugin for BuiltIn {
+    fn describe() -> Description {
+        Description::secret("Counts.")
+    }
+
+    fn setup(ctx: &Context) -> Result<Self, cofferdam_sdk::Error> {
+        Ok(Self(Mutex::new(ctx.get_json("count")?.unwrap_or(0))))
+    }
+
+    fn handle(&self, ctx: &Context, _: cofferdam_sdk::Request) -> Result<Response, cofferdam_sdk::Error> {
+        let mut count = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ctx.put_json("count", &(*count + 1))?;
+        *count += 1;
+        Response::json(&json!({ "edition": BUILT_IN.to_string(), "count": *count }))
+    }
 }
 
-/// Changes the mounts' plugin and goes back, by turns, a hundred times, while others count without a pause.
+async fn register(stage: &Stage, file: &str, edition: u64, instances: InstancePolicy) {
+    let (version, env) = (version(edition), [format!("EDITION={edition}")]);
+    let version = (edition != OVERRIDING).then_some(version.as_str());
+    stage.register(Entry { version, env: &env, ..Entry::of(file, instances) }).await;
+}
+
+/// Which edition answers after so many changes.
+fn edition_after(change: u64) -> u64 {
+    match change % 6 {
+        0 => 0,
+        // Upgraded, pinned, and back when the pin is gone.
+        1 | 3 => 1,
+        2 => 2,
+        4 => BUILT_IN,
+        _ => OVERRIDING,
+    }
+}
+
+/// A plugin, mounted at two paths.
+struct Changing<'stage> {
+    stage: &'stage Stage,
+    file: &'stage str,
+    instances: InstancePolicy,
+}
+
+impl Changing<'_> {
+    const PATHS: [&'static str; 2] = ["a", "b"];
+
+    fn plugin() -> PluginName {
+        "plugin".parse().expect("the name is well formed")
+    }
+
+    /// Makes the change of this number.
+    async fn change(&self, number: u64) {
+        let (host, plugin) = (&self.stage.host, Self::plugin());
+        match number % 6 {
+            0 => self.tune(&version(0)).await,
+            1 => self.tune(&version(1)).await,
+            2 => {
+                let version = version(2).parse().expect("it is one");
+                let pin = Pin { kind: PluginKind::Secret, name: plugin.clone(), version };
+                host.pin_plugin(pin).await.expect("it is pinned");
+            }
+            3 => host.unpin_plugin(PluginKind::Secret, &plugin).await.expect("it is not pinned any more"),
+            4 => self.tune("unversioned").await,
+            _ => register(self.stage, self.file, OVERRIDING, self.instances).await,
+        }
+        self.reload().await;
+        if number % 6 == 0 {
+            let gone = host.deregister_plugin(PluginKind::Secret, &plugin, None).await;
+            gone.expect("nobody runs what takes the built-in one's place");
+        }
+    }
+
+    async fn tune(&self, version: &str) {
+        for path in Self::PATHS {
+            let tune = Tune { plugin_version: Some(version.parse().expect("it is one")), ..Tune::default() };
+            self.stage.host.tune(&mount(path), tune).await.expect("it is tuned");
+        }
+    }
+
+    async fn reload(&self) {
+        let reloaded = self.stage.host.reload_plugin(None, &Self::plugin()).await.expect("the host reloads");
+        assert!(reloaded.iter().all(|mount| mount.failure.is_none()), "{reloaded:?}");
+        assert_eq!(reloaded.len(), Self::PATHS.len());
+    }
+}
+
+/// Upgrades the mounts' plugin, pins it, removes the pin, goes back to what is built in, overrides that and goes back to the first, a
+/// hundred changes in all, while others count without a pause.
 ///
 /// The plugin counts in memory, under a lock, and keeps to one instance: an answer from an instance that should not answer any more
 /// is a count twice, and a request that was lost is one too few.
 async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
-    let stage = Stage::with(Limits { instances_max: 24, ..Limits::default() }).await;
+    let limits = Limits { instances_max: 24, ..Limits::default() };
+    let stage = Stage::with_builtin(limits, Some(Embedded::of::<BuiltIn>())).await;
     for edition in 0..3 {
         register(&stage, file, edition, instances).await;
     }
-    let paths = ["a", "b"];
-    for path in paths {
+    let changing = Changing { stage: &stage, file, instances };
+    for path in Changing::PATHS {
         stage.enable(path).await;
-        let tune = Tune { plugin_version: Some(version(0).parse().expect("it is one")), ..Tune::default() };
-        stage.host.tune(&mount(path), tune).await.expect("it is tuned");
     }
-    let plugin = "plugin".parse().expect("the name is well formed");
-    let reload = async || {
-        let reloaded = stage.host.reload_plugin(None, &plugin).await.expect("the host reloads");
-        assert!(reloaded.iter().all(|mount| mount.failure.is_none()), "{reloaded:?}");
-        assert_eq!(reloaded.len(), paths.len());
-    };
-    reload().await;
+    changing.change(0).await;
+    let paths = Changing::PATHS;
     for path in paths {
         stage.write(&format!("{path}/bump"), &json!({})).await.expect("it counts");
     }
@@ -70,7 +158,7 @@ async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
                     answer.unwrap_or_else(|error| panic!("a request failed between {first} and {last}: {error}"));
                 let answered = edition(&answer);
                 assert!(
-                    (first..=last).any(|change| change % 3 == answered),
+                    (first..=last).any(|change| edition_after(change) == answered),
                     "answered by {answered} between {first} and {last}"
                 );
                 counts.push(answer["count"].as_u64().expect("it is a number"));
@@ -82,12 +170,7 @@ async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
     let changed = async {
         for change in 1..=CHANGES {
             asked.store(change, Ordering::SeqCst);
-            for path in paths {
-                let tune =
-                    Tune { plugin_version: Some(version(change % 3).parse().expect("it is one")), ..Tune::default() };
-                stage.host.tune(&mount(path), tune).await.expect("it is tuned");
-            }
-            reload().await;
+            changing.change(change).await;
             over.store(change, Ordering::SeqCst);
         }
         stopped.store(true, Ordering::SeqCst);
@@ -108,7 +191,7 @@ async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
         );
         assert!(counts.len() as u64 > CHANGES, "{path}: there were requests all the time: {}", counts.len());
         let info = stage.host.mount(&mount(path)).expect("it is there");
-        assert_eq!(info.running_version, info.version);
+        assert_eq!((info.running_version, info.version), (version(0).parse().ok(), version(0).parse().ok()));
     }
     // What answered before ends soon, by itself; there is no more than there was, once each has been asked again.
     for path in paths {

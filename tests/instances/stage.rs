@@ -15,6 +15,7 @@ use cofferdam::{
     Error, Host, InstanceLimits, InstancePolicy, Limits, MountRequest, NativePlugins, PluginDirectory, PluginInfo,
     Registration,
 };
+use cofferdam_sdk::embed::Embedded;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
@@ -109,12 +110,20 @@ impl Stage {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::with_builtin(limits, None).await
+    }
+
+    /// Starts a host that has this plugin built in, by the name that all plugins have here.
+    pub(crate) async fn with_builtin(limits: Limits, builtin: Option<Embedded>) -> Self {
         let directory = || tempfile::tempdir().expect("a temporary directory can be made");
         let (plugins, sockets) = (directory(), directory());
         let gate = Arc::new(Gate { passes: Semaphore::new(0), arrived: Semaphore::new(0) });
         let storage = Gated { memory: MemoryStorage::default(), gate: Arc::clone(&gate) };
         let native = NativePlugins { socket_directory: sockets.path().to_owned(), ..NativePlugins::default() };
-        let builder = Host::builder().storage(storage).limits(limits).native_plugins(native);
+        let mut builder = Host::builder().storage(storage).limits(limits).native_plugins(native);
+        if let Some(builtin) = builtin {
+            builder = builder.builtin("plugin".parse().expect("the name is well formed"), builtin);
+        }
         let directory = PluginDirectory::open(plugins.path()).expect("the plugin directory opens");
         let host = builder.plugin_directory(directory).build().await.expect("the host starts");
         Self { host, gate, plugins, sockets }
