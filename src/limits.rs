@@ -124,7 +124,7 @@ impl Default for Limits {
             pooled_instances_max: 8,
             per_request_instances_max: 32,
             instance_idle_timeout: Duration::from_secs(5 * 60),
-            instance_calls_max: 64,
+            instance_calls_max: 128,
             cancel_grace: Duration::from_secs(1),
             mount_queue_max: 512,
             shared_queue_max: 4_096,
