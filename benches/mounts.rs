@@ -49,7 +49,7 @@ fn in_memory(bench: &mut Bench) -> Host {
     let mounts = (MANY - FEW) as f64;
     bench.row(Row::new("10,000 mounts in memory: to enable one", Figure::Time(time.div_f64(mounts))));
     let memory = Row::new("10,000 mounts in memory: memory of one, idle", Figure::Bytes(bytes / mounts));
-    bench.row(memory.at_most(Figure::Bytes(8.0 * 1024.0)));
+    bench.row(memory.at_most(Figure::Bytes(4.0 * 1024.0)));
     host
 }
 
