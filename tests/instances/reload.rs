@@ -101,7 +101,7 @@ impl Changing<'_> {
             _ => register(self.stage, self.file, OVERRIDING, self.instances).await,
         }
         self.reload().await;
-        if number % 6 == 0 {
+        if number.is_multiple_of(6) {
             let gone = host.deregister_plugin(PluginKind::Secret, &plugin, None).await;
             gone.expect("nobody runs what takes the built-in one's place");
         }
