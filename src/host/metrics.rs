@@ -81,11 +81,7 @@ impl Host {
                 MountState::Disabled(_) => states.disabled += 1,
             }
             let Some(counts) = mount.meter().read_counts() else { continue };
-            let (record, generation) = (mount.record(), mount.generation());
-            let version = match generation.outcome() {
-                Some(Ok(running)) => running.version.clone(),
-                Some(Err(_)) | None => record.version.clone(),
-            };
+            let (record, version) = (mount.record(), mount.running_version());
             let plugin = PluginIdentity { kind: record.kind, name: record.plugin.clone(), version };
             mounts.push(MountMetrics { path: record.path.clone(), plugin, counts });
         }

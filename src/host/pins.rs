@@ -18,7 +18,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](super::ErrorKind::InvalidRequest) for a version that is not in the catalog,
+    /// [`ErrorKind::InvalidRequest`](super::ErrorKind::InvalidRequest) for a version that is not in the catalog or is built in,
     /// [`ErrorKind::Storage`](super::ErrorKind::Storage).
     pub async fn pin_plugin(&self, pin: Pin) -> Result<(), Error> {
         self.conduct(|inner| async move { Ok(inner.catalog.pin(pin).await?) }).await

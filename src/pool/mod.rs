@@ -6,7 +6,7 @@
 //! return a half-run guest.
 //!
 //! A plugin that keeps its mounts to one instance ([`Spread::One`]) never has two that answer for one mount: not when it is pooled, not
-//! while one retires, and not while its plugin is reloaded ([`Pool::hold`]). Of a plugin that lets them be spread, the other
+//! while one retires, and not while its plugin is reloaded ([`Pool::hold_after`]). Of a plugin that lets them be spread, the other
 //! instances are told which keys were written, before their next call for that mount.
 //!
 //! Waiting is bounded twice: so many requests may queue for a mount, and each only until its deadline. Living is bounded once, for
@@ -220,8 +220,8 @@ impl Pool {
         Ok(Lease { held, pool: self, _turn: turn })
     }
 
-    /// Keeps requests waiting until [`Self::take_over`], as another pool still answers for this mount: `before`, or one that has yet to
-    /// be made. Nobody has to wait if both plugins let a mount's requests be spread. Call it before the first request can come.
+    /// Keeps requests waiting until [`Self::take_over`], as another pool still answers for this mount: `before`, or one that is
+    /// still starting. Nobody has to wait if both plugins let a mount's requests be spread. Call it before the first request can come.
     pub(crate) fn hold_after(&self, before: Option<&Pool>) {
         let spreads = |pool: &Pool| pool.program.description().spread == Spread::Many;
         let together = before.is_some_and(|before| spreads(before) && before.hold.get().is_none());
@@ -231,7 +231,7 @@ impl Pool {
     }
 
     /// Answers alone from now on: the pool before has ended. A resident instance that was set up beside another is set up anew, since
-    /// it may have read what the other has changed. Requests that wait since [`Self::hold`] go on.
+    /// it may have read what the other has changed. Requests that wait since [`Self::hold_after`] go on.
     pub(crate) async fn take_over(self: &Arc<Self>, call: Call) {
         let Some(hold) = self.hold.get() else { return };
         if self.program.residence() == Residence::Resident {

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, SemaphorePermit};
+use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
 use super::Waiting;
@@ -105,16 +105,7 @@ impl Set {
             }
             state.members[at].enter(mount).0
         };
-        Some(self.placed(member, mount, turn))
-    }
-
-    fn placed<'set>(
-        self: &'set Arc<Self>,
-        member: Arc<Member>,
-        mount: &Arc<str>,
-        turn: Option<SemaphorePermit<'set>>,
-    ) -> Place<'set> {
-        Place::new(self, member, Arc::clone(mount), turn)
+        Some(Place::new(self, member, Arc::clone(mount), turn))
     }
 
     /// Returns an instance that is set up for the call's mount, and knows what was written.
@@ -145,7 +136,7 @@ impl Set {
             waited.map_err(|_| Failure::Busy("its instances were busy until the deadline".to_owned()))?;
         };
         drop(choosing);
-        let mut place = self.placed(member, &mount, turn);
+        let mut place = Place::new(self, member, mount, turn);
         if readiness != Readiness::Ready {
             place.prepare(call, initialized).await?;
         }
@@ -245,7 +236,7 @@ impl Set {
         let slot = state.members.iter_mut().find(|slot| slot.member.instance.is_alive() && slot.is_ready_for(mount))?;
         let member = slot.enter(mount).0;
         drop(state);
-        Some(self.placed(member, mount, None))
+        Some(Place::new(self, member, Arc::clone(mount), None))
     }
 
     /// Takes a mount's seats away, and returns the instances that can be told so. One that cannot, since it is in as many calls as it
@@ -259,7 +250,7 @@ impl Set {
                 slot.retire(why);
             } else if seat.readiness == Readiness::Ready {
                 slot.busy += 1;
-                told.push(self.placed(Arc::clone(&slot.member), mount, None));
+                told.push(Place::new(self, Arc::clone(&slot.member), Arc::clone(mount), None));
             }
         }
         let gone = if self.shared_turns.is_none() { std::mem::take(&mut state.members) } else { Vec::new() };
