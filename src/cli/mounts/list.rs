@@ -76,7 +76,9 @@ pub(super) fn mounts(session: &mut Session<'_>, kind: Kind, what: &str) -> Resul
     let answer = session.client.send(&Call::get(kind.table())).and_then(|answer| answer.secret());
     let secret = answer.map_err(during(what))?.unwrap_or_default();
     warn(session.console, &secret);
-    let data = secret.data.ok_or_else(|| Ended::remote(format!("Error {what}: data from server response is empty")))?;
+    let data = secret
+        .into_values()
+        .ok_or_else(|| Ended::remote(format!("Error {what}: data from server response is empty")))?;
     serde_json::from_value(Value::Object(data)).map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))
 }
 
