@@ -46,8 +46,8 @@ impl Ended {
     }
 }
 
-/// Standard output and standard error. Nothing panics when one of them is closed, and no control sequence of a stored text gets
-/// through to a terminal.
+/// Standard output and standard error. Nothing panics when one of them is closed, and no control sequence of a stored
+/// text gets through to a terminal.
 #[derive(Default)]
 pub(super) struct Console {
     failure: Option<io::Error>,

@@ -90,7 +90,7 @@ pub(super) struct InstanceFlags {
 #[derive(Args)]
 #[command(next_help_heading = "Output Options")]
 pub(super) struct OutputFlags {
-    /// Print as table, json or yaml; read also as raw, status as pretty [default: table] [env: COFFERDAM_FORMAT, VAULT_FORMAT]
+    /// Print as table, json or yaml; read also raw, status pretty [default: table] [env: COFFERDAM_FORMAT, VAULT_FORMAT]
     #[arg(long, global = true)]
     pub(super) format: Option<String>,
     /// Print only this field, without a line end unless on a terminal

@@ -1,7 +1,8 @@
-//! JSON whose numbers keep the digits that somebody wrote: `18446744073709551616`, `100000000000000.01` and `1.10` stay what they are.
+//! JSON whose numbers keep the digits that somebody wrote: `18446744073709551616`, `100000000000000.01` and `1.10` stay
+//! what they are.
 //!
-//! Where a command only looks into an answer, serde_json's own values do. What is passed on, from a person to the server or back,
-//! is held in these.
+//! Where a command only looks into an answer, serde_json's own values do. What is passed on, from a person to the
+//! server or back, is held in these.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -139,8 +139,8 @@ impl Client {
         })
     }
 
-    /// Returns the client for what a server tells anybody, even a sealed one: in the root namespace, without the token, which may be
-    /// stale.
+    /// Returns the client for what a server tells anybody, even a sealed one: in the root namespace, without the token,
+    /// which may be stale.
     pub(super) fn as_nobody(&self) -> Self {
         Self {
             agent: self.agent.clone(),

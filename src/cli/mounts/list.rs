@@ -151,7 +151,7 @@ fn detailed(mounts: &BTreeMap<String, Mount>, kind: Kind) -> Table {
             if mount.local { "local" } else { "replicated" }.to_owned(),
             mount.seal_wrap.to_string(),
             mount.external_entropy_access.to_string(),
-            go_text(&Value::Object(mount.options.clone().unwrap_or_default())),
+            go_text(Value::Object(mount.options.clone().unwrap_or_default())),
             mount.description.clone(),
             mount.uuid.clone(),
             mount.plugin_version.clone(),

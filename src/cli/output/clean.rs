@@ -1,9 +1,10 @@
-//! What stored data may do to a terminal: nothing. Keys, values, descriptions and messages come from plugins and from other people.
+//! What stored data may do to a terminal: nothing. Keys, values, descriptions and messages come from plugins and from
+//! other people.
 
 use std::fmt::Write as _;
 
-/// Returns a text in which everything that could move a cursor, change a colour or reorder a line is spelled out: `\x1b`, `\u{202e}`.
-/// Line ends and tabs stay.
+/// Returns a text in which everything that could move a cursor, change a colour or reorder a line is spelled out:
+/// `\x1b`, `\u{202e}`. Line ends and tabs stay.
 pub(crate) fn for_terminal(text: &str) -> String {
     spelled(text, |c| is_hostile(c) && !matches!(c, '\n' | '\t'))
 }
@@ -13,7 +14,8 @@ pub(crate) fn for_cell(text: &str) -> String {
     spelled(text, is_hostile)
 }
 
-/// Returns a JSON text with the same meaning, in which no such character stands as itself. JSON's own writer leaves some.
+/// Returns a JSON text with the same meaning, in which no such character stands as itself. JSON's own writer leaves
+/// some.
 pub(super) fn for_json(text: &str) -> String {
     if !text.chars().any(is_hostile_in_json) {
         return text.to_owned();
@@ -33,8 +35,8 @@ pub(super) fn for_json(text: &str) -> String {
     clean
 }
 
-/// Whether a character does something else than to be seen: controls, line and paragraph separators, direction marks, the byte
-/// order mark.
+/// Whether a character does something else than to be seen: controls, line and paragraph separators, direction marks,
+/// the byte order mark.
 pub(super) fn is_hostile(c: char) -> bool {
     c.is_control()
         || matches!(

@@ -1,8 +1,8 @@
 //! YAML that readers of 1.1 and of 1.2 take for the same thing.
 //!
-//! Those of 1.1 read `yes`, `1_000`, `1:30`, `2024-01-01` and more as something else than text, and each reader has its own idea of
-//! it. So plain text is what cannot be anything else: it begins with a letter, holds nothing special, and is no word that means
-//! something. All else is quoted. Numbers stand as they were written.
+//! Those of 1.1 read `yes`, `1_000`, `1:30`, `2024-01-01` and more as something else than text, and each reader has its
+//! own idea of it. So plain text is what cannot be anything else: it begins with a letter, holds nothing special, and
+//! is no word that means something. All else is quoted. Numbers stand as they were written.
 
 use super::clean::is_hostile;
 use crate::cli::json::Json;
@@ -129,8 +129,8 @@ fn is_plain(text: &str) -> bool {
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
 }
 
-/// Whether a text may stand as it is, line below line. One that ends with a line end may not: whether it is kept would depend on
-/// what is printed after it.
+/// Whether a text may stand as it is, line below line. One that ends with a line end may not: whether it is kept would
+/// depend on what is printed after it.
 fn fits_block(text: &str) -> bool {
     text.contains('\n')
         && !text.starts_with([' ', '\n'])
