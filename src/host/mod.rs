@@ -1,7 +1,7 @@
 //! The façade: all that an embedder sees, and the only place where catalog, mounts, runtimes and routes are brought together.
 //!
 //! A request goes to the router, then to a mount; `answer` gives what comes back its meaning. A control operation runs in a task
-//! of its own, to its end, even if whoever asked stops waiting: `plugins` for the catalog, `mounts` for the mount table. None of
+//! of its own, to its end, even if whoever asked stops waiting: `plugins` for the catalog, `mounts` and `tune` for the mount table. None of
 //! the parts that it conducts calls another.
 
 mod answer;
@@ -26,6 +26,7 @@ mod rollback;
 mod stage;
 mod start;
 mod system;
+mod tune;
 mod types;
 #[cfg(feature = "process")]
 mod wrapping;

@@ -1,4 +1,4 @@
-//! The mount table's operations: enable, list, tune, move, disable.
+//! The mount table's operations: enable, list, move, disable.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::programs::{MountLauncher, label};
 use super::reload::Restart;
 use super::reservations::{PluginClaim, Reservation};
 use super::system::SYSTEM_TYPE;
-use super::types::{EffectiveTtls, MountInfo, MountRequest, TtlChange, Tune, VersionChange};
+use super::types::{EffectiveTtls, MountInfo, MountRequest};
 use super::{Error, ErrorKind, Host, Inner, places};
 use crate::catalog::{PluginRecord, RuntimeKind, SelectError};
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
@@ -60,17 +60,6 @@ impl Host {
         generation
             .outcome()
             .is_none_or(|outcome| outcome.as_ref().is_ok_and(|running| running.unauthenticated.matches(below.as_str())))
-    }
-
-    /// Changes a mount's settings. They hold for the next request; a new plugin version holds from the next start on.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::NotFound`], or [`ErrorKind::InvalidRequest`] for settings that contradict each other or a version that is
-    /// not in the catalog.
-    pub async fn tune(&self, path: &MountPath, tune: Tune) -> Result<(), Error> {
-        let path = path.clone();
-        self.conduct(|inner| async move { inner.tune(&path, tune).await }).await
     }
 
     /// Returns the lease TTLs that hold with these settings.
@@ -129,52 +118,6 @@ impl Inner {
         self.mounts.publish(Arc::clone(&mount));
         self.router.publish(&[RouteChange::Add(path, Arc::clone(&mount))]);
         Ok(self.info(&mount))
-    }
-
-    async fn tune(&self, path: &MountPath, tune: Tune) -> Result<(), Error> {
-        places::check_existing(path, "tune")?;
-        let _reserved = self.reserve(path)?;
-        let mount = self.existing(path)?;
-        let mut record = MountRecord::clone(&mount.record());
-        check_token_type(record.kind, tune.token_type)?;
-        let _relied_on = match &tune.plugin_version {
-            None => None,
-            Some(version) => {
-                let relied_on = self.rely_on(record.kind, &record.plugin)?;
-                self.check_version(&record, version)?;
-                Some(relied_on)
-            }
-        };
-        apply(tune, &mut record);
-        self.check_tuned_ttls(&record.config)?;
-        let before = mount.record();
-        let new_instances = record.config.instances != before.config.instances
-            || record.config.instance_limits != before.config.instance_limits;
-        if new_instances && let Some(plugin) = self.running_record(&mount) {
-            check_instances(&plugin, &record.config)?;
-        }
-        self.mounts.store_changed(&record).await?;
-        let scope = self.scope(&record, Some(&mount));
-        let new_options = record.options != before.options;
-        mount.update(record, scope);
-        if new_instances {
-            self.reload_mount(&mount, Restart::SameVersion).await.map_err(|reason| {
-                let text = format!("stored, but the mount {path} goes on with the instances that it has: {reason}");
-                Error::new(ErrorKind::Internal, text)
-            })?;
-        } else if new_options {
-            mount.renew(self.limits.drain_deadline).await;
-        }
-        if let MountState::Disabled(_) = mount.state() {
-            mount.try_anew(self.generation_of(&mount.record(), Attempt::Anew, Restart::AsRecorded));
-        }
-        Ok(())
-    }
-
-    /// Returns the catalog entry of what answers for a mount.
-    fn running_record(&self, mount: &Mount) -> Option<Arc<PluginRecord>> {
-        let record = mount.record();
-        self.catalog.get(record.kind, &record.plugin, mount.running_version().as_ref())
     }
 
     async fn remount(&self, from: &MountPath, to: &MountPath) -> Result<(), Error> {
@@ -272,7 +215,7 @@ impl Inner {
         }
     }
 
-    fn reserve(&self, path: &MountPath) -> Result<Reservation, Error> {
+    pub(super) fn reserve(&self, path: &MountPath) -> Result<Reservation, Error> {
         self.reservations.reserve(path).map_err(|other| {
             Error::new(
                 ErrorKind::Conflict,
@@ -281,7 +224,7 @@ impl Inner {
         })
     }
 
-    fn existing(&self, path: &MountPath) -> Result<Arc<Mount>, Error> {
+    pub(super) fn existing(&self, path: &MountPath) -> Result<Arc<Mount>, Error> {
         let absent = || Error::new(ErrorKind::NotFound, format!("no matching mount at {path}"));
         self.mounts.get(path).ok_or_else(absent)
     }
@@ -297,7 +240,7 @@ impl Inner {
         }
     }
 
-    fn select(
+    pub(super) fn select(
         &self,
         kind: PluginKind,
         name: &PluginName,
@@ -326,26 +269,13 @@ impl Inner {
         })
     }
 
-    /// Refuses a version that a mount cannot be tuned to.
-    fn check_version(&self, record: &MountRecord, change: &VersionChange) -> Result<(), Error> {
-        match (change.version(), self.catalog.pinned(record.kind, &record.plugin)) {
-            (None, Some(pinned)) => Err(pinned_elsewhere(&record.plugin, None, &pinned)),
-            (None, None) if self.catalog.get(record.kind, &record.plugin, None).is_none() => {
-                let text = format!("plugin not found in the catalog: {}, without a version", record.plugin);
-                Err(Error::new(ErrorKind::InvalidRequest, text))
-            }
-            (None, None) => Ok(()),
-            (version @ Some(_), _) => self.select(record.kind, &record.plugin, version).map(drop),
-        }
-    }
-
     /// Returns the version that a mount is started with next.
     pub(super) fn version_at_start(&self, record: &MountRecord) -> Option<PluginVersion> {
         self.catalog.version_at_start(record.kind, &record.plugin, record.version.as_ref())
     }
 
     /// Keeps the entries of a plugin in the catalog until what relies on one of them is published.
-    fn rely_on(&self, kind: PluginKind, name: &PluginName) -> Result<PluginClaim, Error> {
+    pub(super) fn rely_on(&self, kind: PluginKind, name: &PluginName) -> Result<PluginClaim, Error> {
         self.plugin_claims.rely_on(kind, name).ok_or_else(|| {
             let text = format!("plugin {:?} is being deregistered; try again when it is done", name.as_str());
             Error::new(ErrorKind::Conflict, text)
@@ -359,7 +289,7 @@ impl Inner {
         }
     }
 
-    fn check_ttls(&self, config: &MountConfig) -> Result<(), Error> {
+    pub(super) fn check_ttls(&self, config: &MountConfig) -> Result<(), Error> {
         let invalid = |text: String| Err(Error::new(ErrorKind::InvalidRequest, text));
         match (config.default_lease_ttl, config.max_lease_ttl) {
             (Some(default), Some(max)) if default > max => {
@@ -370,19 +300,6 @@ impl Inner {
                 self.limits.max_lease_ttl.as_secs()
             )),
             _ => Ok(()),
-        }
-    }
-
-    /// Refuses the same as [`Self::check_ttls`], with the words that Vault has where the two may not come from one request.
-    fn check_tuned_ttls(&self, config: &MountConfig) -> Result<(), Error> {
-        match (config.default_lease_ttl, config.max_lease_ttl) {
-            (Some(default), Some(max)) if default > max => {
-                let (default, max) = (default.as_secs(), max.as_secs());
-                let text =
-                    format!("backend max lease TTL of {max} would be less than backend default lease TTL of {default}");
-                Err(Error::new(ErrorKind::InvalidRequest, text))
-            }
-            _ => self.check_ttls(config),
         }
     }
 
@@ -452,40 +369,13 @@ fn new_record(request: MountRequest, plugin: &PluginRecord) -> MountRecord {
     }
 }
 
-fn apply(tune: Tune, record: &mut MountRecord) {
-    fn set<T>(field: &mut T, change: Option<T>) {
-        if let Some(value) = change {
-            *field = value;
-        }
-    }
-    let ttl = |change: TtlChange| match change {
-        TtlChange::System => None,
-        TtlChange::To(ttl) => Some(ttl),
-    };
-    let config = &mut record.config;
-    set(&mut record.description, tune.description);
-    set(&mut record.options, tune.options);
-    set(&mut config.default_lease_ttl, tune.default_lease_ttl.map(ttl));
-    set(&mut config.max_lease_ttl, tune.max_lease_ttl.map(ttl));
-    set(&mut config.listing_visibility, tune.listing_visibility);
-    set(&mut config.audit_non_hmac_request_keys, tune.audit_non_hmac_request_keys);
-    set(&mut config.audit_non_hmac_response_keys, tune.audit_non_hmac_response_keys);
-    set(&mut config.passthrough_request_headers, tune.passthrough_request_headers);
-    set(&mut config.allowed_response_headers, tune.allowed_response_headers);
-    set(&mut config.token_type, tune.token_type.map(Some));
-    set(&mut config.instances, tune.instances.map(Some));
-    config.instance_limits.change(&tune.instance_limits);
-    let version = tune.plugin_version.map(VersionChange::into_version);
-    set(&mut record.version, version.map(|version| version.filter(|version| !version.is_builtin())));
-}
-
 /// Returns the version that a mount of this plugin asks for: none where it is built in, since the next server has another.
 fn asked_version(plugin: &PluginRecord) -> Option<PluginVersion> {
     plugin.version.clone().filter(|version| !version.is_builtin())
 }
 
 /// Refuses a version beside the one that all mounts of the plugin get.
-fn pinned_elsewhere(name: &PluginName, asked: Option<&PluginVersion>, pinned: &PluginVersion) -> Error {
+pub(super) fn pinned_elsewhere(name: &PluginName, asked: Option<&PluginVersion>, pinned: &PluginVersion) -> Error {
     let asked = asked.map_or_else(|| "the unversioned plugin".to_owned(), |asked| format!("version {asked}"));
     let name = name.as_str();
     let text = format!("cannot use {asked} of plugin {name:?}: it is pinned to {pinned}; take that, or remove the pin");
@@ -493,7 +383,7 @@ fn pinned_elsewhere(name: &PluginName, asked: Option<&PluginVersion>, pinned: &P
 }
 
 /// Refuses instances that the plugin cannot have.
-fn check_instances(plugin: &PluginRecord, config: &MountConfig) -> Result<(), Error> {
+pub(super) fn check_instances(plugin: &PluginRecord, config: &MountConfig) -> Result<(), Error> {
     if plugin.runtime != RuntimeKind::Native {
         return Ok(());
     }
@@ -503,7 +393,7 @@ fn check_instances(plugin: &PluginRecord, config: &MountConfig) -> Result<(), Er
 }
 
 /// Refuses a token type where no tokens come from.
-fn check_token_type(kind: PluginKind, token_type: Option<TokenType>) -> Result<(), Error> {
+pub(super) fn check_token_type(kind: PluginKind, token_type: Option<TokenType>) -> Result<(), Error> {
     match (kind, token_type) {
         (PluginKind::Secret, Some(_)) => {
             Err(Error::new(ErrorKind::InvalidRequest, "'token_type' can only be modified on auth mounts"))
@@ -513,16 +403,15 @@ fn check_token_type(kind: PluginKind, token_type: Option<TokenType>) -> Result<(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
-    use crate::catalog::{InstancePolicy, RuntimeKind};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
-    fn config(default_hours: Option<u32>, max_hours: Option<u32>) -> MountConfig {
+    pub(in crate::host) fn config(default_hours: Option<u32>, max_hours: Option<u32>) -> MountConfig {
         let hours = |hours: u32| HOUR * hours;
         MountConfig {
             default_lease_ttl: default_hours.map(hours),
@@ -532,7 +421,7 @@ mod tests {
     }
 
     /// Returns a host with one mount, `kv/`, whose plugin is not in the catalog.
-    async fn host_with_mount(config: MountConfig) -> Host {
+    pub(in crate::host) async fn host_with_mount(config: MountConfig) -> Host {
         let host = Host::builder().build().await.unwrap();
         let plugin: PluginName = "kv".parse().unwrap();
         let record = MountRecord {
@@ -552,42 +441,8 @@ mod tests {
         host
     }
 
-    fn kv(host: &Host) -> MountInfo {
+    pub(in crate::host) fn kv(host: &Host) -> MountInfo {
         host.mount(&"kv".parse().unwrap()).unwrap()
-    }
-
-    #[tokio::test]
-    async fn tuned_ttls_are_checked_against_those_that_stay() {
-        let to = |hours: u32| Some(TtlChange::To(HOUR * hours));
-        let system = Some(TtlChange::System);
-        let less = |max: u32, default: u32| {
-            let (max, default) = (max * 3600, default * 3600);
-            format!("backend max lease TTL of {max} would be less than backend default lease TTL of {default}")
-        };
-        let beyond = || "given default lease TTL greater than system max lease TTL of 2764800".to_owned();
-        for (before, default_lease_ttl, max_lease_ttl, refused) in [
-            (config(Some(2), None), None, to(1), Some(less(1, 2))),
-            (config(None, Some(1)), to(2), None, Some(less(1, 2))),
-            (config(Some(1), Some(2)), to(4), to(3), Some(less(3, 4))),
-            (config(Some(1), Some(2)), to(3), to(4), None),
-            (config(Some(2), Some(3)), None, system, None),
-            (config(Some(2), Some(3)), system, to(1), None),
-            (config(None, None), to(769), None, Some(beyond())),
-            (config(Some(769), Some(1_000)), None, system, Some(beyond())),
-            (config(None, None), None, None, None),
-        ] {
-            let host = host_with_mount(before.clone()).await;
-            let description = Some("after".to_owned());
-            let tune = Tune { description, default_lease_ttl, max_lease_ttl, ..Tune::default() };
-            let tuned = host.tune(&"kv".parse().unwrap(), tune).await;
-            let row = format!("{before:?} {default_lease_ttl:?} {max_lease_ttl:?}");
-            assert_eq!(tuned.err().map(|error| error.message().to_owned()), refused, "{row}");
-            let mount = kv(&host);
-            match refused {
-                Some(_) => assert_eq!((mount.description.as_str(), mount.config), ("before", before), "{row}"),
-                None => assert_eq!(mount.description, "after", "{row}"),
-            }
-        }
     }
 
     #[tokio::test]
@@ -612,41 +467,6 @@ mod tests {
             let refused = host.enable(request).await.unwrap_err();
             assert_eq!((refused.kind(), refused.message()), (ErrorKind::InvalidRequest, message));
         }
-    }
-
-    #[tokio::test]
-    async fn a_tuned_version_is_in_the_catalog_and_waits_for_the_next_start() {
-        let host = host_with_mount(MountConfig::default()).await;
-        let tune = || Tune { plugin_version: Some(VersionChange::To("1.0.0".parse().unwrap())), ..Tune::default() };
-        let path: MountPath = "kv".parse().unwrap();
-        let refused = host.tune(&path, tune()).await.unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::InvalidRequest);
-        assert_eq!(refused.message(), "plugin not found in the catalog: kv, version=v1.0.0");
-        assert_eq!(kv(&host).version, None);
-
-        let record = PluginRecord {
-            kind: PluginKind::Secret,
-            name: "kv".parse().unwrap(),
-            version: Some("1.0.0".parse().unwrap()),
-            command: "kv".parse().unwrap(),
-            args: Vec::new(),
-            env: Vec::new(),
-            sha256: "00".repeat(32).parse().unwrap(),
-            runtime: RuntimeKind::Native,
-            instances: InstancePolicy::default(),
-            instance_limits: Default::default(),
-            capabilities: Vec::new(),
-            imports: Vec::new(),
-            confinement: None,
-            origin: Default::default(),
-        };
-        host.inner.catalog.put(record).await.unwrap();
-        host.tune(&path, tune()).await.unwrap();
-        let mount = kv(&host);
-        assert_eq!(
-            (mount.version.map(|version| version.to_string()), mount.running_version),
-            (Some("v1.0.0".to_owned()), None)
-        );
     }
 
     #[tokio::test]

@@ -8,10 +8,12 @@ use futures_util::StreamExt;
 
 use super::programs::label;
 use super::{Error, ErrorKind, Host, Inner};
-use crate::catalog::RuntimeKind;
+use crate::catalog::{InstancePolicy, RuntimeKind};
 use crate::ident::{MountPath, PluginKind, PluginName};
-use crate::mount::{Attempt, Mount, MountRecord};
-use crate::runtime::MountScope;
+use crate::limits::Limits;
+use crate::meter::Retired;
+use crate::mount::{Attempt, Generation, Mount, MountRecord};
+use crate::runtime::{Call, MountScope};
 
 /// Mounts that are reloaded at a time. Each starts an instance, whose code may wait.
 const RELOADS_MAX: usize = 8;
@@ -32,6 +34,31 @@ pub struct ReloadedMount {
     pub path: MountPath,
     /// Why it goes on with what it had, if it does.
     pub failure: Option<String>,
+}
+
+/// What was started beside what answers for a mount, and answers nothing yet.
+pub(super) struct Beside {
+    next: Arc<Generation>,
+    scope: MountScope,
+}
+
+impl Beside {
+    /// Lets it answer from now on, for the mount with this record.
+    pub(super) fn switch(self, mount: &Arc<Mount>, record: MountRecord, limits: &Limits) {
+        mount.switch(self.next, record, self.scope, limits.drain_deadline, limits.lifecycle_deadline);
+    }
+
+    /// Lets it go: it will not be needed.
+    pub(super) async fn let_go(self, limits: &Limits) {
+        let Some(Ok(running)) = self.next.outcome() else { return };
+        if running.pool.settings().policy == InstancePolicy::Pooled {
+            // Its instances are those that answer.
+            running.pool.forget(&self.scope.id);
+        } else {
+            let call = Call::lifecycle(&Arc::new(self.scope), limits.lifecycle_deadline);
+            running.pool.close(call, Retired::SetupFailed).await;
+        }
+    }
 }
 
 impl Host {
@@ -115,11 +142,24 @@ impl Inner {
     /// Starts a mount again beside what runs, and lets that answer from then on. The caller has reserved its path.
     pub(super) async fn reload_mount(&self, mount: &Arc<Mount>, restart: Restart) -> Result<(), String> {
         let record = MountRecord::clone(&mount.record());
+        let beside = self.start_beside(mount, &record, restart).await?;
+        beside.switch(mount, record, &self.limits);
+        Ok(())
+    }
+
+    /// Starts a mount with a record that may not be its own yet, beside what answers. The caller has reserved its path, and is told why
+    /// it does not start.
+    pub(super) async fn start_beside(
+        &self,
+        mount: &Mount,
+        record: &MountRecord,
+        restart: Restart,
+    ) -> Result<Beside, String> {
         let version = match restart {
             Restart::SameVersion => mount.running_version(),
-            Restart::AsRecorded => self.version_at_start(&record),
+            Restart::AsRecorded => self.version_at_start(record),
         };
-        let scope = MountScope { plugin: label(&record.plugin, version.as_ref()), ..self.scope(&record, Some(mount)) };
+        let scope = MountScope { plugin: label(&record.plugin, version.as_ref()), ..self.scope(record, Some(mount)) };
         let asked = match restart {
             Restart::SameVersion => version,
             Restart::AsRecorded => record.version.clone(),
@@ -128,8 +168,7 @@ impl Inner {
         if let Err(reason) = next.start(&Arc::new(scope.clone())).await {
             return Err(reason.clone());
         }
-        mount.switch(next, record, scope, self.limits.drain_deadline, self.limits.lifecycle_deadline);
-        Ok(())
+        Ok(Beside { next, scope })
     }
 
     /// Sees to it that what is started next of these mounts' native plugins is a process of its own.

@@ -164,7 +164,7 @@ pub struct Tune {
     pub default_lease_ttl: Option<TtlChange>,
     /// A new maximum TTL, or back to the system's.
     pub max_lease_ttl: Option<TtlChange>,
-    /// Options for the plugin, in place of those it has.
+    /// Options for the plugin: those named here change, an empty one goes, the others stay. `version` is turned back for nobody.
     pub options: Option<BTreeMap<String, String>>,
     /// `""`, `hidden` or `unauth`.
     pub listing_visibility: Option<String>,
@@ -191,34 +191,21 @@ pub struct Tune {
 pub enum VersionChange {
     /// The plugin that has none.
     Unversioned,
+    /// What a mount gets that is enabled without naming one.
+    Selected,
     /// This one.
     To(PluginVersion),
 }
 
-/// A version, or the word `unversioned` for the plugin that has none. Vault has no way back to that.
+/// A version, the word `unversioned` for the plugin that has none, or nothing for what is selected. Vault has no way back to either.
 impl FromStr for VersionChange {
     type Err = IdentError;
 
     fn from_str(typed: &str) -> Result<Self, IdentError> {
         match typed {
+            "" => Ok(Self::Selected),
             "unversioned" => Ok(Self::Unversioned),
             version => version.parse().map(Self::To),
-        }
-    }
-}
-
-impl VersionChange {
-    pub(super) fn version(&self) -> Option<&PluginVersion> {
-        match self {
-            Self::Unversioned => None,
-            Self::To(version) => Some(version),
-        }
-    }
-
-    pub(super) fn into_version(self) -> Option<PluginVersion> {
-        match self {
-            Self::Unversioned => None,
-            Self::To(version) => Some(version),
         }
     }
 }

@@ -87,7 +87,12 @@ impl Fields {
     pub(super) fn comma_list(&mut self, name: &str) -> Result<Option<Vec<String>>, Refusal> {
         let split =
             |text: String| text.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
-        self.list_from(name, split)
+        let mut list = self.list_from(name, split)?;
+        if let Some(items) = &mut list {
+            // A list of one empty item is how Vault's commands clear a list.
+            items.retain(|item| !item.trim().is_empty());
+        }
+        Ok(list)
     }
 
     /// Takes a map from text to text out. Numbers and flags are taken as they are written.
@@ -106,11 +111,16 @@ impl Fields {
         let Some(typed) = self.filled_text(name)? else {
             return Ok(TypedTtl::Unset);
         };
-        if typed == "system" || typed.starts_with('-') {
+        let typed = typed.trim();
+        if typed == "system" {
             return Ok(TypedTtl::System);
         }
-        match parse_go_duration(typed.trim()) {
+        // A negative one is a duration all the same, and Vault's way to say that there is none.
+        let unsigned = typed.strip_prefix('-').filter(|magnitude| !magnitude.starts_with('+'));
+        let (is_negative, magnitude) = unsigned.map_or((false, typed), |magnitude| (true, magnitude));
+        match parse_go_duration(magnitude) {
             Ok(Duration::ZERO) => Ok(TypedTtl::System),
+            Ok(_) if is_negative => Ok(TypedTtl::System),
             Ok(ttl) => Ok(TypedTtl::Of(ttl)),
             Err(error) => Err(Refusal::invalid(format!("unable to parse {what} of {typed}: {error}"))),
         }
@@ -121,6 +131,8 @@ impl Fields {
         match self.take(name) {
             None | Some(Value::Bool(false)) => Ok(()),
             Some(Value::String(text)) if text.is_empty() || text == "false" => Ok(()),
+            // Members that say nothing clear what was never set.
+            Some(Value::Object(members)) if members.values().all(says_nothing) => Ok(()),
             Some(_) => Err(Refusal::invalid(format!("field \"{}{name}\" is not supported: {why}", self.place))),
         }
     }
@@ -140,6 +152,10 @@ impl Fields {
     fn wrong(&self, name: &str, expected: &str) -> Refusal {
         Refusal::invalid(format!("field \"{}{name}\" must be {expected}", self.place))
     }
+}
+
+fn says_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_str().is_some_and(str::is_empty)
 }
 
 fn as_text(value: Value) -> Option<String> {
@@ -220,10 +236,16 @@ mod tests {
             (r#"{"t":"0s"}"#, TypedTtl::System),
             (r#"{"t":0}"#, TypedTtl::System),
             (r#"{"t":-1}"#, TypedTtl::System),
+            (r#"{"t":"-1h30m"}"#, TypedTtl::System),
+            (r#"{"t":" 1h "}"#, TypedTtl::Of(Duration::from_secs(3600))),
             (r#"{"t":"1h"}"#, TypedTtl::Of(Duration::from_secs(3600))),
             (r#"{"t":3600}"#, TypedTtl::Of(Duration::from_secs(3600))),
         ] {
             assert_eq!(fields(json).ttl("t", "TTL"), Ok(ttl), "{json}");
+        }
+        for typed in ["-x", "-", "--1", "-+1", "-system"] {
+            let refusal = fields(&format!(r#"{{"t":{typed:?}}}"#)).ttl("t", "default TTL");
+            refused(refusal, &format!("unable to parse default TTL of {typed}: "));
         }
         refused(fields(r#"{"t":"soon"}"#).ttl("t", "default TTL"), "unable to parse default TTL of soon: ");
     }

@@ -26,6 +26,7 @@ mod service;
 mod system;
 mod text;
 mod tls;
+mod token;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -111,6 +112,9 @@ impl Door {
             call::refuse_strangers(&parts, &api.host)?;
         }
         let call = Call::read(&parts, body, limits).await?;
+        if token::is_lookup(call.path.as_str()) {
+            return token::answer(&api.host, &call, &caller, call::token(&parts.headers));
+        }
         if !call::is_system(call.path.as_str()) {
             return plugin::answer(&api.host, call, caller, parts.headers, client, limits.request_deadline).await;
         }

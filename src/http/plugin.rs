@@ -57,7 +57,7 @@ pub(super) async fn answer(
     request.headers = Some(Arc::new(ClientHeaders::of(headers, host)));
     request.deadline = Some(deadline);
     let asked = Asked { host, id: request.id.clone(), operation, path };
-    let response = host.handle(request).await?;
+    let response = host.handle(request).await.map_err(|error| Refusal::of_mount(&error))?;
     asked.answer(response)
 }
 

@@ -34,6 +34,11 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "permission denied")
     }
 
+    /// Returns what a mount's request came to, whose plugin chose the status.
+    pub(super) fn of_mount(error: &Error) -> Self {
+        Self::new(status(error.kind()), error.message())
+    }
+
     /// Returns the refusal of a method that a path does not take.
     pub(super) fn unsupported_operation() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "unsupported operation")
@@ -60,9 +65,14 @@ impl Refusal {
     }
 }
 
+/// What the host refuses to do with its own catalog and mounts. Vault has one status for all that its client is to blame for, and
+/// clients decide by it: the kinds stay apart in the host's own errors, and in the text.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self::new(status(error.kind()), error.message())
+        match error.kind() {
+            ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::NotFound => Self::invalid(error.message()),
+            kind => Self::new(status(kind), error.message()),
+        }
     }
 }
 

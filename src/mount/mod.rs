@@ -316,14 +316,6 @@ impl Mount {
         });
     }
 
-    /// Gives the mount's new options to a plugin that only hears of them when it is set up.
-    pub(crate) async fn renew(&self, drain: Duration) {
-        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
-        if let Some(Ok(running)) = generation.outcome() {
-            running.pool.renew(Call::lifecycle(&scope, drain)).await;
-        }
-    }
-
     /// Asks a native plugin to undo what was left half done.
     pub(crate) async fn roll_back(&self, rollback: Rollback, limit: Duration) {
         let scope = self.scope.load_full();

@@ -66,8 +66,6 @@ pub(crate) struct Pool {
     queue_max: usize,
     /// One permit for each call of this mount that may run at a time.
     gate: Semaphore,
-    /// How many there are.
-    turns: u32,
     waiting: AtomicUsize,
     /// The kept instances.
     set: Arc<Set>,
@@ -130,7 +128,6 @@ impl Pools {
             budget: Arc::clone(&self.budget),
             queue_max: self.limits.queue_max,
             gate: Semaphore::new(turns as usize),
-            turns,
             waiting: AtomicUsize::new(0),
             set,
             hold: OnceLock::new(),
@@ -147,6 +144,10 @@ impl Pool {
 
     /// Starts the mount in its first instance, and returns the paths that need no token. An error says what it failed at.
     pub(crate) async fn start(self: &Arc<Self>, call: Call) -> Result<PathRules, String> {
+        if self.policy == InstancePolicy::Pooled {
+            // An instance that others use too may be set up for this mount already, with what it was told before.
+            self.set.forget(&call.scope.id);
+        }
         let leased = self.lease_as(&call, Initialized::Later).await;
         let lease = leased.map_err(|failure| format!("the plugin failed to set up: {failure}"))?;
         let initialized = lease.initialize(call.clone()).await;
@@ -259,18 +260,6 @@ impl Pool {
     /// Returns whether both have their instances in common.
     pub(crate) fn shares_instances_with(&self, other: &Pool) -> bool {
         Arc::ptr_eq(&self.set, &other.set)
-    }
-
-    /// Lets a resident instance go, so that the next request sets up another: it hears of its mount's options only then. Requests
-    /// wait for those in flight to end, and those for no longer than the call's deadline. Instances that ask for each call's options
-    /// stay.
-    pub(crate) async fn renew(&self, call: Call) {
-        if self.program.residence() == Residence::Evictable {
-            return;
-        }
-        // Should some request outlast the deadline, it goes on in the instance that it has.
-        let _turns = timeout_at(call.deadline, self.gate.acquire_many(self.turns)).await;
-        self.close(call, Retired::Reloaded).await;
     }
 
     /// Tells the instances that somebody else changed a stored value: a resident one now, others before their next call.

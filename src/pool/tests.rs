@@ -102,7 +102,7 @@ async fn a_resident_instance_stays_and_is_initialized_whenever_it_is_made_anew()
     drop(lease(&pool, &call()).await);
     assert_eq!(program.take_asked(), ["setup", "initialize"], "another takes its place");
 
-    pool.renew(call()).await;
+    pool.close(call(), Retired::Reloaded).await;
     assert_eq!(program.take_asked(), ["cleanup"]);
     pool.roll_back(call(), Rollback::Periodic).await;
     assert!(program.take_asked().is_empty(), "nobody is set up to be asked");
@@ -121,7 +121,6 @@ async fn a_sandbox_that_nobody_calls_is_gone_and_not_woken() {
     assert_eq!(program.take_asked(), ["setup", "initialize"]);
     pool.invalidate(call(), "a").await.expect("there is nothing to forget");
     pool.roll_back(call(), Rollback::Periodic).await;
-    pool.renew(call()).await;
     assert!(program.take_asked().is_empty());
 }
 

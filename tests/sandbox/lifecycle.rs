@@ -106,10 +106,7 @@ async fn a_mount_that_is_disabled_while_it_starts_stores_nothing_afterwards() {
     // Many more than start at a time.
     let paths: Vec<MountPath> = (0..24).map(|number| format!("m{number}").parse().unwrap()).collect();
     for path in &paths {
-        bench.enable(path.as_str(), &[]).await.expect("it can be mounted");
-        let options = BTreeMap::from([("initialize".to_owned(), "write".to_owned())]);
-        let tune = Tune { options: Some(options), ..Tune::default() };
-        bench.host.tune(path, tune).await.expect("it can be tuned");
+        bench.enable(path.as_str(), &[("initialize", "write-anew")]).await.expect("it can be mounted");
     }
     let Bench { host, plugins } = bench;
     host.shutdown().await;
@@ -122,6 +119,33 @@ async fn a_mount_that_is_disabled_while_it_starts_stores_nothing_afterwards() {
     host.shutdown().await;
     drop(host);
     assert_eq!(storage().keys("logical/", usize::MAX).await.unwrap(), [""; 0], "data of no mount is left");
+}
+
+#[tokio::test]
+async fn a_tune_is_one_decision() {
+    let bench = Bench::with_hostile(limits()).await;
+    bench.enable("m", &[("a", "1"), ("b", "2")]).await.expect("it can be mounted");
+    bench.enable("neighbour", &[]).await.expect("it can be mounted");
+    let path: MountPath = "m".parse().unwrap();
+    let options = |pairs: &[(&str, &str)]| -> BTreeMap<String, String> {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    };
+    let tune = async |pairs: &[(&str, &str)]| {
+        let description = Some("tuned".to_owned());
+        bench.host.tune(&path, Tune { options: Some(options(pairs)), description, ..Tune::default() }).await
+    };
+    for what in ["fail", "panic"] {
+        let refused = tune(&[("a", "3"), ("initialize", what)]).await;
+        check_refused(what, refused, ErrorKind::InvalidRequest, &["cannot tune m/, which goes on as it was"]);
+        let mount = bench.host.mount(&path).unwrap();
+        assert_eq!((mount.options, mount.description.as_str()), (options(&[("a", "1"), ("b", "2")]), ""), "{what}");
+        assert_eq!(mount.state, MountState::Running, "{what}");
+        assert!(bench.ask("m/count").await.is_ok() && bench.ask("neighbour/count").await.is_ok(), "{what}");
+    }
+    tune(&[("a", ""), ("c", "4")]).await.expect("the plugin starts with it");
+    let mount = bench.host.mount(&path).unwrap();
+    assert_eq!((mount.options, mount.description.as_str()), (options(&[("b", "2"), ("c", "4")]), "tuned"));
+    assert!(bench.ask("m/count").await.is_ok());
 }
 
 #[tokio::test]

@@ -149,9 +149,9 @@ fn each_kind_is_refused_in_the_others_place() {
         ("GET", "sys/auth/kv", "", 400, "No auth engine at kv/"),
         ("GET", "sys/mounts/auth/userpass", "", 400, "No secret engine mount at auth/userpass/"),
         ("GET", "sys/auth/none/tune", "", 400, "no mount at auth/none/"),
-        ("POST", "sys/auth/userpass", r#"{"type":"login"}"#, 409, "path is already in use at userpass/"),
-        ("POST", "sys/auth/userpass/a", r#"{"type":"login"}"#, 409, "existing mount at auth/userpass/"),
-        ("POST", "sys/auth/token", r#"{"type":"login"}"#, 403, "cannot mount \"auth/token/\""),
+        ("POST", "sys/auth/userpass", r#"{"type":"login"}"#, 400, "path is already in use at userpass/"),
+        ("POST", "sys/auth/userpass/a", r#"{"type":"login"}"#, 400, "existing mount at auth/userpass/"),
+        ("POST", "sys/auth/token", r#"{"type":"login"}"#, 400, "cannot mount \"auth/token/\""),
         (
             "POST",
             "sys/auth/x",
@@ -166,7 +166,7 @@ fn each_kind_is_refused_in_the_others_place() {
             400,
             "plugin not found in the catalog: login; a plugin of this name is of type auth",
         ),
-        ("POST", "sys/mounts/auth/x", r#"{"type":"login"}"#, 403, "cannot mount \"auth/x/\""),
+        ("POST", "sys/mounts/auth/x", r#"{"type":"login"}"#, 400, "cannot mount \"auth/x/\""),
         (
             "POST",
             "sys/auth/x",

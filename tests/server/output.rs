@@ -100,7 +100,7 @@ fn exit_codes_tell_local_failures_from_remote_ones() {
             "secrets enable -path=kv/below passthrough-plugin",
             2,
             format!(
-                "Error enabling: Error making API request.\n\nURL: POST {address}/v1/sys/mounts/kv/below\nCode: 409. \
+                "Error enabling: Error making API request.\n\nURL: POST {address}/v1/sys/mounts/kv/below\nCode: 400. \
                  Errors:\n\n* existing mount at kv/\n"
             ),
         ),

@@ -3,6 +3,7 @@
 //! One [`Route`] a path, one `match` for what each takes, one file for each subject behind it.
 
 mod catalog;
+mod help;
 mod instances;
 mod metrics;
 mod migrations;
@@ -124,7 +125,8 @@ async fn dispatch(
     use Operation::{Delete, List, Read, Update};
     let host = &api.host;
     match (route, operation) {
-        (Route::Health, Read) => Ok(status::health(&api.info)),
+        (route, Operation::Help) => Ok(help::of(route)),
+        (Route::Health, Read) => status::health(&api.info, fields),
         (Route::SealStatus, Read) => Ok(status::seal_status(&api.info)),
         (Route::Leader, Read) => Ok(status::leader(&api.info)),
         (Route::Metrics, Read) => metrics::read(host, fields).await,
@@ -168,6 +170,8 @@ enum Reply {
     },
     /// JSON without an envelope.
     Bare(Vec<u8>),
+    /// The same with another status than 200.
+    BareWith(StatusCode, Vec<u8>),
     /// Text of this type.
     Text(HeaderValue, Vec<u8>),
 }
@@ -215,6 +219,7 @@ impl Reply {
         match self {
             Reply::Done => answer::empty(StatusCode::NO_CONTENT),
             Reply::Bare(json) => answer::json(StatusCode::OK, json),
+            Reply::BareWith(status, json) => answer::json(status, json),
             Reply::Text(content_type, text) => answer::with_type(StatusCode::OK, content_type, text),
             Reply::Data { status, data, placement, warnings } => {
                 let request_id = uuid::Uuid::new_v4().to_string();

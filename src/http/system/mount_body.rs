@@ -42,7 +42,7 @@ pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
     refuse_lockout(&mut fields)?;
     let default_lease_ttl = ttl_change(fields.ttl("default_lease_ttl", "default TTL")?);
     let max_lease_ttl = ttl_change(fields.ttl("max_lease_ttl", "max TTL")?);
-    // An empty version is refused, as in Vault: nothing says which one it would be.
+    // An empty one asks for what a mount gets that names none.
     let plugin_version = fields.text("plugin_version")?.map(|typed| typed.parse()).transpose()?;
     Ok(Tune {
         description: fields.text("description")?,
@@ -54,7 +54,7 @@ pub(super) fn tuning(mut fields: Fields) -> Result<Tune, Refusal> {
         audit_non_hmac_response_keys: fields.comma_list("audit_non_hmac_response_keys")?,
         passthrough_request_headers: fields.comma_list("passthrough_request_headers")?,
         allowed_response_headers: fields.comma_list("allowed_response_headers")?,
-        token_type: token_type(&mut fields)?,
+        token_type: tuned_token_type(&mut fields)?,
         plugin_version,
         instances: instances::policy(&mut fields)?,
         instance_limits: instances::limits(&mut fields)?,
@@ -97,11 +97,24 @@ fn mount_config(mut config: Fields) -> Result<MountConfig, Refusal> {
     })
 }
 
+/// Reads a type of tokens to change to; an empty one is the default again.
+fn tuned_token_type(fields: &mut Fields) -> Result<Option<TokenType>, Refusal> {
+    match fields.text("token_type")?.as_deref() {
+        None => Ok(None),
+        Some("") => Ok(Some(TokenType::default())),
+        Some(typed) => known_token_type(typed).map(Some),
+    }
+}
+
 /// Reads Vault's word for a type of tokens. Whether the mount has any is for the host to know.
 fn token_type(fields: &mut Fields) -> Result<Option<TokenType>, Refusal> {
     let Some(typed) = fields.filled_text("token_type")? else { return Ok(None) };
+    known_token_type(&typed).map(Some)
+}
+
+fn known_token_type(typed: &str) -> Result<TokenType, Refusal> {
     let known = TokenType::ALL.into_iter().find(|known| known.as_str() == typed);
-    known.map(Some).ok_or_else(|| Refusal::invalid(format!("invalid value for 'token_type': {typed:?}")))
+    known.ok_or_else(|| Refusal::invalid(format!("invalid value for 'token_type': {typed:?}")))
 }
 
 fn refuse_lockout(fields: &mut Fields) -> Result<(), Refusal> {
@@ -234,7 +247,12 @@ mod tests {
         assert_eq!(all.options, Some(Default::default()));
         assert_eq!(all.token_type, None);
         assert_eq!(tune(r#"{"token_type":"batch"}"#).unwrap().token_type, Some(TokenType::Batch));
-        assert_eq!(tune(r#"{"token_type":""}"#).unwrap().token_type, None);
+        assert_eq!(tune(r#"{"token_type":""}"#).unwrap().token_type, Some(TokenType::DefaultService));
+        let cleared =
+            tune(r#"{"plugin_version":"","user_lockout_config":{},"passthrough_request_headers":[""]}"#).unwrap();
+        assert_eq!(cleared.plugin_version, Some(VersionChange::Selected));
+        assert_eq!(cleared.passthrough_request_headers, Some(Vec::new()));
+        tune(r#"{"user_lockout_config":{"lockout_threshold":"","lockout_duration":null}}"#).unwrap();
         assert_eq!(all.plugin_version, Some(VersionChange::To("2.0.0".parse().unwrap())));
         let unversioned = tune(r#"{"plugin_version":"unversioned"}"#).unwrap();
         assert_eq!(unversioned.plugin_version, Some(VersionChange::Unversioned));
@@ -243,7 +261,8 @@ mod tests {
     #[test]
     fn bad_tunings_are_refused() {
         for (body, message) in [
-            (r#"{"plugin_version":""}"#, "version \"\" is not a valid semantic version"),
+            (r#"{"plugin_version":"newest"}"#, "version \"newest\" is not a valid semantic version"),
+            (r#"{"default_lease_ttl":"-x"}"#, "unable to parse default TTL of -x"),
             (r#"{"token_type":"root"}"#, "invalid value for 'token_type': \"root\""),
             (r#"{"user_lockout_config":{"lockout_disable":true}}"#, "\"user_lockout_config\" is not supported"),
             (r#"{"listing_visibility":"x"}"#, "invalid listing_visibility x"),

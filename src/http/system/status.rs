@@ -4,17 +4,48 @@
 
 use std::time::SystemTime;
 
+use axum::http::StatusCode;
 use serde::Serialize;
 
 use super::Reply;
-use crate::http::ServerInfo;
-use crate::http::answer;
+use crate::http::fields::Fields;
+use crate::http::refusal::Refusal;
+use crate::http::{ServerInfo, answer};
 
 /// Go's zero time, which Vault shows where there is none.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// Says that the server is up.
-pub(super) fn health(info: &ServerInfo) -> Reply {
+/// Vault's parameters that say with which status it answers in a state. This server is always active, and takes all of them.
+const HEALTH_CODES: [&str; 7] = [
+    "activecode",
+    "standbycode",
+    "sealedcode",
+    "uninitcode",
+    "drsecondarycode",
+    "performancestandbycode",
+    "haunhealthycode",
+];
+
+/// Statuses that may be asked for: those that end an answer.
+const ANSWER_STATUSES: std::ops::RangeInclusive<u16> = 200..=599;
+
+/// Says that the server is up, with the status that the client asked for: load balancers have one of their own.
+pub(super) fn health(info: &ServerInfo, mut fields: Fields) -> Result<Reply, Refusal> {
+    let mut active = StatusCode::OK;
+    for name in HEALTH_CODES {
+        let Some(typed) = fields.filled_text(name)? else { continue };
+        let code = typed.parse().ok().filter(|code| ANSWER_STATUSES.contains(code));
+        let code = code.and_then(|code| StatusCode::from_u16(code).ok());
+        let code =
+            code.ok_or_else(|| Refusal::invalid(format!("{name} must be a status from 200 to 599, not {typed:?}")))?;
+        if name == "activecode" {
+            active = code;
+        }
+    }
+    Ok(Reply::BareWith(active, health_json(info)))
+}
+
+fn health_json(info: &ServerInfo) -> Vec<u8> {
     #[derive(Serialize)]
     struct Health<'a> {
         initialized: bool,
@@ -28,7 +59,7 @@ pub(super) fn health(info: &ServerInfo) -> Reply {
         #[serde(skip_serializing_if = "str::is_empty")]
         cluster_name: &'a str,
     }
-    Reply::Bare(answer::to_json(&Health {
+    answer::to_json(&Health {
         initialized: true,
         sealed: false,
         standby: false,
@@ -38,7 +69,7 @@ pub(super) fn health(info: &ServerInfo) -> Reply {
         server_time_utc: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs(),
         version: &info.version,
         cluster_name: &info.cluster_name,
-    }))
+    })
 }
 
 /// Says that the server is unsealed.

@@ -42,7 +42,7 @@ pub(super) fn cases() -> Vec<Case> {
                     .works(),
                     with_headers(ask(Operation::Delete, "m/seen/b/")).gives(seen(json!({
                         "operation": "delete", "path": "seen/b/",
-                        "options": [["color", "blue"]], "ttls": [30, 768 * 3600],
+                        "options": [["color", "blue"], ["size", ""]], "ttls": [30, 768 * 3600],
                         "headers": [[], ["hush"]],
                     }))),
                 ],

@@ -100,7 +100,12 @@ fn live(ctx: &Context, step: &str) -> Result<(), Error> {
         "panic" => panic!("{step} panics"),
         "spin" => consume::spin(),
         "sleep" => consume::sleep(ctx),
-        "write" => {
+        // Starts, and does not start again.
+        "write-anew" if ctx.get("seen").is_ok_and(|seen| seen.is_none()) => {
+            ctx.put(&Entry { key: "seen".into(), value: b"{}".to_vec(), seal_wrap: false })
+                .map_err(|error| Error::Internal(format!("{error:?}")))
+        }
+        "write" | "write-anew" => {
             let written = ctx.put(&Entry { key: "a".into(), value: b"{}".to_vec(), seal_wrap: false });
             let begun = ctx.begin(false).and_then(|transaction| {
                 transaction.put(&Entry { key: "b".into(), value: b"{}".to_vec(), seal_wrap: false })?;
