@@ -9,6 +9,30 @@ pub struct Limits {
     pub artifact_bytes_max: u64,
     /// Largest request body, in bytes: Vault's `max_request_size`.
     pub request_body_bytes_max: usize,
+    /// Largest body of a request without a token, in bytes: logins are small, and nobody answers for what a stranger sends.
+    pub anonymous_body_bytes_max: usize,
+    /// Bodies of all requests that are under way in the whole server, in bytes: eight of the largest. What exceeds it is told to come
+    /// again.
+    pub bodies_bytes_max: usize,
+    /// The part of that which requests without a token may take together.
+    pub anonymous_bodies_bytes_max: usize,
+    /// The part of that which requests without a token from one address may take together.
+    pub address_bodies_bytes_max: usize,
+    /// Connections at a time in the whole server, and never more than files that the process may open, less a reserve. Each takes some
+    /// 50 KiB, and 32 KiB more while the head of a request is incomplete.
+    pub connections_max: usize,
+    /// Connections at a time from one address (of IPv6, one /64): half of all, so that nobody alone keeps everyone out. Fewer where the
+    /// process may open few files: never more than half of those that there may be.
+    pub address_connections_max: usize,
+    /// Requests without a token that plugins answer at a time: logins, mostly, and each may take a core.
+    pub anonymous_requests_max: usize,
+    /// Requests without a token from one address that plugins answer at a time. Others from there wait for these, and no other address
+    /// waits for any of them.
+    pub address_requests_max: usize,
+    /// Requests without a token from one address that are under way or wait. The next is told to come again.
+    pub address_queue_max: usize,
+    /// Requests without a token from one address to plugins, in one second on the average; four times as many may come at once.
+    pub address_requests_per_second_max: u32,
     /// How long one request may take, waiting for an instance included: Vault's `max_request_duration`.
     pub request_deadline: Duration,
     /// How long `describe` may take, how long a mount's start (`setup` and `initialize`) may take, and `cleanup`. An upgrade of stored
@@ -109,6 +133,16 @@ impl Default for Limits {
         Self {
             artifact_bytes_max: 64 << 20,
             request_body_bytes_max: 32 << 20,
+            anonymous_body_bytes_max: 1 << 20,
+            bodies_bytes_max: 256 << 20,
+            anonymous_bodies_bytes_max: 32 << 20,
+            address_bodies_bytes_max: 8 << 20,
+            connections_max: 8_192,
+            address_connections_max: 4_096,
+            anonymous_requests_max: 64,
+            address_requests_max: 8,
+            address_queue_max: 64,
+            address_requests_per_second_max: 64,
             request_deadline: Duration::from_secs(90),
             lifecycle_deadline: Duration::from_secs(30),
             load_deadline: Duration::from_secs(120),

@@ -51,6 +51,18 @@ impl Host {
         self.inner.router.find(path).map(|route| self.inner.info(&route.mount))
     }
 
+    /// Returns the mounts that say of themselves that everybody may see them, sorted by path. It costs little where there are few of
+    /// them among many.
+    pub fn public_mounts(&self) -> Vec<MountInfo> {
+        let is_public = |mount: &&Arc<Mount>| mount.record().config.listing_visibility == "unauth";
+        self.inner.mounts.all().iter().filter(is_public).map(|mount| self.inner.info(mount)).collect()
+    }
+
+    /// Returns whether a mount would answer a request for this path.
+    pub fn serves(&self, path: &RequestPath) -> bool {
+        self.inner.router.find(path).is_some()
+    }
+
     /// Returns whether an anonymous caller may be heard at this path, as far as that is known before the plugin has started. A door
     /// asks before it reads what a stranger sends.
     pub fn may_be_open(&self, path: &RequestPath) -> bool {

@@ -5,19 +5,17 @@
 
 use std::borrow::Cow;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
-use bytes::{Bytes, BytesMut};
-use futures_util::StreamExt;
-use serde_json::value::RawValue;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
+use super::bodies::{Bodies, Held};
 use super::fields::as_flag;
 use super::limits::ListenerLimits;
 use super::refusal::Refusal;
+use super::strangers::Visit;
 use super::text::{Pairs, Plus, decode};
-use crate::duration::format_go_duration;
 use crate::host::Host;
 use crate::ident::RequestPath;
 use crate::request::{Caller, Operation};
@@ -27,10 +25,6 @@ const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 const WRAP_TTL: HeaderName = HeaderName::from_static("x-vault-wrap-ttl");
 
 const MERGE_PATCH: &str = "application/merge-patch+json";
-const FORM: &str = "application/x-www-form-urlencoded";
-
-/// Arrays and objects inside one another in a body: Vault's limit. Nothing here recurses, but whoever parses the body next may.
-const JSON_DEPTH_MAX: usize = 500;
 
 /// What a client asks for.
 #[derive(Debug)]
@@ -39,13 +33,19 @@ pub(super) struct Call {
     pub(super) operation: Operation,
     /// Of which path: all that comes behind `/v1/`.
     pub(super) path: RequestPath,
-    /// A JSON object, or nothing.
-    pub(super) data: Bytes,
+    /// A JSON object, or nothing. It counts among what the server holds until the call is dropped.
+    pub(super) data: Held,
 }
 
 impl Call {
-    /// Reads a request whole. No more of a body is held than the limit allows.
-    pub(super) async fn read(parts: &Parts, body: Body, limits: &ListenerLimits) -> Result<Self, Refusal> {
+    /// Reads a request whole, within what its listener grants. One without a token is a visit, and its body is charged to it.
+    pub(super) async fn read(
+        parts: &Parts,
+        body: Body,
+        limits: &ListenerLimits,
+        bodies: &Bodies,
+        visit: Option<&mut Visit>,
+    ) -> Result<Self, Refusal> {
         refuse_unsupported_headers(&parts.headers)?;
         let mut query = Pairs::parse(parts.uri.query().unwrap_or_default())?;
         let mut path = path_below_v1(parts.uri.path())?;
@@ -57,27 +57,54 @@ impl Call {
         let data = match operation {
             Operation::Update | Operation::Patch => {
                 refuse_bad_write(operation, &path, &parts.headers)?;
-                data_of(read_body(body, limits).await?, content_type(&parts.headers))?
+                let body = bodies.read(body, limits, visit).await?;
+                bodies.parse(body, content_type(&parts.headers), &limits.json).await?
             }
-            _ => query.into_data(),
+            _ => Held::uncounted(query.into_data()),
         };
         Ok(Self { operation, path, data })
     }
 }
 
-/// Refuses, unread, what nobody in particular sends to a path that is not open.
-pub(super) fn refuse_strangers(parts: &Parts, host: &Host) -> Result<(), Refusal> {
-    let path: RequestPath = path_below_v1(parts.uri.path())?.parse()?;
-    // Nothing that is open below `sys/` takes a body.
-    if !is_system(path.as_str()) && host.may_be_open(&path) { Ok(()) } else { Err(Refusal::denied()) }
+/// Returns where a path with empty segments leads once they are left out, with its query, as Vault redirects; `None` where there are
+/// none. A slash may be written as `%2F`, too.
+pub(super) fn without_empty_segments(uri: &Uri) -> Option<String> {
+    let mut clean = String::with_capacity(uri.path().len());
+    let mut rest = uri.path();
+    let mut is_changed = false;
+    let slash = |text: &str| match text.as_bytes() {
+        [b'/', ..] => 1,
+        [b'%', b'2', b'F' | b'f', ..] => 3,
+        _ => 0,
+    };
+    while !rest.is_empty() {
+        let first = slash(rest);
+        if first == 0 {
+            let end = rest.find(['/', '%']).filter(|end| *end > 0).unwrap_or(if rest.starts_with('%') {
+                1
+            } else {
+                rest.len()
+            });
+            clean.push_str(&rest[..end]);
+            rest = &rest[end..];
+            continue;
+        }
+        let mut run = first;
+        while slash(&rest[run..]) > 0 {
+            run += slash(&rest[run..]);
+            is_changed = true;
+        }
+        clean.push_str(if run == first { &rest[..first] } else { "/" });
+        rest = &rest[run..];
+    }
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    is_changed.then(|| clean + &query)
 }
 
-/// Returns who asks. A token that nobody knows is refused, even where none is needed.
-pub(super) fn caller(host: &Host, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    match token(headers) {
-        None => Ok(Caller::Anonymous),
-        Some(token) => host.authenticate(token).map(Caller::Known).ok_or_else(Refusal::denied),
-    }
+/// Returns who asks. A token that nobody knows counts for nothing, as in Vault: what is open without a token is open with any, and
+/// everything else is refused.
+pub(super) fn caller(host: &Host, headers: &HeaderMap) -> Caller {
+    token(headers).and_then(|token| host.authenticate(token)).map_or(Caller::Anonymous, Caller::Known)
 }
 
 /// Returns the token that comes with a request.
@@ -169,117 +196,20 @@ fn content_type(headers: &HeaderMap) -> &str {
     typed.split(';').next().unwrap_or_default().trim()
 }
 
-async fn read_body(body: Body, limits: &ListenerLimits) -> Result<Bytes, Refusal> {
-    if body.is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    let deadline = limits.request_deadline;
-    match tokio::time::timeout(deadline, collect(body, limits.request_body_bytes_max)).await {
-        Ok(body) => body,
-        Err(_) => {
-            let message = format!("the request body did not arrive within {}", format_go_duration(deadline));
-            Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message))
-        }
-    }
-}
-
-/// Collects a body that may not be larger than so many bytes. One that says it is larger is not read at all; one that comes in
-/// a single piece is not copied.
-async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, Refusal> {
-    let too_large = || {
-        Refusal::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            format!("request body too large: it may have {bytes_max} bytes at most"),
-        )
-    };
-    if body.size_hint().lower() > bytes_max as u64 {
-        return Err(too_large());
-    }
-    let mut pieces = body.into_data_stream();
-    let mut first = Bytes::new();
-    let mut all = BytesMut::new();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|error| Refusal::invalid(format!("error reading the request body: {error}")))?;
-        if first.len() + all.len() + piece.len() > bytes_max {
-            return Err(too_large());
-        }
-        if first.is_empty() && all.is_empty() {
-            first = piece;
-        } else {
-            all.extend_from_slice(&std::mem::take(&mut first));
-            all.extend_from_slice(&piece);
-        }
-    }
-    Ok(if all.is_empty() { first } else { all.freeze() })
-}
-
-/// Returns a body as the JSON object that it must be. Go's client sends `null` where it has nothing to say.
-///
-/// curl says "form" of whatever it sends, so a form that starts like an object is one: Vault does the same.
-fn data_of(body: Bytes, content_type: &str) -> Result<Bytes, Refusal> {
-    let start = body.trim_ascii_start().first();
-    if start.is_none() || body.trim_ascii() == b"null" {
-        return Ok(Bytes::new());
-    }
-    if content_type.eq_ignore_ascii_case(FORM) && start != Some(&b'{') {
-        let form =
-            std::str::from_utf8(&body).map_err(|_| Refusal::invalid("the form in the request body is not UTF-8"))?;
-        return Ok(Pairs::parse(form)?.into_data());
-    }
-    match json_object(&body) {
-        Ok(object) if depth(object) > JSON_DEPTH_MAX => {
-            Err(Refusal::invalid(format!("error parsing JSON: it is nested more than {JSON_DEPTH_MAX} deep")))
-        }
-        Ok(object) => Ok(body.slice_ref(object.as_bytes())),
-        Err(why) => Err(Refusal::invalid(format!("error parsing JSON: {why}"))),
-    }
-}
-
-/// Returns how deep arrays and objects stand inside one another in well-formed JSON.
-fn depth(json: &str) -> usize {
-    let (mut depth, mut deepest) = (0_usize, 0);
-    let mut bytes = json.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                deepest = deepest.max(depth);
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => skip_text(&mut bytes),
-            _ => {}
-        }
-    }
-    deepest
-}
-
-/// Skips the rest of a text, its closing quotation mark included.
-fn skip_text(bytes: &mut std::str::Bytes<'_>) {
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'"' => return,
-            b'\\' => drop(bytes.next()),
-            _ => {}
-        }
-    }
-}
-
-/// Returns the JSON object in these bytes without white space around it, or why it is none. Nothing is kept of what it holds.
-pub(super) fn json_object(bytes: &[u8]) -> Result<&str, String> {
-    let value: &RawValue = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let object = value.get();
-    if object.starts_with('{') { Ok(object) } else { Err("expected an object at line 1 column 1".to_owned()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use axum::http::Request;
+    use bytes::Bytes;
+
+    use crate::limits::Limits;
+
+    const FORM: &str = "application/x-www-form-urlencoded";
 
     async fn call(request: axum::http::request::Builder, body: impl Into<Body>) -> Result<Call, Refusal> {
         let (parts, body) = request.body(body.into()).unwrap().into_parts();
         let limits = ListenerLimits { request_body_bytes_max: 64, ..ListenerLimits::default() };
-        Call::read(&parts, body, &limits).await
+        Call::read(&parts, body, &limits, &Bodies::new(&Limits::default()), None).await
     }
 
     fn to(method: &str, uri: &str) -> axum::http::request::Builder {
@@ -308,7 +238,7 @@ mod tests {
         ] {
             let call = call(to(method, uri), Body::empty()).await.unwrap_or_else(|r| panic!("{method} {uri}: {r:?}"));
             assert_eq!((call.operation, call.path.as_str()), (operation, path), "{method} {uri}");
-            assert_eq!(call.data.trim_ascii(), data.as_bytes(), "{method} {uri}");
+            assert_eq!(call.data.bytes.trim_ascii(), data.as_bytes(), "{method} {uri}");
         }
     }
 
@@ -353,7 +283,7 @@ mod tests {
             ("application/x-www-form-urlencoded; charset=utf-8", "a=1", "{\"a\":\"1\"}\n"),
         ] {
             let call = call(to("POST", "/v1/a").header(CONTENT_TYPE, content_type), body).await.unwrap();
-            assert_eq!(call.data, data, "{content_type} {body:?}");
+            assert_eq!(call.data.bytes, data, "{content_type} {body:?}");
         }
         let deep = "[".repeat(64);
         for (body, status, message) in [
@@ -374,17 +304,19 @@ mod tests {
     }
 
     #[test]
-    fn deep_bodies_are_refused_and_none_overflows_the_stack() {
-        let nested = |deep: usize| format!("{{\"a\":{}{}}}", "[".repeat(deep), "]".repeat(deep));
-        for (body, status) in [
-            (nested(JSON_DEPTH_MAX - 1), None),
-            (nested(JSON_DEPTH_MAX), Some(400)),
-            (nested(1 << 20), Some(400)),
-            ("{\"a\":".repeat(1 << 20), Some(400)),
-            (format!("{{\"a\":\"{}\\\"[\"}}", "[{".repeat(1 << 10)), None),
+    fn empty_segments_lead_to_the_path_without_them() {
+        for (uri, clean) in [
+            ("/v1/a/b", None),
+            ("/v1/a/b/?x=//", None),
+            ("/v1/a%2Fb", None),
+            ("/v1/a%25b%", None),
+            ("/v1/a//b", Some("/v1/a/b")),
+            ("//v1///a//?x=1", Some("/v1/a/?x=1")),
+            ("/v1/a/%2f%2Fb%2Fc", Some("/v1/a/b%2Fc")),
+            ("/v1/%C3%A9//%2e", Some("/v1/%C3%A9/%2e")),
         ] {
-            let refused = data_of(body.into(), "application/json").map_err(|refusal| refusal.status().as_u16()).err();
-            assert_eq!(refused, status);
+            let Ok(parsed) = uri.parse::<Uri>() else { panic!("{uri}") };
+            assert_eq!(without_empty_segments(&parsed).as_deref(), clean, "{uri}");
         }
     }
 
@@ -395,7 +327,7 @@ mod tests {
                 (0..count).map(|_| Ok::<_, std::io::Error>(Bytes::from_static(b"{\"a\":1}         "))),
             ))
         };
-        assert_eq!(call(to("POST", "/v1/a"), pieces(1)).await.unwrap().data, "{\"a\":1}");
+        assert_eq!(call(to("POST", "/v1/a"), pieces(1)).await.unwrap().data.bytes, "{\"a\":1}");
         assert_eq!(call(to("POST", "/v1/a"), pieces(2)).await.unwrap_err().status(), 400);
         assert_eq!(call(to("POST", "/v1/a"), pieces(5)).await.unwrap_err().status(), 413);
     }

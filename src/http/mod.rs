@@ -15,14 +15,17 @@
 //! certificates, leases that can be renewed, namespaces. Who asks for one of these is told so.
 
 mod answer;
+mod bodies;
 mod call;
 mod fields;
+mod json;
 mod limits;
 mod login;
 mod plugin;
 mod refusal;
 mod server;
 mod service;
+mod strangers;
 mod system;
 mod text;
 mod tls;
@@ -34,18 +37,22 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::HttpBody as _;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::StatusCode;
+use axum::http::header::LOCATION;
+use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 use crate::host::Host;
+use crate::ident::RequestPath;
 use crate::request::Caller;
+use bodies::Bodies;
 use call::Call;
 use refusal::Refusal;
+use strangers::{Strangers, Visit};
 use system::{Migrations, Reloads};
 
-pub use limits::ListenerLimits;
+pub use limits::{JsonLimits, ListenerLimits};
 pub use server::{Listener, ServeError, serve};
-pub use tls::{TlsError, TlsSettings, TlsVersion};
+pub use tls::{CertificateStore, TlsError, TlsSettings, TlsVersion};
 
 /// What the API says of the server it runs in.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +82,8 @@ struct Api {
     info: ServerInfo,
     migrations: Migrations,
     reloads: Reloads,
+    bodies: Bodies,
+    strangers: Arc<Strangers>,
 }
 
 /// One listener's way to the API.
@@ -85,7 +94,9 @@ struct Door {
 
 impl Api {
     fn new(host: Host, info: ServerInfo) -> Arc<Self> {
-        Arc::new(Self { host, info, migrations: Migrations::default(), reloads: Reloads::default() })
+        let (bodies, strangers) = (Bodies::new(host.limits()), Strangers::new(host.limits()));
+        let (migrations, reloads) = (Migrations::default(), Reloads::default());
+        Arc::new(Self { host, info, migrations, reloads, bodies, strangers })
     }
 }
 
@@ -102,16 +113,23 @@ impl Door {
 
     async fn answer(&self, request: Request, client: Option<SocketAddr>) -> Result<Response, Refusal> {
         let Door { api, limits } = self;
+        if let Some(clean) = call::without_empty_segments(request.uri()) {
+            return redirect(&clean);
+        }
         let (parts, body) = request.into_parts();
         #[cfg(feature = "process")]
         if system::is_unwrapping(&parts) {
-            return Box::pin(system::unwrap(&api.host, &parts, body, limits)).await;
+            return Box::pin(system::unwrap(api, &parts, body, limits, client)).await;
         }
-        let caller = call::caller(&api.host, &parts.headers)?;
-        if matches!(caller, Caller::Anonymous) && !body.is_end_stream() {
-            call::refuse_strangers(&parts, &api.host)?;
+        let caller = call::caller(&api.host, &parts.headers);
+        let mut visit = match caller {
+            Caller::Anonymous => self.let_in(&parts.uri, !body.is_end_stream(), client)?,
+            Caller::Known(_) => None,
+        };
+        let call = Call::read(&parts, body, limits, &api.bodies, visit.as_mut()).await?;
+        if let Some(visit) = &mut visit {
+            visit.wait().await?;
         }
-        let call = Call::read(&parts, body, limits).await?;
         if token::is_lookup(call.path.as_str()) {
             return token::answer(&api.host, &call, &caller, call::token(&parts.headers));
         }
@@ -125,4 +143,27 @@ impl Door {
             Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
         })
     }
+
+    /// Refuses, unread, what nobody in particular sends to a path that is not open, and counts it where one may be.
+    fn let_in(&self, uri: &Uri, has_body: bool, client: Option<SocketAddr>) -> Result<Option<Visit>, Refusal> {
+        let path: RequestPath = call::path_below_v1(uri.path())?.parse()?;
+        let host = &self.api.host;
+        if call::is_system(path.as_str()) {
+            // Nothing that is open below `sys/` takes a body.
+            return if has_body { Err(Refusal::denied()) } else { Ok(None) };
+        }
+        if host.may_be_open(&path) {
+            return self.api.strangers.arrive(client).map(Some);
+        }
+        // Whether there is a mount is nothing that a stranger may learn.
+        if has_body || !host.serves(&path) { Err(Refusal::denied()) } else { Ok(None) }
+    }
+}
+
+/// Sends a client to another path of this server, with the same method and body.
+fn redirect(to: &str) -> Result<Response, Refusal> {
+    let to = HeaderValue::from_str(to).map_err(|_| Refusal::invalid("the path holds an empty segment"))?;
+    let mut response = answer::empty(StatusCode::TEMPORARY_REDIRECT);
+    response.headers_mut().insert(LOCATION, to);
+    Ok(response)
 }

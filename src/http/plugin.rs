@@ -15,6 +15,7 @@ use serde_json::value::RawValue;
 
 use super::answer::{self, Envelope};
 use super::call::{self, Call};
+use super::json;
 use super::login::{self, LoginView};
 use super::refusal::Refusal;
 use crate::host::Host;
@@ -52,7 +53,7 @@ pub(super) async fn answer(
     deadline: Duration,
 ) -> Result<HttpResponse, Refusal> {
     let Call { operation, path, data } = call;
-    let mut request = Request::new(operation, path.clone()).by(caller).with_data(data);
+    let mut request = Request::new(operation, path.clone()).by(caller).with_data(data.bytes.clone());
     request.remote_address = client.map(canonical);
     request.headers = Some(Arc::new(ClientHeaders::of(headers, host)));
     request.deadline = Some(deadline);
@@ -136,7 +137,7 @@ impl Asked<'_> {
     }
 
     fn object<'a>(&self, data: &'a [u8]) -> Result<&'a str, Refusal> {
-        call::json_object(data).map_err(|_| self.fault("something that is not a JSON object"))
+        json::object(data).map_err(|_| self.fault("something that is not a JSON object"))
     }
 
     fn raw(&self, status: u16, content_type: &str, bytes: bytes::Bytes) -> Result<HttpResponse, Refusal> {

@@ -8,7 +8,7 @@ use super::answer;
 use crate::host::{Error, ErrorKind};
 use crate::ident::IdentError;
 
-/// Seconds after which a client that was told 503 may try again: queues drain and mounts start within about that time.
+/// Seconds after which a client that was told 429 or 503 may try again: queues drain and mounts start within about that time.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Why a request is not answered as asked.
@@ -90,7 +90,7 @@ impl IntoResponse for Refusal {
         }
         let body = answer::to_json(&Errors { errors: self.message.as_slice() });
         let mut response = answer::json(self.status, body);
-        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+        if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response

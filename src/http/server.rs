@@ -11,7 +11,7 @@ use axum_server::{Handle, Server};
 use tokio::task::JoinSet;
 
 use super::service::Connections;
-use super::{Api, Door, ListenerLimits, ServerInfo};
+use super::{Api, CertificateStore, Door, ListenerLimits, ServerInfo};
 use crate::host::Host;
 
 /// How long a new connection may take to its first request, unless its listener grants less: until then nothing else watches it.
@@ -25,7 +25,7 @@ pub struct Listener {
     /// Already bound, so that a port that is taken shows before anything starts.
     pub tcp: TcpListener,
     /// How to speak TLS; `None` for plain HTTP. [`TlsSettings::load`](super::TlsSettings::load) makes one.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<CertificateStore>,
     /// What its clients are granted at most.
     pub limits: ListenerLimits,
 }
@@ -88,7 +88,7 @@ async fn run(listener: Listener, service: Connections, handle: Handle<SocketAddr
     let served = match (axum_server::from_tcp(listener.tcp), listener.tls) {
         (Ok(server), None) => configured(server.acceptor(NoDelayAcceptor::new()), limits, handle).serve(service).await,
         (Ok(server), Some(tls)) => {
-            let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls)).acceptor(NoDelayAcceptor::new());
+            let tls = RustlsAcceptor::new(RustlsConfig::from_config(tls.config())).acceptor(NoDelayAcceptor::new());
             configured(server.acceptor(tls), limits, handle).serve(service).await
         }
         (Err(error), _) => Err(error),

@@ -9,6 +9,9 @@ use serde::{Serialize, Serializer};
 use super::answer;
 use super::refusal::Refusal;
 
+/// Pairs in one query or form: what Go and others take by default. A pair takes some hundred bytes, however short it was.
+const PAIRS_MAX: usize = 1_000;
+
 /// `name=value` pairs of a query or a form; a name may come several times.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pairs(BTreeMap<String, Values>);
@@ -30,7 +33,11 @@ impl Pairs {
     /// Returns the pairs of a query or a form.
     pub(super) fn parse(encoded: &str) -> Result<Self, Refusal> {
         let mut pairs = Self::default();
-        for pair in encoded.split('&').filter(|pair| !pair.is_empty()) {
+        for (at, pair) in encoded.split('&').filter(|pair| !pair.is_empty()).enumerate() {
+            if at == PAIRS_MAX {
+                let message = format!("a query or a form may hold {PAIRS_MAX} pairs of name and value at most");
+                return Err(Refusal::invalid(message));
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = decode(name, Plus::Space)?.into_owned();
             let value = decode(value, Plus::Space)?.into_owned();
@@ -112,6 +119,13 @@ mod tests {
         for encoded in ["%", "%2", "a%zz", "%+1", "%ff", "%C3", "é%"] {
             assert!(decode(encoded, Plus::Literal).is_err(), "{encoded:?}");
         }
+    }
+
+    #[test]
+    fn so_many_pairs_are_read_and_no_more() {
+        let pairs = |count: usize| "a=1&".repeat(count);
+        assert!(Pairs::parse(&pairs(PAIRS_MAX)).is_ok());
+        assert!(Pairs::parse(&pairs(PAIRS_MAX + 1)).unwrap_err().message().contains("1000 pairs"));
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::task::spawn_blocking;
 
 use super::config::{self, Mode, PluginBlock};
 use crate::host::{Declared, Host};
+use crate::http::CertificateStore;
 
 /// Makes the catalog hold what the blocks say, and logs what became of each. None of it keeps the server from serving.
 pub(super) async fn apply(host: &Host, blocks: Vec<PluginBlock>) {
@@ -33,10 +34,17 @@ pub(super) async fn apply(host: &Host, blocks: Vec<PluginBlock>) {
     }
 }
 
-/// Reads the configuration again whenever the process is told to hang up, and takes the declared plugins over from it. Of everything
-/// else, nothing changes before the next start. Never ends by itself.
-pub(super) async fn follow(host: Host, paths: Vec<PathBuf>, mode: Mode, mut hangups: Signal) {
+/// Reads certificates and the configuration again whenever the process is told to hang up, and takes the declared plugins over from
+/// it. Of everything else, nothing changes before the next start. Never ends by itself.
+pub(super) async fn follow(
+    host: Host,
+    paths: Vec<PathBuf>,
+    mode: Mode,
+    certificates: Vec<CertificateStore>,
+    mut hangups: Signal,
+) {
     while hangups.recv().await.is_some() {
+        reload_certificates(certificates.clone()).await;
         let paths = paths.clone();
         let blocks = match spawn_blocking(move || config::load(&paths, mode)).await {
             Ok(Ok((config, _))) => config.plugins,
@@ -53,5 +61,21 @@ pub(super) async fn follow(host: Host, paths: Vec<PathBuf>, mode: Mode, mut hang
             apply(&host, blocks).await;
         }
         tracing::info!("the configuration was read again, and its plugins were taken over");
+    }
+}
+
+/// Reads the listeners' certificates again. One that is no good is left as it was, and says so.
+async fn reload_certificates(certificates: Vec<CertificateStore>) {
+    let reload = move || {
+        for certificate in &certificates {
+            let file = certificate.cert().display();
+            match certificate.reload() {
+                Ok(()) => tracing::info!("the certificate {file} was read again: new connections get it"),
+                Err(error) => tracing::error!("the certificate {file} was not read again, the old one stays: {error}"),
+            }
+        }
+    };
+    if spawn_blocking(reload).await.is_err() {
+        tracing::error!("reading the certificates again failed; nothing was changed");
     }
 }

@@ -219,7 +219,11 @@ async fn serve(
         declared::apply(&host, blocks).await;
     }
     let following = match hangups {
-        Ok(hangups) => Some(tokio::spawn(declared::follow(host.clone(), sources.paths, sources.mode, hangups))),
+        Ok(hangups) => {
+            let certificates = listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
+            let following = declared::follow(host.clone(), sources.paths, sources.mode, certificates, hangups);
+            Some(tokio::spawn(following))
+        }
         Err(error) => {
             tracing::warn!(%error, "SIGHUP cannot be waited for: the configuration will not be read again");
             None

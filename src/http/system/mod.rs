@@ -43,7 +43,7 @@ pub(super) async fn answer(api: Arc<Api>, call: Call, caller: Caller) -> Result<
         return Err(Refusal::denied());
     }
     let route = route.ok_or_else(|| Refusal::no_route(path))?;
-    let fields = Fields::parse(&call.data)?;
+    let fields = Fields::parse(&call.data.bytes)?;
     let reply = dispatch(&api, route, call.operation, fields, &caller).await?;
     Ok(reply.into_response())
 }

@@ -116,14 +116,16 @@ pub(super) fn visible(host: &Host, caller: &Caller) -> Reply {
         auth: BTreeMap<&'a str, V>,
         secret: BTreeMap<&'a str, V>,
     }
-    let mut mounts = host.mounts();
     match caller {
-        Caller::Known(_) => Reply::data(&Visible {
-            auth: of_kind(&mounts, PluginKind::Auth, MountView::of),
-            secret: of_kind(&mounts, PluginKind::Secret, MountView::of),
-        }),
+        Caller::Known(_) => {
+            let mounts = host.mounts();
+            Reply::data(&Visible {
+                auth: of_kind(&mounts, PluginKind::Auth, MountView::of),
+                secret: of_kind(&mounts, PluginKind::Secret, MountView::of),
+            })
+        }
         Caller::Anonymous => {
-            mounts.retain(|mount| mount.config.listing_visibility == "unauth");
+            let mounts = host.public_mounts();
             Reply::data(&Visible {
                 auth: of_kind(&mounts, PluginKind::Auth, PublicView::of),
                 secret: of_kind(&mounts, PluginKind::Secret, PublicView::of),

@@ -3,13 +3,15 @@
 //! The wrapping token is all that is asked for, so this path is answered apart from the others: what comes in `X-Vault-Token` is
 //! no caller's token here.
 
+use std::net::SocketAddr;
+
 use axum::body::Body;
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use axum::response::Response;
 
 use super::Reply;
-use crate::host::Host;
+use crate::http::Api;
 use crate::http::answer::Placement;
 use crate::http::call::{self, Call};
 use crate::http::fields::Fields;
@@ -27,19 +29,22 @@ pub(in crate::http) fn is_unwrapping(parts: &Parts) -> bool {
 
 /// Answers with what a token stands for. One in the body goes before one in a header, as in Vault.
 pub(in crate::http) async fn unwrap(
-    host: &Host,
+    api: &Api,
     parts: &Parts,
     body: Body,
     limits: &ListenerLimits,
+    client: Option<SocketAddr>,
 ) -> Result<Response, Refusal> {
     let request_body_bytes_max = limits.request_body_bytes_max.min(BODY_BYTES_MAX);
-    let call = Call::read(parts, body, &ListenerLimits { request_body_bytes_max, ..*limits }).await?;
+    let limits = ListenerLimits { request_body_bytes_max, ..*limits };
+    let mut visit = api.strangers.arrive(client)?;
+    let call = Call::read(parts, body, &limits, &api.bodies, Some(&mut visit)).await?;
     if call.operation != Operation::Update {
         return Err(Refusal::unsupported_operation());
     }
-    let token = Fields::parse(&call.data)?.filled_text("token")?;
+    let token = Fields::parse(&call.data.bytes)?.filled_text("token")?;
     let token = token.as_deref().or_else(|| call::token(&parts.headers)).unwrap_or_default();
-    let data = host.unwrap(token)?.to_vec();
+    let data = api.host.unwrap(token)?.to_vec();
     let (status, placement) = (StatusCode::OK, Placement::Data);
     Ok(Reply::Data { status, data: Some(data), placement, warnings: Vec::new() }.into_response())
 }
@@ -50,7 +55,8 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::http::{Api, Door, ServerInfo};
+    use crate::host::Host;
+    use crate::http::{Door, ServerInfo};
 
     async fn ask(host: &Host, method: &str, token: &str, body: &str) -> (u16, Value) {
         let limits = ListenerLimits::default();

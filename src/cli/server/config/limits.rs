@@ -31,6 +31,16 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     let Limits {
         artifact_bytes_max,
         request_body_bytes_max,
+        anonymous_body_bytes_max,
+        bodies_bytes_max,
+        anonymous_bodies_bytes_max,
+        address_bodies_bytes_max,
+        connections_max,
+        address_connections_max,
+        anonymous_requests_max,
+        address_requests_max,
+        address_queue_max,
+        address_requests_per_second_max,
         request_deadline,
         lifecycle_deadline,
         load_deadline,
@@ -71,6 +81,16 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     } = limits;
     stanza.set("artifact", size, artifact_bytes_max, findings);
     stanza.set("request_body", size, request_body_bytes_max, findings);
+    stanza.set("anonymous_body", size, anonymous_body_bytes_max, findings);
+    stanza.set("bodies", size, bodies_bytes_max, findings);
+    stanza.set("anonymous_bodies", size, anonymous_bodies_bytes_max, findings);
+    stanza.set("address_bodies", size, address_bodies_bytes_max, findings);
+    stanza.set("connections", count, connections_max, findings);
+    stanza.set("address_connections", count, address_connections_max, findings);
+    stanza.set("anonymous_requests", count, anonymous_requests_max, findings);
+    stanza.set("address_requests", count, address_requests_max, findings);
+    stanza.set("address_queue", count, address_queue_max, findings);
+    stanza.set("address_requests_per_second", count, address_requests_per_second_max, findings);
     stanza.set("request_deadline", duration, request_deadline, findings);
     stanza.set("lifecycle_deadline", duration, lifecycle_deadline, findings);
     stanza.set("load_deadline", duration, load_deadline, findings);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::document::Value;
 use super::problem::Findings;
 use super::stanza::Stanza;
-use super::value::{duration, listen_address, path, size, switch, word};
+use super::value::{count, duration, listen_address, path, size, switch, word};
 use super::{tls, vault};
 use crate::duration::format_go_duration;
 use crate::http::ListenerLimits;
@@ -80,6 +80,14 @@ fn read_one(
     stanza.set("max_request_size", size, &mut listener.limits.request_body_bytes_max, findings);
     stanza.set("max_request_duration", duration, &mut listener.limits.request_deadline, findings);
     stanza.set("http_read_header_timeout", duration, &mut listener.limits.header_deadline, findings);
+
+    let ListenerLimits { anonymous_body_bytes_max, json, .. } = &mut listener.limits;
+    stanza.set("max_anonymous_request_size", size, anonymous_body_bytes_max, findings);
+    stanza.set("max_json_depth", count, &mut json.depth_max, findings);
+    stanza.set("max_json_object_entry_count", count, &mut json.members_max, findings);
+    stanza.set("max_json_array_element_count", count, &mut json.elements_max, findings);
+    stanza.set("max_json_string_value_length", size, &mut json.text_bytes_max, findings);
+    stanza.set("max_json_token_count", count, &mut json.tokens_max, findings);
 
     if listener.limits.request_body_bytes_max > limits.request_body_bytes_max {
         let message = format!("\"max_request_size\" exceeds limits.request_body: {}", limits.request_body_bytes_max);

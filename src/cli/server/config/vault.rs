@@ -120,10 +120,6 @@ pub(super) const LISTENER: &[Foreign] = &[
     refused("http_idle_timeout", ONE_TIMEOUT),
     refused("http_read_timeout", ONE_TIMEOUT),
     refused("inflight_requests_logging", "there is no such endpoint"),
-    refused("max_json_array_element_count", BODY_SIZE),
-    refused("max_json_depth", BODY_SIZE),
-    refused("max_json_object_entry_count", BODY_SIZE),
-    refused("max_json_string_value_length", BODY_SIZE),
     refused("max_request_json_memory", BODY_SIZE),
     refused("max_request_json_strings", BODY_SIZE),
     refused("profiling", "there is no such endpoint"),
@@ -161,7 +157,7 @@ pub(super) const LISTENER: &[Foreign] = &[
     refused("x_forwarded_for_reject_not_present", NO_PROXY),
 ];
 
-const BODY_SIZE: &str = "request bodies are bounded by max_request_size alone";
+const BODY_SIZE: &str = "write max_json_token_count and max_json_string_value_length instead";
 const NO_ACME: &str = "certificates are read from files";
 const NO_AUDIT: &str = "there are no audit devices";
 const NO_CLIENT_CERTIFICATES: &str = "clients are not asked for certificates";
