@@ -57,6 +57,13 @@ impl Console {
         self.failure = self.failure.take().or(written.err());
     }
 
+    /// Prints a line, and says whether it has left this process.
+    pub(super) fn line_now(&mut self, text: impl Display) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        stdout.flush()
+    }
+
     /// Prints a bare value: for people with a line end, for programs without.
     pub(super) fn value(&mut self, text: &str) {
         if io::stdout().is_terminal() {

@@ -13,6 +13,7 @@ mod environment;
 mod flags;
 mod logical;
 mod mounts;
+mod operator;
 mod output;
 mod plugin;
 mod server;
@@ -87,6 +88,7 @@ fn dispatch(arguments: Arguments, environment: &Environment, console: &mut Conso
             console.line(version());
             return Ok(Exit::Success);
         }
+        Command::Operator(command) => return operator::run(&command, console),
         Command::Server(arguments) => return server::run(arguments, environment, console),
         Command::Client(command) => command,
     };
