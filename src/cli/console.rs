@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
+use super::output::for_terminal;
+
 /// How the process ends. Vault's codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -44,7 +46,8 @@ impl Ended {
     }
 }
 
-/// Standard output and standard error. Nothing panics when one of them is closed.
+/// Standard output and standard error. Nothing panics when one of them is closed, and no control sequence of a stored
+/// text gets through to a terminal.
 #[derive(Default)]
 pub(super) struct Console {
     failure: Option<io::Error>,
@@ -53,8 +56,7 @@ pub(super) struct Console {
 impl Console {
     /// Prints what was asked for, with a line end.
     pub(super) fn line(&mut self, text: impl Display) {
-        let written = writeln!(io::stdout().lock(), "{text}");
-        self.failure = self.failure.take().or(written.err());
+        self.raw(line(&text.to_string(), io::stdout().is_terminal()).as_bytes());
     }
 
     /// Prints a line, and says whether it has left this process.
@@ -64,7 +66,7 @@ impl Console {
         stdout.flush()
     }
 
-    /// Prints a bare value: for people with a line end, for programs without.
+    /// Prints a bare value: for people with a line end, for programs without and to the byte.
     pub(super) fn value(&mut self, text: &str) {
         if io::stdout().is_terminal() {
             return self.line(text);
@@ -72,17 +74,29 @@ impl Console {
         self.paint(text);
     }
 
+    /// Prints bytes that a program asked for, as they are; a terminal gets what it can show.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        if io::stdout().is_terminal() {
+            return self.line(String::from_utf8_lossy(bytes).trim_end());
+        }
+        self.raw(bytes);
+    }
+
     /// Writes to a terminal that is used whole: text and control sequences, as they are.
     pub(super) fn paint(&mut self, text: &str) {
+        self.raw(text.as_bytes());
+    }
+
+    fn raw(&mut self, bytes: &[u8]) {
         let mut stdout = io::stdout().lock();
-        let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+        let written = stdout.write_all(bytes).and_then(|()| stdout.flush());
         self.failure = self.failure.take().or(written.err());
     }
 
     /// Prints what the person should know besides, to standard error.
     pub(super) fn note(&mut self, text: impl Display) {
         // With standard error closed, there is nobody left to tell.
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", for_terminal(&text.to_string()));
     }
 
     /// Returns the code to end with: a result that nobody received is no success, unless the reader had read enough.
@@ -94,5 +108,22 @@ impl Console {
             }
             _ => exit,
         }
+    }
+}
+
+/// Returns what is printed of a text, with a line end.
+fn line(text: &str, is_terminal: bool) -> String {
+    if is_terminal { for_terminal(text) + "\n" } else { format!("{text}\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_gets_no_control_characters_and_a_program_all() {
+        let hostile = "\x1b[31m\r\u{9b}two\nlines";
+        assert_eq!(line(hostile, true), "\\x1b[31m\\r\\u{9b}two\nlines\n");
+        assert_eq!(line(hostile, false), format!("{hostile}\n"));
     }
 }

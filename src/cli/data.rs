@@ -2,13 +2,13 @@
 
 use std::io::Read;
 
-use serde_json::{Map, Value};
+use super::json::{Json, Members};
 
 /// Returns what these arguments say, in their order. `@file` and `-` hold a JSON object; a key given twice becomes a list.
 ///
 /// The error is a text that follows "Failed to parse K=V data: ".
-pub(super) fn parse(arguments: &[String], stdin: &mut dyn Read) -> Result<Map<String, Value>, String> {
-    let mut reader = Reader { data: Map::new(), stdin: Some(stdin) };
+pub(super) fn parse(arguments: &[String], stdin: &mut dyn Read) -> Result<Members, String> {
+    let mut reader = Reader { data: Members::new(), stdin: Some(stdin) };
     for argument in arguments.iter().filter(|argument| !argument.is_empty()) {
         reader.add(argument).map_err(|reason| format!("invalid key/value pair {argument:?}: {reason}"))?;
     }
@@ -20,13 +20,13 @@ pub(super) fn parse_query(arguments: &[String], stdin: &mut dyn Read) -> Result<
     let mut query = Vec::new();
     for (key, value) in parse(arguments, stdin)? {
         let values = match value {
-            Value::Array(values) => values,
+            Json::List(values) => values,
             value => vec![value],
         };
         for value in values {
             match value {
-                Value::String(text) => query.push((key.clone(), text)),
-                Value::Array(_) | Value::Object(_) => {
+                Json::Text(text) => query.push((key.clone(), text)),
+                Json::List(_) | Json::Object(_) => {
                     return Err(format!("value of {key:?} does not fit into a query"));
                 }
                 value => query.push((key.clone(), value.to_string())),
@@ -37,7 +37,7 @@ pub(super) fn parse_query(arguments: &[String], stdin: &mut dyn Read) -> Result<
 }
 
 struct Reader<'a> {
-    data: Map<String, Value>,
+    data: Members,
     /// None once it has been read to its end.
     stdin: Option<&'a mut dyn Read>,
 }
@@ -51,8 +51,9 @@ impl Reader<'_> {
                 None => return Err("format must be key=value".to_owned()),
             };
             // Serde's message may quote what stands there, which may be secret; its place is enough.
-            let object: Map<String, Value> = serde_json::from_str(&text)
-                .map_err(|e| format!("not a JSON object (line {}, column {})", e.line(), e.column()))?;
+            let no_object =
+                |e: serde_json::Error| format!("not a JSON object (line {}, column {})", e.line(), e.column());
+            let object: Members = serde_json::from_str(&text).map_err(no_object)?;
             self.data.extend(object);
             return Ok(());
         };
@@ -62,17 +63,17 @@ impl Reader<'_> {
             None if value.starts_with("\\@") => value[1..].to_owned(),
             None => value.to_owned(),
         };
-        self.insert(key, Value::String(value));
+        self.insert(key, Json::Text(value));
         Ok(())
     }
 
-    fn insert(&mut self, key: &str, value: Value) {
+    fn insert(&mut self, key: &str, value: Json) {
         match self.data.get_mut(key) {
             None => {
                 self.data.insert(key.to_owned(), value);
             }
-            Some(Value::Array(values)) => values.push(value),
-            Some(present) => *present = Value::Array(vec![present.take(), value]),
+            Some(Json::List(values)) => values.push(value),
+            Some(present) => *present = Json::List(vec![std::mem::replace(present, Json::Null), value]),
         }
     }
 
@@ -92,9 +93,9 @@ fn read_file(path: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
-    fn parsed(arguments: &[&str], stdin: &str) -> Result<Value, String> {
+    fn parsed(arguments: &[&str], stdin: &str) -> Result<Json, String> {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        parse(&arguments, &mut stdin.as_bytes()).map(Value::Object)
+        parse(&arguments, &mut stdin.as_bytes()).map(Json::Object)
     }
 
     #[test]
@@ -114,6 +115,11 @@ mod tests {
             (vec![format!("@{path}")], "", r#"{"n":1}"#),
             (vec![format!("k=@{path}")], "", r#"{"k":"{\"n\": 1}"}"#),
             (vec![r"a=\@b".to_owned()], "", r#"{"a":"@b"}"#),
+            (
+                vec!["-".to_owned(), "d=1.10".to_owned()],
+                r#"{"a": 18446744073709551616, "b": [100000000000000.01], "c": {"x": 1.10}}"#,
+                r#"{"a":18446744073709551616,"b":[100000000000000.01],"c":{"x":1.10},"d":"1.10"}"#,
+            ),
         ] {
             let data = parse(&arguments, &mut stdin.as_bytes()).unwrap();
             assert_eq!(serde_json::to_string(&data).unwrap(), expected, "{arguments:?}");

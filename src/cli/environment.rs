@@ -25,6 +25,14 @@ pub struct Environment {
     pub client_key: Option<String>,
     /// Whether to trust any certificate, as `true` or `false`.
     pub skip_verify: Option<String>,
+    /// The directory of PEM files with the certificates to trust.
+    pub ca_path: Option<String>,
+    /// How often a request is sent again that failed on the server's side.
+    pub max_retries: Option<String>,
+    /// For how long the token lives that the server wraps an answer in.
+    pub wrap_ttl: Option<String>,
+    /// Vault's variables that are set and that this program does not know how to honour.
+    pub unsupported: Vec<String>,
     /// How long a request may take.
     pub client_timeout: Option<String>,
     /// How much the server logs.
@@ -67,6 +75,10 @@ impl Environment {
             client_key: variable("CLIENT_KEY"),
             skip_verify: variable("SKIP_VERIFY"),
             client_timeout: variable("CLIENT_TIMEOUT"),
+            ca_path: variable("CAPATH"),
+            max_retries: variable("MAX_RETRIES"),
+            wrap_ttl: variable("WRAP_TTL"),
+            unsupported: UNSUPPORTED.into_iter().filter(|name| variable(name).is_some()).map(str::to_owned).collect(),
             log_level: variable("LOG_LEVEL"),
             log_format: variable("LOG_FORMAT"),
             dev_root_token_id: variable("DEV_ROOT_TOKEN_ID"),
@@ -98,6 +110,18 @@ impl Environment {
         Ok(None)
     }
 }
+
+/// Variables of Vault's client that would change where a request goes or whom it trusts. To ignore one could do harm.
+const UNSUPPORTED: [&str; 8] = [
+    "AGENT_ADDR",
+    "CACERT_BYTES",
+    "DISABLE_REDIRECTS",
+    "HTTP_PROXY",
+    "PROXY_ADDR",
+    "RATE_LIMIT",
+    "SRV_LOOKUP",
+    "TLS_SERVER_NAME",
+];
 
 /// What may stand before a variable's name, the one that wins first.
 const PREFIXES: [&str; 3] = ["COFFERDAM_", "BAO_", "VAULT_"];

@@ -4,6 +4,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::console::Ended;
+use super::duration::GoDuration;
 
 /// How to reach the server, and as whom.
 #[derive(Args)]
@@ -30,9 +31,30 @@ pub(super) struct ConnectionFlags {
     /// Header to send along, as name=value; may be repeated
     #[arg(long, global = true, value_parser = pair)]
     pub(super) header: Vec<(String, String)>,
+    /// Directory of PEM files with CA certificates to trust [env: VAULT_CAPATH]
+    #[arg(long, global = true)]
+    pub(super) ca_path: Option<String>,
+    /// Name that the server's certificate must have; not supported, and refused [env: VAULT_TLS_SERVER_NAME]
+    #[arg(long, global = true)]
+    pub(super) tls_server_name: Option<String>,
+    /// Have the server wrap its answer in a token that lives for this long [env: VAULT_WRAP_TTL]
+    #[arg(long, global = true)]
+    pub(super) wrap_ttl: Option<GoDuration>,
+    /// Credential of a second factor, as method_id[:passcode]; may be repeated
+    #[arg(long, global = true)]
+    pub(super) mfa: Vec<String>,
+    /// Override a policy that may be overridden
+    #[arg(long, global = true)]
+    pub(super) policy_override: bool,
+    /// Ask nothing on the terminal; no command does
+    #[arg(long, global = true)]
+    pub(super) non_interactive: bool,
     /// Print the request as a curl command instead of sending it
     #[arg(long, global = true)]
     pub(super) output_curl_string: bool,
+    /// Print the policy that the request needs instead of sending it
+    #[arg(long, global = true)]
+    pub(super) output_policy: bool,
 }
 
 /// How instances of a sandboxed plugin are kept. Sent only where they were given; a zero leaves a limit open.
@@ -68,7 +90,7 @@ pub(super) struct InstanceFlags {
 #[derive(Args)]
 #[command(next_help_heading = "Output Options")]
 pub(super) struct OutputFlags {
-    /// Print as table, json or yaml [default: table] [env: COFFERDAM_FORMAT, VAULT_FORMAT]
+    /// Print as table, json or yaml; read also raw, status pretty [default: table] [env: COFFERDAM_FORMAT, VAULT_FORMAT]
     #[arg(long, global = true)]
     pub(super) format: Option<String>,
     /// Print only this field, without a line end unless on a terminal

@@ -1,7 +1,6 @@
 //! `read`, `write`, `patch`, `list`, `delete` and `path-help`: requests to any path.
 
 use clap::Args;
-use serde_json::Value;
 use ureq::http::Method;
 
 use super::Session;
@@ -9,6 +8,7 @@ use super::client::{Answer, Call, during};
 use super::console::{Ended, Exit};
 use super::data;
 use super::flags::{Positionals, bare_path};
+use super::json::Json;
 use super::output::{Format, Secret};
 
 /// `read PATH [K=V…]`
@@ -83,8 +83,8 @@ impl ListCommand {
         let path = bare_path(&path);
         let call = Call::get(&path).with_query("list", "true");
         let secret = session.client.find(&call).map_err(during(format!("listing {path}")))?;
-        match secret.as_ref().and_then(|secret| secret.datum("keys")) {
-            Some(Value::Array(keys)) => {
+        match secret.as_ref().and_then(|secret| secret.member("keys")) {
+            Some(Json::List(keys)) => {
                 session.view.keys(session.console, secret.as_ref().unwrap_or(&Secret::default()), keys)?;
                 Ok(Exit::Success)
             }
@@ -132,11 +132,13 @@ impl PathHelpCommand {
     pub(super) fn run(self, session: &mut Session<'_>) -> Result<Exit, Ended> {
         let [path] = self.arguments.exactly()?;
         let call = Call::get(bare_path(&path)).with_query("help", "1");
-        let answer = session.client.send(&call).and_then(|answer| answer.json());
-        let answer = answer.map_err(during("retrieving help"))?;
+        let answer = session.client.send(&call).and_then(|answer| answer.document());
+        let Json::Object(answer) = answer.map_err(during("retrieving help"))? else {
+            return Err(Ended::remote("Error retrieving help: the answer is no JSON object"));
+        };
         match session.view.format {
-            Format::Json => session.console.line(&answer["openapi"]),
-            _ => session.console.line(answer["help"].as_str().unwrap_or_default()),
+            Format::Json => session.view.whole(session.console, answer.get("openapi").unwrap_or(&Json::Null))?,
+            _ => session.console.line(answer.get("help").and_then(Json::as_str).unwrap_or_default()),
         }
         Ok(Exit::Success)
     }

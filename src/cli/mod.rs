@@ -11,6 +11,7 @@ mod data;
 mod duration;
 mod environment;
 mod flags;
+mod json;
 mod logical;
 mod mounts;
 mod operator;
@@ -19,6 +20,7 @@ mod plugin;
 mod server;
 mod status;
 mod table;
+mod usage;
 
 use std::ffi::OsString;
 
@@ -68,16 +70,24 @@ fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Arguments, End
         return Err(Ended::Answered(version()));
     }
     let arguments = argv::normalise(&Arguments::command(), arguments);
-    Arguments::try_parse_from(arguments).map_err(|error| {
-        let text = error.render().to_string().trim_end().to_owned();
-        match error.kind() {
-            ErrorKind::DisplayHelp => Ended::Answered(text),
-            ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
-            | ErrorKind::MissingSubcommand
-            | ErrorKind::InvalidSubcommand => Ended::Failed(Exit::NoCommand, text),
-            _ => Ended::local(text),
-        }
+    Arguments::try_parse_from(&arguments).map_err(|error| match error.kind() {
+        ErrorKind::DisplayHelp => Ended::Answered(error.render().to_string().trim_end().to_owned()),
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+        | ErrorKind::MissingSubcommand
+        | ErrorKind::InvalidSubcommand => without_command(&arguments),
+        _ => Ended::local(usage::explain(&error)),
     })
+}
+
+/// Ends as Vault does: with the usage of what has commands, and with another code where not even the first word is one.
+fn without_command(arguments: &[String]) -> Ended {
+    let mut root = Arguments::command();
+    root.build();
+    let group = arguments.iter().skip(1).find(|word| !word.starts_with('-'));
+    match group.and_then(|group| root.find_subcommand_mut(group)) {
+        Some(group) => Ended::local(group.render_help().to_string().trim_end()),
+        None => Ended::Failed(Exit::NoCommand, root.render_help().to_string().trim_end().to_owned()),
+    }
 }
 
 fn dispatch(arguments: Arguments, environment: &Environment, console: &mut Console) -> Result<Exit, Ended> {
@@ -95,6 +105,15 @@ fn dispatch(arguments: Arguments, environment: &Environment, console: &mut Conso
     let format = output.format.or_else(|| environment.format.clone());
     let format = format.as_deref().unwrap_or("table").parse::<Format>()?;
     let is_status = matches!(command, ClientCommand::Status(_));
+    match format {
+        Format::Raw if !matches!(command, ClientCommand::Read(_)) => {
+            return Err(Ended::local("Invalid output format: raw (it is for read alone)"));
+        }
+        Format::Pretty if !is_status => {
+            return Err(Ended::local("Invalid output format: pretty (it is for status alone)"));
+        }
+        _ => {}
+    }
     let client = Client::new(&connection, environment)
         .map_err(|ended| if is_status { ended.with_exit(Exit::Local) } else { ended })?;
     let session = &mut Session { client, console, view: View { format, field: output.field } };

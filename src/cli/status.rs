@@ -1,11 +1,10 @@
 //! `status`: whether the server is sealed, also as the exit code.
 
-use serde_json::{Map, Value};
-
 use super::Session;
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
 use super::flags::Positionals;
+use super::json::{Json, Members};
 use super::output::{Format, go_text};
 use super::table::Table;
 
@@ -13,39 +12,39 @@ use super::table::Table;
 pub(super) fn run(arguments: Positionals, session: &mut Session<'_>) -> Result<Exit, Ended> {
     let [] = arguments.exactly()?;
     let status = fetch(session).map_err(|ended| ended.with_exit(Exit::Local))?;
-    let is_sealed = status.get("sealed").and_then(Value::as_bool).unwrap_or(true);
+    let is_sealed = status.get("sealed") != Some(&Json::Bool(false));
     match (&session.view.field, session.view.format) {
         (Some(field), _) => {
             let value = status.get(field).cloned();
             session.view.one_field(session.console, field, value, "seal status")?;
         }
-        (None, Format::Table) => session.console.line(table(&status)),
+        (None, Format::Table | Format::Pretty) => session.console.line(table(&status)),
         (None, _) => session.view.map(session.console, &status)?,
     }
     Ok(if is_sealed { Exit::Remote } else { Exit::Success })
 }
 
 /// Returns the seal's status, and the leader's where there can be one.
-fn fetch(session: &Session<'_>) -> Result<Map<String, Value>, Ended> {
-    let client = session.client.in_root_namespace();
+fn fetch(session: &Session<'_>) -> Result<Members, Ended> {
+    let client = session.client.as_nobody();
     let object = |path: &str, what: &str| {
-        let answer = client.send(&Call::get(path)).and_then(|answer| answer.json()).map_err(during(what))?;
+        let answer = client.send(&Call::get(path)).and_then(|answer| answer.document()).map_err(during(what))?;
         match answer {
-            Value::Object(object) => Ok(object),
+            Json::Object(object) => Ok(object),
             _ => Err(Ended::remote(format!("Error {what}: the answer is no JSON object"))),
         }
     };
     let mut status = object("sys/seal-status", "checking seal status")?;
-    status.entry("ha_enabled").or_insert(Value::Bool(false));
-    if status.get("sealed") == Some(&Value::Bool(false)) {
+    status.entry("ha_enabled".to_owned()).or_insert(Json::Bool(false));
+    if status.get("sealed") == Some(&Json::Bool(false)) {
         status.extend(object("sys/leader", "checking leader status")?);
     }
     Ok(status)
 }
 
-fn table(status: &Map<String, Value>) -> Table {
+fn table(status: &Members) -> Table {
     let text = |member: &str| status.get(member).map(go_text).unwrap_or_default();
-    let is = |member: &str| status.get(member) == Some(&Value::Bool(true));
+    let is = |member: &str| status.get(member) == Some(&Json::Bool(true));
     let mut table = Table::new(&["Key", "Value"]);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     row("Seal Type", text("type"));

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::output::for_cell;
+
 /// Rows of cells below a header.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,
@@ -14,11 +16,11 @@ impl Table {
         Self { rows: vec![header.iter().map(|title| (*title).to_owned()).collect(), underline] }
     }
 
-    /// Adds a row. Vault trims cells, so that a blank one counts as empty.
+    /// Adds a row. Vault trims cells, so that a blank one counts as empty. Nothing in a cell controls a terminal.
     pub(super) fn row<T: Into<String>>(&mut self, cells: impl IntoIterator<Item = T>) {
         let cell = |cell: T| match cell.into().trim() {
             "" => "n/a".to_owned(),
-            text => text.to_owned(),
+            text => for_cell(text),
         };
         self.rows.push(cells.into_iter().map(cell).collect());
     }
@@ -59,10 +61,12 @@ mod tests {
         let mut table = Table::new(&["Path", "Type", "Description"]);
         table.row(["secret/", "kv", ""]);
         table.row(["ü/", "passthrough", "  two words "]);
-        let expected = "Path       Type           Description\n\
-                        ----       ----           -----------\n\
-                        secret/    kv             n/a\n\
-                        ü/         passthrough    two words";
+        table.row(["\x1b[2J/", "\u{9b}31m", "two\nlines"]);
+        let expected = "Path        Type           Description\n\
+                        ----        ----           -----------\n\
+                        secret/     kv             n/a\n\
+                        ü/          passthrough    two words\n\
+                        \\x1b[2J/    \\u{9b}31m      two\\nlines";
         assert_eq!(table.to_string(), expected);
     }
 

@@ -60,13 +60,13 @@ fn enable_sends_the_whole_mount() {
 #[test]
 fn flags_of_secrets_engines_are_none_of_auth_methods() {
     for (typed, flag) in [
-        (["auth", "enable", "-force-no-cache", "login"], "--force-no-cache"),
-        (["secrets", "enable", "-token-type=batch", "hello"], "--token-type"),
-        (["secrets", "tune", "-user-lockout-disable", "hello"], "--user-lockout-disable"),
+        (["auth", "enable", "-force-no-cache", "login"], "-force-no-cache"),
+        (["secrets", "enable", "-token-type=batch", "hello"], "-token-type"),
+        (["secrets", "tune", "-user-lockout-disable", "hello"], "-user-lockout-disable"),
     ] {
         let output = crate::program().args(typed).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert!(stderr.contains(flag) && stderr.contains(&format!("cofferdam {} {}", typed[0], typed[1])), "{stderr}");
+        assert_eq!(stderr, format!("flag provided but not defined: {flag}\n"), "{typed:?}");
         assert_eq!(output.status.code(), Some(1), "{typed:?}");
     }
 }

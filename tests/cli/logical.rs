@@ -38,6 +38,106 @@ fn read_prints_in_every_format() {
     }
 }
 
+/// Vault's client has digits as texts until they are printed.
+#[test]
+fn numbers_keep_their_digits_both_ways() {
+    let members = r#""a":18446744073709551616,"b":[100000000000000.01,{"c":1.10}],"d":-0.0"#;
+    let answer = &format!(r#"{{"data":{{{members}}}}}"#);
+    for (typed, stdout) in [
+        (
+            &[][..],
+            "Key    Value\n---    -----\na      18446744073709551616\nb      [100000000000000.01 map[c:1.10]]\nd      -0.0\n",
+        ),
+        (&["-field=a"], "18446744073709551616"),
+        (&["-field=b"], "[100000000000000.01 map[c:1.10]]"),
+        (&["-field=b", "-format=json"], "[\n  100000000000000.01,\n  {\n    \"c\": 1.10\n  }\n]"),
+        (&["-field=data", "-format=yaml"], "a: 18446744073709551616\nb:\n- 100000000000000.01\n- c: 1.10\nd: -0.0"),
+        (&["-format=raw"], answer),
+    ] {
+        let typed = &[&["read", "x"], typed].concat();
+        check(Case { typed, answers: &[(200, answer)], requests: &["GET /v1/x"], stdout, ..Case::default() });
+    }
+    for format in ["-format=json", "-format=yaml"] {
+        let keys = (200, r#"{"data":{"keys":[1.10]}}"#);
+        let stdout = if format == "-format=json" { "[\n  1.10\n]\n" } else { "- 1.10\n" };
+        let (typed, requests) = (&["list", format, "x"], &["GET /v1/x?list=true"]);
+        check(Case { typed, answers: &[keys], requests, stdout, ..Case::default() });
+    }
+
+    let object = &format!("{{{members}}}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), object).unwrap();
+    let from_file = &format!("@{}", file.path().display());
+    for command in ["write", "patch"] {
+        for (typed, stdin) in [(&[from_file.as_str()][..], ""), (&["-"], object.as_str())] {
+            let method = if command == "write" { "PUT" } else { "PATCH" };
+            check(Case {
+                typed: &[&[command, "x"], typed].concat(),
+                stdin,
+                answers: &[(200, answer)],
+                requests: &[&format!("{method} /v1/x {object}")],
+                stdout: "Key    Value\n---    -----\na      18446744073709551616\nb      [100000000000000.01 map[c:1.10]]\nd      -0.0\n",
+                ..Case::default()
+            });
+        }
+    }
+    check(Case {
+        typed: &["write", "x", "a=18446744073709551616", "b=1.10"],
+        answers: &[(204, "")],
+        requests: &[r#"PUT /v1/x {"a":"18446744073709551616","b":"1.10"}"#],
+        stdout: "Success! Data written to: x\n",
+        ..Case::default()
+    });
+}
+
+#[test]
+fn stored_data_controls_no_terminal() {
+    let answer =
+        r#"{"data":{"k\u001b[1m":"\u001b[31mred\u009b2J\rx","lines":"a\nb"},"warnings":["\u001b]0;title\u0007"]}"#;
+    let warning = "WARNING! The following warnings were returned from Vault:\n\n  * \\x1b]0;title\\x07\n\n";
+    for (typed, stdout, stderr) in [
+        (
+            &[][..],
+            "Key         Value\n---         -----\nk\\x1b[1m    \\x1b[31mred\\u{9b}2J\\rx\nlines       a\\nb\n",
+            warning,
+        ),
+        // Not a terminal: a program gets what is stored.
+        (&["-field=k\x1b[1m"], "\x1b[31mred\u{9b}2J\rx", warning),
+        (&["-format=raw"], answer, ""),
+        (&["-format=json", "-field=k\x1b[1m"], "\"\\u001b[31mred\\u009b2J\\rx\"", ""),
+        (&["-format=yaml", "-field=k\x1b[1m"], "\"\\x1b[31mred\\x9b2J\\rx\"", ""),
+    ] {
+        let typed = &[&["read", "x"], typed].concat();
+        check(Case { typed, answers: &[(200, answer)], requests: &["GET /v1/x"], stdout, stderr, ..Case::default() });
+    }
+    check(Case {
+        typed: &["list", "x"],
+        answers: &[(200, r#"{"data":{"keys":["a\u001b[2J","b\nc"]}}"#)],
+        requests: &["GET /v1/x?list=true"],
+        stdout: "Keys\n----\na\\x1b[2J\nb\\nc\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["secrets", "list"],
+        answers: &[(
+            200,
+            r#"{"data":{"a\u001b[2J/":{"type":"kv","accessor":"kv_1","description":"\u001b[31m\nfake/ kv"}}}"#,
+        )],
+        requests: &["GET /v1/sys/mounts"],
+        stdout: "Path         Type    Accessor    Description\n----         ----    --------    -----------\n\
+                 a\\x1b[2J/    kv      kv_1        \\x1b[31m\\nfake/ kv\n",
+        ..Case::default()
+    });
+    check(Case {
+        typed: &["read", "x"],
+        answers: &[(400, r#"{"errors":["\u001b[2Jno"]}"#)],
+        requests: &["GET /v1/x"],
+        stderr: "Error reading x: Error making API request.\n\nURL: GET ADDRESS/v1/x\nCode: 400. Errors:\n\n* \\x1b[2Jno\n",
+        exit: 2,
+        ..Case::default()
+    });
+}
+
 #[test]
 fn read_may_find_nothing() {
     for (body, stderr) in [

@@ -10,6 +10,7 @@ use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 
 mod auth;
+mod forms;
 mod logical;
 mod plugin;
 mod secrets;

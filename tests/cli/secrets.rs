@@ -187,7 +187,7 @@ fn list_says_which_mounts_do_not_answer_and_why() {
         stdout: "a/:\n  accessor: ''\n  config:\n    default_lease_ttl: 0\n    force_no_cache: false\n    max_lease_ttl: 0\n  \
                  deprecation_status: ''\n  description: ''\n  external_entropy_access: false\n  local: false\n  options: null\n  \
                  plugin_version: ''\n  running_plugin_version: ''\n  running_sha256: ''\n  seal_wrap: false\n  \
-                 state: disabled\n  state_reason: no\n  type: a\n  uuid: ''\n",
+                 state: disabled\n  state_reason: 'no'\n  type: a\n  uuid: ''\n",
         ..Case::default()
     });
 }

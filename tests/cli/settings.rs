@@ -138,7 +138,7 @@ fn wrong_usage_ends_with_vaults_codes() {
     for (typed, exit) in [
         (&[][..], 127),
         (&["nonsense"], 127),
-        (&["plugin"], 127),
+        (&["plugin"], 1),
         (&["read", "-nonsense", "x"], 1),
         (&["secrets", "enable", "-max-lease-ttl=soon", "x"], 1),
         (&["read", "-help"], 0),

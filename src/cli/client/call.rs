@@ -3,15 +3,30 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use serde_json::Value;
 use ureq::http::Method;
+
+use crate::cli::json::Json;
+
+/// Paths that need `sudo` in a policy of Vault's: these, and all below those that end with a slash.
+const SUDO_PATHS: [&str; 10] = [
+    "sys/auth/",
+    "sys/remount",
+    "sys/plugins/catalog/",
+    "sys/plugins/runtimes/catalog/",
+    "sys/audit",
+    "sys/audit/",
+    "sys/raw/",
+    "sys/rotate",
+    "sys/seal",
+    "sys/leases/revoke-prefix/",
+];
 
 /// A method, a path below `/v1/` and what goes with them.
 pub(crate) struct Call {
     method: Method,
     path: String,
     query: Vec<(String, String)>,
-    body: Option<Value>,
+    body: Option<Json>,
 }
 
 impl Call {
@@ -34,7 +49,7 @@ impl Call {
     /// Returns the call with a JSON body.
     pub(crate) fn with_body(mut self, body: impl Serialize) -> Self {
         // Maps with text keys, texts, numbers and lists always serialise; nothing else is sent.
-        self.body = Some(serde_json::to_value(body).unwrap_or_default());
+        self.body = Some(Json::of(&body).unwrap_or(Json::Null));
         self
     }
 
@@ -42,7 +57,7 @@ impl Call {
         &self.method
     }
 
-    pub(super) fn body(&self) -> Option<&Value> {
+    pub(super) fn body(&self) -> Option<&Json> {
         self.body.as_ref()
     }
 
@@ -60,6 +75,24 @@ impl Call {
             escape_into(&mut url, value, b"-._~");
         }
         url
+    }
+
+    /// Returns the policy that allows the call, in the form that policies are written in.
+    pub(super) fn as_policy(&self) -> String {
+        let is_listing = self.query.iter().any(|(name, value)| name == "list" && value == "true");
+        let mut capabilities = match self.method {
+            Method::GET if is_listing => vec!["list"],
+            Method::GET => vec!["read"],
+            Method::DELETE => vec!["delete"],
+            Method::PATCH => vec!["patch"],
+            _ => vec!["create", "update"],
+        };
+        let path = self.path.trim_matches('/');
+        if SUDO_PATHS.iter().any(|sudo| path == *sudo || (sudo.ends_with('/') && path.starts_with(sudo))) {
+            capabilities.push("sudo");
+        }
+        let capabilities = capabilities.join("\", \"");
+        format!("path {path:?} {{\n  capabilities = [\"{capabilities}\"]\n}}")
     }
 
     /// Returns a curl command that sends the call. The token stays in the shell's environment.
@@ -109,6 +142,21 @@ mod tests {
         }
         let call = Call::get("a").with_query("list", "true").with_query("k", "a&b=c/d");
         assert_eq!(call.url("http://h"), "http://h/v1/a?list=true&k=a%26b%3Dc%2Fd");
+    }
+
+    #[test]
+    fn policies_allow_what_is_called() {
+        for (call, capabilities) in [
+            (Call::get("sys/mounts"), r#""read""#),
+            (Call::get("/a/").with_query("list", "true"), r#""list""#),
+            (Call::new(Method::PUT, "a"), r#""create", "update""#),
+            (Call::new(Method::PATCH, "a"), r#""patch""#),
+            (Call::new(Method::DELETE, "sys/auth/x"), r#""delete", "sudo""#),
+            (Call::new(Method::POST, "sys/remount"), r#""create", "update", "sudo""#),
+        ] {
+            let policy = call.as_policy();
+            assert!(policy.ends_with(&format!(" {{\n  capabilities = [{capabilities}]\n}}")), "{policy}");
+        }
     }
 
     #[test]

@@ -3,7 +3,9 @@
 mod call;
 mod error;
 mod tls;
+mod unix;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -16,6 +18,7 @@ use super::console::Ended;
 use super::duration::GoDuration;
 use super::environment::Environment;
 use super::flags::ConnectionFlags;
+use super::json::Json;
 use super::output::Secret;
 
 const ADDRESS_DEFAULT: &str = "https://127.0.0.1:8200";
@@ -26,15 +29,26 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
 /// Longest answer that is read into memory: twice the longest request that Vault takes.
 const ANSWER_BYTES_MAX: u64 = 64 << 20;
 
+/// More would keep a person waiting for minutes.
+const RETRIES_MAX: u32 = 100;
+
+/// Vault's least pause before a request is sent again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What a client needs to know, gathered from flags and environment.
 pub(super) struct Client {
     agent: ureq::Agent,
-    /// Without a trailing slash.
+    /// What URLs begin with, without a trailing slash.
+    base: String,
+    /// The same as it was typed, which may be a socket's.
     address: String,
     namespace: Option<String>,
     headers: Vec<(String, String)>,
     token: Option<String>,
     curl: Option<CurlOptions>,
+    shows_policy: bool,
+    wraps: bool,
+    retries: u32,
 }
 
 /// What a curl command needs besides the request, when the request is to be shown and not sent.
@@ -50,7 +64,39 @@ impl Client {
     pub(super) fn new(flags: &ConnectionFlags, environment: &Environment) -> Result<Self, Ended> {
         let settings = tls::Settings::gather(flags, environment).map_err(Ended::remote)?;
         let address = flags.address.as_ref().or(environment.address.as_ref()).map_or(ADDRESS_DEFAULT, String::as_str);
-        let host = host_of(address).map_err(Ended::remote)?;
+        if let Some(name) = environment.unsupported.first() {
+            return Err(Ended::remote(format!("VAULT_{name} is set, which this program does not support; unset it")));
+        }
+        if flags.tls_server_name.is_some() {
+            return Err(Ended::remote("-tls-server-name is not supported: use an address that the certificate names"));
+        }
+        let socket = address.strip_prefix("unix://").map(PathBuf::from);
+        let host = match &socket {
+            None => host_of(address).map_err(Ended::remote)?,
+            Some(path) if path.is_absolute() => "localhost".to_owned(),
+            Some(_) => {
+                return Err(Ended::remote(format!("address {address:?} should look like unix:///path/to/socket")));
+            }
+        };
+        let retries = match &environment.max_retries {
+            None => 0,
+            Some(typed) => (typed.parse().ok().filter(|retries| *retries <= RETRIES_MAX)).ok_or_else(|| {
+                Ended::remote(format!("VAULT_MAX_RETRIES is {typed:?}, not a number up to {RETRIES_MAX}"))
+            })?,
+        };
+        let wrap_ttl = match (flags.wrap_ttl, &environment.wrap_ttl) {
+            (Some(ttl), _) => Some(ttl),
+            (None, None) => None,
+            (None, Some(typed)) => {
+                let parsed = typed.parse::<GoDuration>();
+                Some(parsed.map_err(|reason| Ended::remote(format!("could not parse VAULT_WRAP_TTL: {reason}")))?)
+            }
+        };
+        let wrap_ttl = wrap_ttl.filter(|ttl| *ttl != GoDuration::default());
+        let mut headers = extra_headers(&flags.header)?;
+        headers.extend(wrap_ttl.map(|ttl| ("X-Vault-Wrap-TTL".to_owned(), ttl.to_string())));
+        headers.extend(flags.mfa.iter().map(|credential| ("X-Vault-MFA".to_owned(), credential.clone())));
+        headers.extend(flags.policy_override.then(|| ("X-Vault-Policy-Override".to_owned(), "true".to_owned())));
         let timeout = match &environment.client_timeout {
             None => TIMEOUT_DEFAULT,
             Some(typed) => (typed.parse::<GoDuration>().ok().and_then(GoDuration::to_std))
@@ -58,7 +104,7 @@ impl Client {
         };
         // A request to this machine goes to no proxy, as with Go's client.
         let is_local = matches!(host.as_str(), "localhost" | "[::1]") || host.starts_with("127.");
-        let agent = ureq::Agent::config_builder()
+        let config = ureq::Agent::config_builder()
             .tls_config(
                 settings.load().map_err(|reason| Ended::remote(format!("failed to setup TLS config: {reason}")))?,
             )
@@ -67,40 +113,59 @@ impl Client {
             .http_status_as_error(false)
             // The client follows them itself: ureq would drop a body, and would send the token anywhere.
             .max_redirects(0)
-            .build()
-            .new_agent();
+            .build();
+        let agent = match &socket {
+            None => config.new_agent(),
+            Some(path) => ureq::Agent::with_parts(config, unix::UnixConnector(path.clone()), unix::NoResolver),
+        };
         let token = environment
             .find_token()
             .map_err(|e| Ended::remote(format!("failed to get token from token helper: {e}")))?;
         Ok(Self {
             agent,
+            base: if socket.is_some() { "http://localhost" } else { address.trim_end_matches('/') }.to_owned(),
             address: address.trim_end_matches('/').to_owned(),
             namespace: namespace(flags.namespace.as_ref().or(environment.namespace.as_ref())),
-            headers: extra_headers(&flags.header)?,
+            headers,
             token,
-            curl: flags.output_curl_string.then(|| CurlOptions(settings.as_curl_options())),
+            curl: flags.output_curl_string.then(|| {
+                let socket =
+                    socket.iter().map(|path| format!("--unix-socket {}", call::shell_quoted(&path.to_string_lossy())));
+                CurlOptions(socket.chain(settings.as_curl_options()).collect())
+            }),
+            shows_policy: flags.output_policy,
+            wraps: wrap_ttl.is_some(),
+            retries,
         })
     }
 
-    /// Returns the client for the root namespace, the only one in which a sealed server answers.
-    pub(super) fn in_root_namespace(&self) -> Self {
+    /// Returns the client for what a server tells anybody, even a sealed one: in the root namespace, without the token,
+    /// which may be stale.
+    pub(super) fn as_nobody(&self) -> Self {
         Self {
             agent: self.agent.clone(),
+            base: self.base.clone(),
             address: self.address.clone(),
             namespace: None,
             headers: self.headers.clone(),
-            token: self.token.clone(),
+            token: None,
             curl: self.curl.as_ref().map(|options| CurlOptions(options.0.clone())),
+            shows_policy: self.shows_policy,
+            wraps: self.wraps,
+            retries: self.retries,
         }
     }
 
     /// Sends a call and returns its answer.
     pub(super) fn send(&self, call: &Call) -> Result<Answer, CallError> {
-        let url = call.url(&self.address);
+        if self.shows_policy {
+            return Err(CallError::Described(call.as_policy()));
+        }
+        let url = call.url(&self.base);
         if let Some(options) = &self.curl {
             return Err(CallError::Described(call.as_curl(&url, &options.0, &self.header_lines(call))));
         }
-        let mut response = self.exchange(call, &url)?;
+        let mut response = self.exchange_patiently(call, &url)?;
         if matches!(response.status().as_u16(), 301 | 302 | 307) {
             let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
             let target = redirect_target(&url, location.unwrap_or_default())
@@ -115,6 +180,9 @@ impl Client {
             .read_to_vec()
             .map_err(|reason| CallError::unreachable(&self.address, &reason))?;
         match status {
+            200..300 if self.wraps && !is_wrapped(&body) => {
+                Err(CallError::Unreadable("it should be wrapped, and is not; it is not shown".to_owned()))
+            }
             200..300 => Ok(Answer { body }),
             _ => Err(CallError::refused(call.method(), url, self.namespace.clone(), status, &body)),
         }
@@ -129,6 +197,24 @@ impl Client {
                 Ok(secret.filter(|secret| secret.says_anything()))
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Sends a call as often as the environment allows while the server is in trouble, as Vault's client does.
+    fn exchange_patiently(&self, call: &Call, url: &str) -> Result<ureq::http::Response<ureq::Body>, CallError> {
+        let mut left = self.retries;
+        loop {
+            let response = self.exchange(call, url);
+            let in_trouble = match &response {
+                Ok(response) => matches!(response.status().as_u16(), 412 | 500 | 502..),
+                Err(CallError::Unreachable { .. }) => true,
+                Err(_) => false,
+            };
+            if left == 0 || !in_trouble {
+                return response;
+            }
+            left -= 1;
+            std::thread::sleep(RETRY_INTERVAL);
         }
     }
 
@@ -165,19 +251,32 @@ impl Client {
 impl Answer {
     /// Returns the body as Vault's envelope, none if there is no body.
     pub(super) fn secret(&self) -> Result<Option<Secret>, CallError> {
-        match self.json()? {
-            Value::Null => Ok(None),
-            value => Secret::from_json(value).map(Some).map_err(|reason| CallError::Unreadable(reason.to_string())),
+        match self.body.trim_ascii() {
+            b"" | b"null" => Ok(None),
+            body => Secret::read(body).map(Some).map_err(|reason| CallError::Unreadable(reason.to_string())),
         }
     }
 
-    /// Returns the body as JSON, null if there is none.
+    /// Returns the body as JSON whose numbers are as they were written, null if there is none.
+    pub(super) fn document(&self) -> Result<Json, CallError> {
+        match self.body.trim_ascii() {
+            b"" => Ok(Json::Null),
+            body => serde_json::from_slice(body).map_err(|reason| CallError::Unreadable(reason.to_string())),
+        }
+    }
+
+    /// Returns the body as JSON for a look into it, null if there is none.
     pub(super) fn json(&self) -> Result<Value, CallError> {
         if self.body.trim_ascii().is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&self.body).map_err(|reason| CallError::Unreadable(reason.to_string()))
     }
+}
+
+/// Whether a body is an answer that the server wrapped, or holds nothing.
+fn is_wrapped(body: &[u8]) -> bool {
+    body.trim_ascii().is_empty() || Secret::read(body).is_ok_and(|secret| secret.wrap_info.is_some())
 }
 
 /// Checks that an address is one of HTTP and returns its host.

@@ -14,6 +14,7 @@ use crate::cli::flags::ConnectionFlags;
 /// What flags and environment say about TLS.
 pub(super) struct Settings {
     ca_cert: Option<String>,
+    ca_path: Option<String>,
     client: Option<(String, String)>,
     trust: Trust,
 }
@@ -41,14 +42,21 @@ impl Settings {
             Some(_) => return Err("could not parse VAULT_SKIP_VERIFY".to_owned()),
         };
         let trust = if flags.tls_skip_verify || skips { Trust::Anyone } else { Trust::Verified };
-        Ok(Self { ca_cert: pick(&flags.ca_cert, &environment.ca_cert), client, trust })
+        Ok(Self {
+            ca_cert: pick(&flags.ca_cert, &environment.ca_cert),
+            ca_path: pick(&flags.ca_path, &environment.ca_path),
+            client,
+            trust,
+        })
     }
 
     /// Reads the files and returns the configuration. Without a CA file, whom the machine trusts is trusted.
     pub(super) fn load(&self) -> Result<TlsConfig, String> {
-        let roots = match &self.ca_cert {
-            None => RootCerts::PlatformVerifier,
-            Some(path) => RootCerts::new_with_certs(&read_certificates(path)?),
+        // As in Vault, the file wins over the directory.
+        let roots = match (&self.ca_cert, &self.ca_path) {
+            (None, None) => RootCerts::PlatformVerifier,
+            (Some(path), _) => RootCerts::new_with_certs(&read_certificates(path)?),
+            (None, Some(directory)) => RootCerts::new_with_certs(&read_directory(directory)?),
         };
         let client = self.client.as_ref().map(|(cert, key)| read_identity(cert, key)).transpose()?;
         Ok(TlsConfig::builder()
@@ -66,6 +74,7 @@ impl Settings {
             options.push("--insecure".to_owned());
         }
         options.extend(self.ca_cert.iter().map(|path| format!("--cacert {}", shell_quoted(path))));
+        options.extend(self.ca_path.iter().map(|path| format!("--capath {}", shell_quoted(path))));
         if let Some((cert, key)) = &self.client {
             options.push(format!("--cert {} --key {}", shell_quoted(cert), shell_quoted(key)));
         }
@@ -82,6 +91,22 @@ fn read_certificates(path: &str) -> Result<Vec<Certificate<'static>>, String> {
         .collect();
     if certificates.is_empty() {
         return Err(format!("{path} holds no PEM certificate"));
+    }
+    Ok(certificates)
+}
+
+/// Reads every file of a directory.
+fn read_directory(directory: &str) -> Result<Vec<Certificate<'static>>, String> {
+    let failed = |reason: std::io::Error| format!("{directory}: {reason}");
+    let mut certificates = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.is_file() {
+            certificates.extend(read_certificates(&path.to_string_lossy())?);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(format!("{directory} holds no PEM certificate"));
     }
     Ok(certificates)
 }

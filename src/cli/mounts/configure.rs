@@ -1,6 +1,7 @@
 //! `enable` and `tune`, of secrets engines and of auth methods: what a mount is made of.
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use clap::Args;
 use serde::Serialize;
@@ -14,6 +15,7 @@ use crate::cli::client::Call;
 use crate::cli::console::{Ended, Exit};
 use crate::cli::duration::GoDuration;
 use crate::cli::flags::{InstanceFlags, Positionals, bare_path, mount_path, pair};
+use crate::duration::DurationError;
 
 /// The flags that `enable` and `tune` share, sent only where they were given.
 #[derive(Args, Serialize)]
@@ -47,18 +49,56 @@ struct ConfigFlags {
     instances: InstanceFlags,
 }
 
+/// A lifetime as a flag says it.
+#[derive(Debug, Clone, Copy)]
+enum Ttl {
+    /// The server's own: `system`, or a flag with nothing after its `=`.
+    System,
+    /// This one; a negative one is the server's own when it is tuned, and zero leaves what is there.
+    Of(GoDuration),
+}
+
+impl FromStr for Ttl {
+    type Err = DurationError;
+
+    fn from_str(typed: &str) -> Result<Self, DurationError> {
+        match typed.trim() {
+            "" | "system" => Ok(Self::System),
+            typed => typed.parse().map(Self::Of),
+        }
+    }
+}
+
+impl Ttl {
+    /// Returns it for a new mount, which has the server's own unless told otherwise.
+    fn to_enable(self) -> String {
+        match self {
+            Self::System => GoDuration::default().to_string(),
+            Self::Of(ttl) => ttl.to_string(),
+        }
+    }
+
+    /// Returns it for a mount that has one.
+    fn to_tune(self) -> String {
+        match self {
+            Self::System => "system".to_owned(),
+            Self::Of(ttl) => ttl.as_tuned_ttl(),
+        }
+    }
+}
+
 /// The flags that `enable` and `tune` share, sent in different places.
 #[derive(Args)]
 struct CommonFlags {
     /// For people: what the mount is for
     #[arg(long)]
     description: Option<String>,
-    /// Default lease duration, such as 30m
+    /// Default lease duration, such as 30m; `system` or nothing for the server's own
     #[arg(long, default_value = "0", hide_default_value = true)]
-    default_lease_ttl: GoDuration,
-    /// Longest lease duration, such as 768h
+    default_lease_ttl: Ttl,
+    /// Longest lease duration, such as 768h; `system` or nothing for the server's own
     #[arg(long, default_value = "0", hide_default_value = true)]
-    max_lease_ttl: GoDuration,
+    max_lease_ttl: Ttl,
     /// Option of the plugin, as name=value; may be repeated
     #[arg(long, value_parser = pair)]
     options: Vec<(String, String)>,
@@ -97,10 +137,10 @@ struct LockoutFlags {
     user_lockout_threshold: Option<u64>,
     /// How long a user is locked out, such as 15m
     #[arg(long)]
-    user_lockout_duration: Option<GoDuration>,
+    user_lockout_duration: Option<Ttl>,
     /// After which time failed logins no longer count
     #[arg(long)]
-    user_lockout_counter_reset_duration: Option<GoDuration>,
+    user_lockout_counter_reset_duration: Option<Ttl>,
     /// Lock nobody out
     #[arg(long)]
     user_lockout_disable: bool,
@@ -109,7 +149,7 @@ struct LockoutFlags {
 impl LockoutFlags {
     /// Returns what the flags say, with the names that the API has; nothing where nothing was given.
     fn config(&self) -> Option<Map<String, Value>> {
-        let ttl = |ttl: GoDuration| Value::from(ttl.as_tuned_ttl());
+        let ttl = |ttl: Ttl| Value::from(ttl.to_tune());
         let members = [
             ("lockout_threshold", self.user_lockout_threshold.map(|count| count.to_string().into())),
             ("lockout_duration", self.user_lockout_duration.map(ttl)),
@@ -215,8 +255,8 @@ impl EnableFlags {
         let config = MountConfig {
             options: None,
             description: None,
-            default_lease_ttl: self.common.default_lease_ttl.to_string(),
-            max_lease_ttl: self.common.max_lease_ttl.to_string(),
+            default_lease_ttl: self.common.default_lease_ttl.to_enable(),
+            max_lease_ttl: self.common.max_lease_ttl.to_enable(),
             force_no_cache,
             flags: &self.common.config,
             auth,
@@ -289,8 +329,8 @@ impl CommonFlags {
         let call = Call::new(Method::POST, format!("sys/mounts/{}/tune", kind.whole(&path))).with_body(MountConfig {
             options: self.options(),
             description: self.description.as_deref(),
-            default_lease_ttl: self.default_lease_ttl.as_tuned_ttl(),
-            max_lease_ttl: self.max_lease_ttl.as_tuned_ttl(),
+            default_lease_ttl: self.default_lease_ttl.to_tune(),
+            max_lease_ttl: self.max_lease_ttl.to_tune(),
             force_no_cache: false,
             flags: &self.config,
             auth,

@@ -76,7 +76,9 @@ pub(super) fn mounts(session: &mut Session<'_>, kind: Kind, what: &str) -> Resul
     let answer = session.client.send(&Call::get(kind.table())).and_then(|answer| answer.secret());
     let secret = answer.map_err(during(what))?.unwrap_or_default();
     warn(session.console, &secret);
-    let data = secret.data.ok_or_else(|| Ended::remote(format!("Error {what}: data from server response is empty")))?;
+    let data = secret
+        .into_values()
+        .ok_or_else(|| Ended::remote(format!("Error {what}: data from server response is empty")))?;
     serde_json::from_value(Value::Object(data)).map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))
 }
 
@@ -149,7 +151,7 @@ fn detailed(mounts: &BTreeMap<String, Mount>, kind: Kind) -> Table {
             if mount.local { "local" } else { "replicated" }.to_owned(),
             mount.seal_wrap.to_string(),
             mount.external_entropy_access.to_string(),
-            go_text(&Value::Object(mount.options.clone().unwrap_or_default())),
+            go_text(Value::Object(mount.options.clone().unwrap_or_default())),
             mount.description.clone(),
             mount.uuid.clone(),
             mount.plugin_version.clone(),

@@ -8,13 +8,14 @@ mod list;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde_json::json;
 use ureq::http::Method;
 
 use super::Session;
 use super::client::{Call, during};
 use super::console::{Ended, Exit};
 use super::flags::{Positionals, bare_path, mount_path};
+use super::json::Json;
 use super::output::warn;
 use configure::{AuthEnableCommand, AuthTuneCommand, SecretsEnableCommand, SecretsTuneCommand};
 use help::HelpCommand;
@@ -111,7 +112,7 @@ impl MoveCommand {
         let answer = session.client.send(&move_call).and_then(|answer| answer.secret());
         let failed = format!("moving {} {source} to {destination}", kind.noun());
         let started = answer.map_err(during(&failed))?.unwrap_or_default();
-        let Some(id) = started.datum("migration_id").and_then(Value::as_str) else {
+        let Some(id) = started.member("migration_id").and_then(Json::as_str) else {
             return Err(Ended::remote(format!("Error {failed}: the answer holds no migration ID")));
         };
         let subject = format!("{} {source} to {destination}, with migration ID {id}", kind.noun());
@@ -121,7 +122,8 @@ impl MoveCommand {
             let what = format!("checking migration status of {} {source} to {destination}", kind.noun());
             let answer = session.client.send(&status_call).and_then(|answer| answer.secret());
             let secret = answer.map_err(during(what))?.unwrap_or_default();
-            match secret.datum("migration_info").and_then(|info| info.get("status")).and_then(Value::as_str) {
+            let info = secret.datum("migration_info").unwrap_or_default();
+            match info["status"].as_str() {
                 Some("success") => {
                     session.console.line(format!("Success! Finished moving {subject}"));
                     return Ok(Exit::Success);

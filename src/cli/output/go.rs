@@ -1,36 +1,35 @@
 //! Values as Go's `%v` prints them, which is what Vault's tables hold: `map[a:1 b:2]`, `[a b]`, `<nil>`.
 
-use serde_json::{Map, Value};
-
 use crate::cli::duration::GoDuration;
+use crate::cli::json::{Json, Members};
 
 /// Returns a value as Go prints it.
-pub(crate) fn go_text(value: &Value) -> String {
+pub(crate) fn go_text(value: impl Into<Json>) -> String {
+    text(&value.into())
+}
+
+/// Returns a value as Go prints it.
+pub(super) fn text(value: &Json) -> String {
     match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(values) => format!("[{}]", values.iter().map(go_text).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => {
-            let pairs = sorted(map).into_iter().map(|(key, value)| format!("{key}:{}", go_text(value)));
+        Json::Null => "<nil>".to_owned(),
+        Json::Bool(value) => value.to_string(),
+        Json::Number(digits) => digits.clone(),
+        Json::Text(text) => text.clone(),
+        Json::List(values) => format!("[{}]", values.iter().map(text).collect::<Vec<_>>().join(" ")),
+        Json::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| format!("{key}:{}", text(value)));
             format!("map[{}]", pairs.collect::<Vec<_>>().join(" "))
         }
     }
 }
 
 /// Returns a map as rows of a table, sorted by key, with durations where the key promises one.
-pub(super) fn rows(map: &Map<String, Value>) -> Vec<(String, String)> {
-    let row = |(key, value): (&String, &Value)| match value.as_i64() {
+pub(super) fn rows(map: &Members) -> Vec<(String, String)> {
+    let row = |(key, value): (&String, &Json)| match value.as_i64() {
         Some(seconds) if looks_like_duration(key) => (key.clone(), GoDuration::from_seconds(seconds).for_people()),
-        _ => (key.clone(), go_text(value)),
+        _ => (key.clone(), text(value)),
     };
-    sorted(map).into_iter().map(row).collect()
-}
-
-fn sorted(map: &Map<String, Value>) -> Vec<(&String, &Value)> {
-    let mut pairs: Vec<_> = map.iter().collect();
-    pairs.sort_by_key(|(key, _)| *key);
-    pairs
+    map.iter().map(row).collect()
 }
 
 fn looks_like_duration(key: &str) -> bool {
@@ -62,7 +61,8 @@ mod tests {
     #[test]
     fn durations_are_recognised_by_their_key() {
         let map = json!({"ttl": 3600, "max_ttl": 5400, "throttl": 60, "period": "60", "token_duration": 0});
-        let rows = rows(map.as_object().unwrap());
+        let Json::Object(map) = Json::from(&map) else { unreachable!("it is a map") };
+        let rows = rows(&map);
         let rows: Vec<String> = rows.into_iter().map(|(key, value)| format!("{key}={value}")).collect();
         assert_eq!(rows, ["max_ttl=1h30m", "period=60", "throttl=60", "token_duration=0s", "ttl=1h"]);
     }

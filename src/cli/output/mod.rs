@@ -1,17 +1,20 @@
 //! Answers as Vault prints them: as a table, JSON or YAML, or one field of them.
 
+mod clean;
 mod go;
 mod secret;
+mod yaml;
 
 use std::str::FromStr;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
 
+pub(super) use clean::{for_cell, for_terminal};
 pub(super) use go::go_text;
 pub(super) use secret::Secret;
 
 use super::console::{Console, Ended};
+use super::json::{Json, Members};
 use super::table::Table;
 
 /// How to print.
@@ -23,6 +26,10 @@ pub(super) enum Format {
     Json,
     /// For programs and people.
     Yaml,
+    /// The server's answer as it came, for `read`.
+    Raw,
+    /// For people, of `status`.
+    Pretty,
 }
 
 impl FromStr for Format {
@@ -33,7 +40,9 @@ impl FromStr for Format {
             "table" => Ok(Self::Table),
             "json" => Ok(Self::Json),
             "yaml" | "yml" => Ok(Self::Yaml),
-            other => Err(Ended::local(format!("Invalid output format: {other}"))),
+            "raw" => Ok(Self::Raw),
+            "pretty" => Ok(Self::Pretty),
+            _ => Err(Ended::local(format!("Invalid output format: {typed}"))),
         }
     }
 }
@@ -56,19 +65,20 @@ impl View {
             return self.one_field(console, field, secret.field(field), "secret");
         }
         match self.format {
-            Format::Table => print_rows(console, secret.rows()),
+            Format::Table | Format::Pretty => print_rows(console, secret.rows()),
+            Format::Raw => console.bytes(&secret.raw),
             format => print_structured(console, format, secret)?,
         }
         Ok(())
     }
 
     /// Prints an answer's keys.
-    pub(super) fn keys(&self, console: &mut Console, secret: &Secret, keys: &[Value]) -> Result<(), Ended> {
+    pub(super) fn keys(&self, console: &mut Console, secret: &Secret, keys: &[Json]) -> Result<(), Ended> {
         if self.format != Format::Table {
             return print_structured(console, self.format, keys);
         }
         warn(console, secret);
-        let mut names: Vec<String> = keys.iter().map(go_text).collect();
+        let mut names: Vec<String> = keys.iter().map(go::text).collect();
         names.sort();
         let mut table = Table::new(&["Keys"]);
         names.into_iter().for_each(|name| table.row([name]));
@@ -79,14 +89,18 @@ impl View {
     }
 
     /// Prints a map as rows of key and value.
-    pub(super) fn map(&self, console: &mut Console, map: &Map<String, Value>) -> Result<(), Ended> {
+    pub(super) fn map(&self, console: &mut Console, map: &impl Serialize) -> Result<(), Ended> {
+        let map = match lossless(map)? {
+            Json::Object(map) => map,
+            _ => Members::new(),
+        };
         match (&self.field, self.format) {
             (Some(field), _) => self.one_field(console, field, map.get(field).cloned(), "map"),
             (None, Format::Table) => {
-                print_rows(console, go::rows(map));
+                print_rows(console, go::rows(&map));
                 Ok(())
             }
-            (None, format) => print_structured(console, format, map),
+            (None, format) => print_structured(console, format, &map),
         }
     }
 
@@ -101,19 +115,24 @@ impl View {
         }
     }
 
+    /// Prints what a program reads.
+    pub(super) fn whole(&self, console: &mut Console, value: &impl Serialize) -> Result<(), Ended> {
+        print_structured(console, self.format, value)
+    }
+
     /// Prints one field, or says in what it is missing.
     pub(super) fn one_field(
         &self,
         console: &mut Console,
         field: &str,
-        value: Option<Value>,
+        value: Option<Json>,
         thing: &str,
     ) -> Result<(), Ended> {
         let value = value
-            .filter(|value| !value.is_null())
+            .filter(|value| *value != Json::Null)
             .ok_or_else(|| Ended::local(format!("Field {field:?} not present in {thing}")))?;
         console.value(&match self.format {
-            Format::Table => go_text(&value),
+            Format::Table | Format::Raw | Format::Pretty => go::text(&value),
             format => structured(format, &value)?,
         });
         Ok(())
@@ -146,13 +165,19 @@ fn print_structured(console: &mut Console, format: Format, value: &(impl Seriali
 }
 
 fn structured(format: Format, value: &(impl Serialize + ?Sized)) -> Result<String, Ended> {
-    let text = match format {
+    match format {
         // Vault's YAML has its keys sorted, which a value's are.
-        Format::Yaml => serde_json::to_value(value)
-            .map_err(|reason| reason.to_string())
-            .and_then(|value| serde_norway::to_string(&value).map_err(|reason| reason.to_string())),
-        Format::Json | Format::Table => serde_json::to_string_pretty(value).map_err(|reason| reason.to_string()),
-    };
-    text.map(|text| text.trim_end().to_owned())
-        .map_err(|reason| Ended::local(format!("Could not parse output: {reason}")))
+        Format::Yaml => lossless(value).map(|value| yaml::document(&value)),
+        _ => serde_json::to_string_pretty(value)
+            .map(|text| clean::for_json(&text))
+            .map_err(|reason| unprintable(&reason)),
+    }
+}
+
+fn lossless(value: &(impl Serialize + ?Sized)) -> Result<Json, Ended> {
+    Json::of(value).map_err(|reason| unprintable(&reason))
+}
+
+fn unprintable(reason: &serde_json::Error) -> Ended {
+    Ended::local(format!("Could not parse output: {reason}"))
 }

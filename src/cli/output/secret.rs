@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::go::{self, go_text};
+use super::go;
 use crate::cli::duration::GoDuration;
+use crate::cli::json::{Json, Members};
 
 /// An answer. Its fields stand in the order in which Vault prints them.
 #[derive(Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -14,25 +15,28 @@ pub(crate) struct Secret {
     pub(crate) lease_id: String,
     pub(crate) lease_duration: i64,
     pub(crate) renewable: bool,
-    pub(crate) data: Option<Map<String, Value>>,
+    pub(crate) data: Option<Members>,
     pub(crate) warnings: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) auth: Option<Map<String, Value>>,
+    pub(crate) auth: Option<Members>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) wrap_info: Option<Map<String, Value>>,
+    pub(crate) wrap_info: Option<Members>,
+    /// What the server sent, to the byte.
+    #[serde(skip)]
+    pub(super) raw: Vec<u8>,
 }
 
 impl Secret {
     /// Reads an answer. One without an envelope (`sys/seal-status`) is taken for its own data, as in Vault's client.
-    pub(crate) fn from_json(value: Value) -> serde_json::Result<Self> {
-        let secret = Self::deserialize(&value)?;
-        Ok(match value {
-            Value::Object(mut whole) if secret == Self::default() => {
-                whole.remove("errors");
-                Self { data: (!whole.is_empty()).then_some(whole), ..secret }
-            }
-            _ => secret,
-        })
+    pub(crate) fn read(body: &[u8]) -> serde_json::Result<Self> {
+        let mut secret: Self = serde_json::from_slice(body)?;
+        if secret == Self::default() {
+            let mut whole: Members = serde_json::from_slice(body)?;
+            whole.remove("errors");
+            secret.data = (!whole.is_empty()).then_some(whole);
+        }
+        secret.raw = body.to_vec();
+        Ok(secret)
     }
 
     /// Returns whether there is anything to show, though the server found nothing.
@@ -41,27 +45,41 @@ impl Secret {
             || self.data.as_ref().is_some_and(|data| !data.is_empty())
     }
 
-    /// Returns one member of the data.
-    pub(crate) fn datum(&self, name: &str) -> Option<&Value> {
+    /// Returns one member of the data, for a look into it.
+    pub(crate) fn datum(&self, name: &str) -> Option<Value> {
+        self.member(name).map(Json::to_value)
+    }
+
+    /// Returns one member of the data, as it was written.
+    pub(crate) fn member(&self, name: &str) -> Option<&Json> {
         self.data.as_ref()?.get(name)
     }
 
+    /// Returns the data for a look into it.
+    pub(crate) fn into_values(self) -> Option<Map<String, Value>> {
+        Some(self.data?.into_iter().map(|(name, value)| (name, value.to_value())).collect())
+    }
+
     /// Returns the value that `-field` means: of the login, of the envelope, or of the data.
-    pub(super) fn field(&self, field: &str) -> Option<Value> {
+    pub(super) fn field(&self, field: &str) -> Option<Json> {
+        if let Some(wrap) = &self.wrap_info {
+            let row = WRAP_ROWS.iter().find(|(row, _)| *row == field);
+            return row.and_then(|(_, member)| wrap.get(*member)).or_else(|| wrap.get(field)).cloned();
+        }
         if let Some(auth) = &self.auth {
             return AUTH_ROWS
                 .iter()
                 .find(|(row, _)| *row == field)
-                .map_or_else(|| self.datum(field), |(_, member)| auth.get(*member))
+                .map_or_else(|| self.member(field), |(_, member)| auth.get(*member))
                 .cloned();
         }
         match field {
-            "request_id" => Some(self.request_id.clone().into()),
-            "lease_id" => Some(self.lease_id.clone().into()),
-            "lease_duration" | "refresh_interval" => Some(self.lease_duration.into()),
-            "renewable" => Some(self.renewable.into()),
-            "data" => self.datum("data").cloned().or_else(|| self.data.clone().map(Value::Object)),
-            _ => self.datum(field).cloned(),
+            "request_id" => Some(Json::Text(self.request_id.clone())),
+            "lease_id" => Some(Json::Text(self.lease_id.clone())),
+            "lease_duration" | "refresh_interval" => Some(Json::Number(self.lease_duration.to_string())),
+            "renewable" => Some(Json::Bool(self.renewable)),
+            "data" => self.member("data").cloned().or_else(|| self.data.clone().map(Json::Object)),
+            _ => self.member(field).cloned(),
         }
     }
 
@@ -77,6 +95,7 @@ impl Secret {
             // A secret without a lease is not renewed but read again.
             rows.push(("refresh_interval".to_owned(), duration));
         }
+        rows.extend(self.wrap_info.iter().flat_map(wrap_rows));
         rows.extend(self.auth.iter().flat_map(auth_rows));
         rows.extend(self.data.iter().flat_map(go::rows));
         rows
@@ -94,21 +113,43 @@ const AUTH_ROWS: [(&str, &str); 7] = [
     ("policies", "policies"),
 ];
 
-fn auth_rows(auth: &Map<String, Value>) -> Vec<(String, String)> {
+/// The rows of an answer that the server wrapped, and the members that they show.
+const WRAP_ROWS: [(&str, &str); 5] = [
+    ("wrapping_token", "token"),
+    ("wrapping_accessor", "accessor"),
+    ("wrapping_token_ttl", "ttl"),
+    ("wrapping_token_creation_time", "creation_time"),
+    ("wrapping_token_creation_path", "creation_path"),
+];
+
+fn wrap_rows(wrap: &Members) -> Vec<(String, String)> {
+    let text = |member: &str| match wrap.get(member) {
+        Some(seconds @ Json::Number(_)) if member == "ttl" => {
+            GoDuration::from_seconds(seconds.as_i64().unwrap_or_default()).for_people()
+        }
+        value => value.map(go::text).unwrap_or_default(),
+    };
+    let mut rows: Vec<_> = WRAP_ROWS.iter().map(|(row, member)| (format!("{row}:"), text(member))).collect();
+    let accessor = text("wrapped_accessor");
+    rows.extend((!accessor.is_empty()).then(|| ("wrapped_accessor:".to_owned(), accessor)));
+    rows
+}
+
+fn auth_rows(auth: &Members) -> Vec<(String, String)> {
     let text = |row: &str, member: &str| match auth.get(member) {
-        Some(Value::Number(seconds)) if row == "token_duration" => match seconds.as_i64() {
+        Some(seconds @ Json::Number(_)) if row == "token_duration" => match seconds.as_i64() {
             None | Some(0) => "∞".to_owned(),
             Some(seconds) => GoDuration::from_seconds(seconds).for_people(),
         },
-        Some(Value::Array(policies)) => {
-            format!("[{}]", policies.iter().map(Value::to_string).collect::<Vec<_>>().join(" "))
+        Some(Json::List(policies)) => {
+            format!("[{}]", policies.iter().map(Json::to_string).collect::<Vec<_>>().join(" "))
         }
-        None | Some(Value::Null) => "[]".to_owned(),
-        Some(value) => go_text(value),
+        None | Some(Json::Null) => "[]".to_owned(),
+        Some(value) => go::text(value),
     };
     let mut rows: Vec<_> = AUTH_ROWS.iter().map(|(row, member)| ((*row).to_owned(), text(row, member))).collect();
-    if let Some(Value::Object(metadata)) = auth.get("metadata") {
-        rows.extend(metadata.iter().map(|(key, value)| (format!("token_meta_{key}"), go_text(value))));
+    if let Some(Json::Object(metadata)) = auth.get("metadata") {
+        rows.extend(metadata.iter().map(|(key, value)| (format!("token_meta_{key}"), go::text(value))));
     }
     rows
 }
@@ -121,7 +162,7 @@ mod tests {
 
     #[track_caller]
     fn check(answer: Value, expected: &[(&str, &str)]) {
-        let rows = Secret::from_json(answer).unwrap().rows();
+        let rows = Secret::read(answer.to_string().as_bytes()).unwrap().rows();
         let rows: Vec<_> = rows.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
         assert_eq!(rows, expected);
     }
@@ -158,7 +199,8 @@ mod tests {
 
     #[test]
     fn a_field_may_be_the_envelopes() {
-        let secret = Secret::from_json(json!({"request_id": "r", "lease_duration": 5, "data": {"a": "b"}})).unwrap();
+        let answer = json!({"request_id": "r", "lease_duration": 5, "data": {"a": "b"}});
+        let secret = Secret::read(answer.to_string().as_bytes()).unwrap();
         for (field, value) in [
             ("request_id", Some(json!("r"))),
             ("refresh_interval", Some(json!(5))),
@@ -166,7 +208,7 @@ mod tests {
             ("a", Some(json!("b"))),
             ("nope", None),
         ] {
-            assert_eq!(secret.field(field), value, "{field}");
+            assert_eq!(secret.field(field), value.map(Json::from), "{field}");
         }
     }
 }

@@ -48,7 +48,8 @@ impl ListCommand {
         let what = "listing available plugins";
         let secret = answer.map_err(during(what))?.unwrap_or_default();
         warn(session.console, &secret);
-        let mut catalog = secret.data.ok_or_else(|| Ended::remote("No response from server when listing plugins"))?;
+        let mut catalog =
+            secret.into_values().ok_or_else(|| Ended::remote("No response from server when listing plugins"))?;
         let details = catalog.remove("detailed").filter(|details| !details.is_null()).unwrap_or_else(|| json!([]));
         let mut details: Vec<Details> =
             serde_json::from_value(details).map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))?;

@@ -212,7 +212,7 @@ impl InfoCommand {
         let answer = session.client.send(&call).and_then(|answer| answer.secret());
         let secret = answer.map_err(during(format!("reading plugin named {name}")))?.unwrap_or_default();
         warn(session.console, &secret);
-        let data = secret.data.ok_or_else(|| Ended::remote(format!("No value found for plugin {name:?}")))?;
+        let data = secret.into_values().ok_or_else(|| Ended::remote(format!("No value found for plugin {name:?}")))?;
         session.view.map(session.console, &with_every_row(data))?;
         Ok(Exit::Success)
     }

@@ -88,7 +88,7 @@ impl PinsCommand {
         let answer = session.client.send(&Call::get("sys/plugins/pins")).and_then(|answer| answer.secret());
         let secret = answer.map_err(during(what))?.unwrap_or_default();
         warn(session.console, &secret);
-        let pins = secret.datum("pinned_versions").filter(|pins| !pins.is_null()).cloned().unwrap_or_else(|| json!([]));
+        let pins = secret.datum("pinned_versions").filter(|pins| !pins.is_null()).unwrap_or_else(|| json!([]));
         let pins: Vec<Pin> =
             serde_json::from_value(pins).map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))?;
         let mut table = Table::new(&["Name", "Type", "Version"]);

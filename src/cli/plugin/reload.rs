@@ -65,7 +65,7 @@ impl ReloadCommand {
         let secret = answer.map_err(during("reloading plugin/mounts"))?.unwrap_or_default();
         warn(session.console, &secret);
         match secret.datum("reload_id").filter(|_| is_global) {
-            Some(id) => session.console.line(format!("Success! Reloading {subject}, reload_id: {}", go_text(id))),
+            Some(id) => session.console.line(format!("Success! Reloading {subject}, reload_id: {}", go_text(&id))),
             None => session.console.line(format!("Success! Reloaded {subject}")),
         }
         Ok(Exit::Success)
@@ -96,7 +96,7 @@ impl ReloadStatusCommand {
         let answer = session.client.send(&call).and_then(|answer| answer.secret());
         let secret = answer.map_err(during(what))?.unwrap_or_default();
         warn(session.console, &secret);
-        let data = secret.data.unwrap_or_default();
+        let data = secret.into_values().unwrap_or_default();
         let results = data.get("results").filter(|results| !results.is_null()).cloned().unwrap_or_else(|| json!({}));
         let results: Map<String, Value> =
             serde_json::from_value(results).map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))?;

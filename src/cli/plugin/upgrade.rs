@@ -266,7 +266,7 @@ fn send(session: &mut Session<'_>, call: &Call, what: String) -> Result<Secret, 
 fn entries(session: &mut Session<'_>) -> Result<Vec<Entry>, Ended> {
     let what = "listing available plugins";
     let secret = send(session, &Call::get("sys/plugins/catalog"), what.to_owned())?;
-    let detailed = secret.datum("detailed").filter(|list| !list.is_null()).cloned().unwrap_or_else(|| json!([]));
+    let detailed = secret.datum("detailed").filter(|list| !list.is_null()).unwrap_or_else(|| json!([]));
     serde_json::from_value(detailed).map_err(|reason| Ended::remote(format!("Error {what}: {reason}")))
 }
 
@@ -290,7 +290,7 @@ fn listed(session: &mut Session<'_>, kind: PluginKind) -> Result<Map<String, Val
         PluginKind::Auth => ("sys/auth", "listing enabled authentications"),
         PluginKind::Secret => ("sys/mounts", "listing secrets engines"),
     };
-    Ok(send(session, &Call::get(path), what.to_owned())?.data.unwrap_or_default())
+    Ok(send(session, &Call::get(path), what.to_owned())?.into_values().unwrap_or_default())
 }
 
 /// Returns the plugin's mounts, or those of them that were named.

@@ -11,11 +11,12 @@ use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store, Strategy,
-    UpdateDeadline,
+    UpdateDeadline, WasmFeatures,
 };
 
 use super::bindings;
 use super::concurrent::ConcurrentState;
+use super::proposals::Guests;
 use super::state::{Grants, State};
 use crate::limits::Limits;
 use crate::runtime::LoadError;
@@ -37,14 +38,20 @@ const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (1 << 20);
 pub(super) const DESCRIBE_SLOTS: u32 = 16;
 
 /// Core instances in one component. A Rust component has 3: itself and two shims; composed ones have more.
-const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
+pub(super) const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
 
 /// Linear memories in one component: one for each part that it is composed of. The engine reserves this many for each instance,
 /// so that no component takes another's place; and each is 4 GiB of address space, of which there are 128 TiB.
 pub(super) const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
 
 /// Tables in one component. A Rust component has 2.
-const TABLES_PER_COMPONENT_MAX: u32 = 8;
+pub(super) const TABLES_PER_COMPONENT_MAX: u32 = 8;
+
+/// Linear memories that one core module may define. Every toolchain makes one.
+pub(super) const MEMORIES_PER_MODULE_MAX: u32 = 1;
+
+/// Tables that one core module may define. Every toolchain makes one; some make another for references.
+pub(super) const TABLES_PER_MODULE_MAX: u32 = 4;
 
 /// Frames in a trap's report.
 const BACKTRACE_FRAMES_MAX: usize = 20;
@@ -89,7 +96,7 @@ impl WasmEngine {
     /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each memory,
     /// of which nothing is used yet.
     pub(super) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
-        let engine = Engine::new(&config(&limits, Concurrency::Off)).map_err(unusable)?;
+        let engine = Engine::new(&config(&limits, Guests::Plain)).map_err(unusable)?;
         let mut linker = Linker::new(&engine);
         link(&mut linker).map_err(unlinked)?;
         start_clock(&engine)?;
@@ -122,7 +129,7 @@ impl WasmEngine {
 
 impl ConcurrentEngine {
     fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
-        let engine = Engine::new(&config(&limits, Concurrency::On)).map_err(unusable)?;
+        let engine = Engine::new(&config(&limits, Guests::Async)).map_err(unusable)?;
         let mut linker = Linker::new(&engine);
         link_concurrent(&mut linker).map_err(unlinked)?;
         start_clock(&engine)?;
@@ -161,28 +168,24 @@ fn unlinked(cause: wasmtime::Error) -> LoadError {
     LoadError::Host(format!("cannot set up the sandbox's imports: {cause:#}"))
 }
 
-/// Whether an instance can have many calls in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Concurrency {
-    On,
-    Off,
-}
-
-fn config(limits: &Limits, concurrency: Concurrency) -> Config {
-    let stacks_per_instance = match concurrency {
-        Concurrency::On => STACKS_PER_CONCURRENT_INSTANCE,
-        Concurrency::Off => 1,
+/// Returns the settings of the engine for these guests. Instances of the async world can have many calls in flight.
+fn config(limits: &Limits, guests: Guests) -> Config {
+    let stacks_per_instance = match guests {
+        Guests::Async => STACKS_PER_CONCURRENT_INSTANCE,
+        Guests::Plain => 1,
     };
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
-        .concurrency_support(concurrency == Concurrency::On)
+        .concurrency_support(guests == Guests::Async)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .memory_init_cow(true)
-        .wasm_memory64(false)
+        // Off first, so that the one bit that two proposals share stays on.
+        .wasm_features(WasmFeatures::all().difference(guests.allowed()), false)
+        .wasm_features(guests.allowed(), true)
         // Source positions make a trap cost 7 ms instead of 50 µs, which a hostile plugin could use against its host.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
@@ -201,6 +204,8 @@ fn pool(limits: &Limits, stacks_per_instance: u32) -> PoolingAllocationConfig {
         .max_core_instances_per_component(CORE_INSTANCES_PER_COMPONENT_MAX)
         .max_memories_per_component(MEMORIES_PER_COMPONENT_MAX)
         .max_tables_per_component(TABLES_PER_COMPONENT_MAX)
+        .max_memories_per_module(MEMORIES_PER_MODULE_MAX)
+        .max_tables_per_module(TABLES_PER_MODULE_MAX)
         .max_memory_size(limits.instance_memory_bytes_max)
         .table_elements(limits.instance_table_elements_max)
         .linear_memory_keep_resident(MEMORY_KEPT_RESIDENT_BYTES)

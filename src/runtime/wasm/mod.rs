@@ -3,6 +3,7 @@
 //! `engine` compiles, `cache` keeps what was compiled, `budget` says how many sandboxes fit, `program` is a component compiled and
 //! linked, `instance` a sandbox that answers, `state` what its store holds, `imports` what it may call, `bindings` the generated
 //! contract, `convert` the same messages in both vocabularies.
+//! `proposals` is what WebAssembly a guest may use, and `walk` what is looked at before anything is compiled.
 //! `concurrent` is the same for the async world: instance, state and imports of a sandbox that serves many calls at once.
 
 mod bindings;
@@ -15,7 +16,9 @@ mod engine;
 mod imports;
 mod instance;
 mod program;
+mod proposals;
 mod state;
+mod walk;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +47,10 @@ const CACHE_READS_MAX: usize = 4;
 /// Components that are written to the compile cache at the same time. They come one after another from the compiler, so more only
 /// wait where the disk hangs.
 const CACHE_WRITES_MAX: u32 = 4;
+
+/// What is said of a component that the compiler fails on. It does so on none that a toolchain makes.
+const FAILED: &str =
+    "the compiler failed on this component; build it with another version of its toolchain, or without optimisation";
 
 /// Loads components. One for each host: it owns the engine, and with it the memory of all sandboxes.
 pub(crate) struct WasmRuntime {
@@ -140,10 +147,11 @@ impl WasmRuntime {
         let (engine, source) = (Arc::clone(&self.engine), Arc::clone(source));
         let compiling = tokio::task::spawn_blocking(move || {
             let _turn = turn;
-            program::compile(&engine, &source.bytes)
+            let world = program::inspect(&engine, &source.bytes)?;
+            program::compile(&engine, world, &source.bytes)
         });
         let compiled = timeout(limit, compiling).await.map_err(|_| LoadError::Deadline(limit))?;
-        compiled.map_err(|_| LoadError::Host("the compiler failed".to_owned()))?
+        compiled.map_err(|_| LoadError::Unfit(FAILED.to_owned()))?
     }
 
     /// Begins to write compiled code to the cache, if there is one. Nobody waits for the disk but [`WasmRuntime::ended`].

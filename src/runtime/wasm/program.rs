@@ -17,8 +17,10 @@ use super::bindings::concurrent::PluginAsyncPre;
 use super::concurrent::{ConcurrentInstance, ConcurrentState};
 use super::engine::{ConcurrentEngine, WasmEngine};
 use super::instance::{WasmInstance, trap_report};
+use super::proposals::Guests;
 use super::state::{Grants, State};
-use super::{capabilities, convert};
+use super::walk::Stopped;
+use super::{capabilities, convert, walk};
 use crate::meter::PluginMeter;
 use crate::runtime::{Description, Failure, Instance, Launch, LoadError, Program};
 
@@ -51,9 +53,27 @@ impl Linked {
     }
 }
 
-/// Compiles a component and links it to what is on offer. Takes seconds for a large component, all cores, and a thread.
-pub(super) fn compile(engine: &WasmEngine, bytes: &[u8]) -> Result<Linked, LoadError> {
-    let world = World::of(engine, bytes)?;
+/// Looks a component through before anything is compiled: whether it is valid, uses only the proposals that are on, asks only for what
+/// is on offer, and stays within every limit. Takes a fraction of what compiling takes, and a thread.
+pub(super) fn inspect(engine: &WasmEngine, bytes: &[u8]) -> Result<World, LoadError> {
+    let walked = walk::walk(bytes, &engine.limits);
+    let shape = match walked {
+        Ok(shape) => Ok(shape),
+        Err(Stopped::Refused(why)) => return Err(LoadError::Unfit(why)),
+        Err(Stopped::Malformed(why)) => Err(why),
+    };
+    let exports = shape.as_ref().map(|shape| shape.exports.as_slice()).unwrap_or_default();
+    let world = World::of_exports(engine, exports)?;
+    world.guests().validate(bytes).map_err(LoadError::Unfit)?;
+    let shape = shape.map_err(LoadError::Unfit)?;
+    walk::check_imports(&shape).map_err(LoadError::Unfit)?;
+    check_exports(&shape.exports, world.export())?;
+    Ok(world)
+}
+
+/// Compiles a component that was inspected, in this process. Takes seconds for a large component, all cores, and a thread; nothing can
+/// stop it.
+pub(super) fn compile(engine: &WasmEngine, world: World, bytes: &[u8]) -> Result<Linked, LoadError> {
     let component = Component::new(world.engine(engine), bytes)
         .map_err(|cause| LoadError::Unfit(format!("the file is not a valid WebAssembly component: {cause:#}")))?;
     link(engine, world, component)
@@ -79,23 +99,35 @@ fn examine(component: &Component, export: &str) -> Result<(Vec<String>, Vec<Stri
     let imports: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
     let capabilities =
         capabilities::of_imports(&imports).map_err(|refused| LoadError::Unfit(capabilities::refusal(&refused)))?;
-    let exports: Vec<String> = shape.exports(engine).map(|(name, _)| name.to_owned()).collect();
-    let is_plugin = shape
-        .exports(engine)
-        .any(|(name, item)| name == export && matches!(item.ty, ComponentItem::ComponentInstance(_)));
-    if !is_plugin {
-        let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
-        return Err(LoadError::Unfit(format!(
-            "the component is not a plugin: it exports {found}, and a plugin exports {BACKEND_EXPORT} or \
-             {BACKEND_ASYNC_EXPORT}. Build it against the world cofferdam:plugin/plugin or plugin-async, for example with the \
-             cofferdam-sdk crate"
-        )));
-    }
+    let instances = shape.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)));
+    let exports: Vec<String> = instances.map(|(name, _)| name.to_owned()).collect();
+    check_exports(&exports, export)?;
     Ok((imports, capabilities))
 }
 
+/// Checks that a component that exports this is a plugin.
+fn check_exports(exports: &[String], export: &str) -> Result<(), LoadError> {
+    if exports.iter().any(|name| name == export) {
+        return Ok(());
+    }
+    let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    Err(LoadError::Unfit(format!(
+        "the component is not a plugin: it exports {found}, and a plugin exports {BACKEND_EXPORT} or \
+         {BACKEND_ASYNC_EXPORT}. Build it against the world cofferdam:plugin/plugin or plugin-async, for example with the \
+         cofferdam-sdk crate"
+    )))
+}
+
 fn misfit(cause: wasmtime::Error) -> LoadError {
-    LoadError::Unfit(format!("the component does not fit this host's interfaces: {cause:#}"))
+    // What the engine says first is how it looked; what it says last is what did not fit.
+    let what = cause.chain().filter(|why| why.to_string().contains('`')).map(|why| format!("{why}")).next();
+    let what = what.map(|what| what.replace(", but a matching implementation was not found in the linker", ""));
+    LoadError::Unfit(format!(
+        "the component does not fit this host's interfaces: {}: {}. Build it against the WIT of this host (cofferdam:plugin@0.1.0) \
+         and WASI 0.2, for example for wasm32-wasip2",
+        what.unwrap_or_else(|| "it expects other functions or types".to_owned()),
+        cause.root_cause()
+    ))
 }
 
 /// Which of the two worlds a component is of.
@@ -108,7 +140,10 @@ impl World {
     /// Tells by its exports which world a component is of, before an engine has to be chosen. What is no component, or no plugin, is
     /// left to the plain world's engine to refuse.
     pub(super) fn of(engine: &WasmEngine, bytes: &[u8]) -> Result<Self, LoadError> {
-        let exports = exports(bytes).unwrap_or_default();
+        Self::of_exports(engine, &exports(bytes).unwrap_or_default())
+    }
+
+    fn of_exports(engine: &WasmEngine, exports: &[String]) -> Result<Self, LoadError> {
         let has = |name: &str| exports.iter().any(|export| export == name);
         match (has(BACKEND_EXPORT), has(BACKEND_ASYNC_EXPORT)) {
             (true, true) => Err(LoadError::Unfit(format!(
@@ -125,6 +160,14 @@ impl World {
         match self {
             World::Plain => &plain.engine,
             World::Concurrent(concurrent) => &concurrent.engine,
+        }
+    }
+
+    /// Returns which guests belong to it.
+    pub(super) fn guests(&self) -> Guests {
+        match self {
+            World::Plain => Guests::Plain,
+            World::Concurrent(_) => Guests::Async,
         }
     }
 
