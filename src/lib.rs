@@ -30,6 +30,7 @@ pub use host::{
     MountConfig, MountInfo, MountRequest, MountState, Pin, PluginInfo, Registration, ReloadedMount, RuntimeKind,
     TokenType, TtlChange, Tune, VersionChange,
 };
+pub use host::{StorageReport, check_storage, replace_root_token};
 pub use limits::Limits;
 #[cfg(feature = "process")]
 pub use runtime::process::NativePlugins;

@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 use super::flags::{ConnectionFlags, OutputFlags, Positionals};
 use super::logical::{DeleteCommand, ListCommand, PathHelpCommand, ReadCommand, WriteCommand};
 use super::mounts::{AuthCommand, SecretsCommand};
+use super::operator::OperatorCommand;
 use super::plugin::PluginCommand;
 use super::server::ServerArgs;
 
@@ -33,6 +34,9 @@ pub(super) enum Command {
     Client(ClientCommand),
     /// Start a server
     Server(ServerArgs),
+    /// Look after the storage of a server that is stopped
+    #[command(subcommand)]
+    Operator(OperatorCommand),
     /// Print the version of this program
     Version,
 }

@@ -59,6 +59,13 @@ impl Console {
         self.raw(line(&text.to_string(), io::stdout().is_terminal()).as_bytes());
     }
 
+    /// Prints a line, and says whether it has left this process.
+    pub(super) fn line_now(&mut self, text: impl Display) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        writeln!(stdout, "{text}")?;
+        stdout.flush()
+    }
+
     /// Prints a bare value: for people with a line end, for programs without and to the byte.
     pub(super) fn value(&mut self, text: &str) {
         if io::stdout().is_terminal() {

@@ -14,6 +14,7 @@ mod flags;
 mod json;
 mod logical;
 mod mounts;
+mod operator;
 mod output;
 mod plugin;
 mod server;
@@ -97,6 +98,7 @@ fn dispatch(arguments: Arguments, environment: &Environment, console: &mut Conso
             console.line(version());
             return Ok(Exit::Success);
         }
+        Command::Operator(command) => return operator::run(&command, console),
         Command::Server(arguments) => return server::run(arguments, environment, console),
         Command::Client(command) => command,
     };

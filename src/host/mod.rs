@@ -8,6 +8,7 @@ mod answer;
 mod builder;
 #[cfg(feature = "builtin")]
 mod builtins;
+mod checkup;
 #[cfg(feature = "wasm")]
 mod compile_cache;
 mod declare;
@@ -32,6 +33,7 @@ mod types;
 mod wrapping;
 
 use std::future::Future;
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -52,6 +54,7 @@ use crate::runtime::process::Wrapping;
 use crate::storage::{Storage, StorageError};
 
 pub use builder::HostBuilder;
+pub use checkup::{StorageReport, check_storage, replace_root_token};
 pub use declare::Declared;
 pub use error::{Error, ErrorKind};
 pub use metrics::{
@@ -134,22 +137,19 @@ impl Host {
         root_token.filter(|root_token| root_token.matches(token)).map(|_| Arc::clone(&self.inner.root))
     }
 
-    /// Makes a root token if there has never been one, and returns it: the only time that it can be seen, since only its digest
-    /// is kept.
+    /// Makes a root token if there has never been one, and says whether it did. The token can be seen this once, since only its
+    /// digest is kept: `show` is given it before anything is stored, and where that fails nothing is.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Storage`].
-    pub async fn create_root_token(&self) -> Result<Option<String>, Error> {
+    /// [`ErrorKind::Storage`], and [`ErrorKind::Internal`] when the token could not be shown.
+    pub async fn create_root_token(&self, show: impl FnOnce(&str) -> io::Result<()>) -> Result<bool, Error> {
         if self.inner.root_token.read().unwrap_or_else(PoisonError::into_inner).is_some() {
-            return Ok(None);
+            return Ok(false);
         }
-        let token = format!("s.{}", uuid::Uuid::new_v4().simple());
-        let digest = TokenDigest::of(&token);
-        let record = SystemRecord { root_token: Some(digest), ..self.inner.system.clone() };
-        record.store(&*self.inner.storage).await?;
+        let digest = checkup::make_root_token(&*self.inner.storage, &self.inner.system, show).await?;
         *self.inner.root_token.write().unwrap_or_else(PoisonError::into_inner) = Some(digest);
-        Ok(Some(token))
+        Ok(true)
     }
 
     /// Returns what the host grants.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::StreamExt;
 
-use super::{Error, ErrorKind, Inner};
+use super::{Error, ErrorKind, Inner, checkup};
 use crate::mount::{Attempt, Mount, MountStorage};
 use crate::pool::SWEEP_PERIOD;
 use crate::router::RouteChange;
@@ -30,6 +30,11 @@ impl Inner {
             self.mounts.publish(mount);
         }
         self.router.publish(&routes);
+        for place in checkup::lost_mounts(&*self.storage).await? {
+            tracing::error!(
+                "the storage is damaged: {place} holds the data of a mount whose record is lost; see `cofferdam operator check-storage`"
+            );
+        }
         loop {
             let pending = self.mounts.pending_wipes().await?;
             if pending.is_empty() {

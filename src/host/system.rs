@@ -45,14 +45,34 @@ impl TokenDigest {
 }
 
 impl SystemRecord {
+    /// Returns the record of a storage that has none.
+    pub(super) fn new() -> Self {
+        let name: PluginName = SYSTEM_TYPE.parse().expect("the name is well formed");
+        Self { uuid: MountUuid::random(), accessor: Accessor::random(PluginKind::Secret, &name), root_token: None }
+    }
+
+    /// Reads the record; `None` when the storage is new. One that holds anything else has lost it: whoever took it for new would
+    /// hand a root token, and with it everything that is left, to the next who starts it.
+    pub(super) async fn load(storage: &dyn Storage) -> Result<Option<Self>, StorageError> {
+        if let Some(record) = load_record(storage, RECORD).await? {
+            return Ok(Some(record));
+        }
+        if storage.keys("", 1).await?.is_empty() {
+            return Ok(None);
+        }
+        Err(StorageError::Unusable(format!(
+            "the storage is damaged: it holds data, and has lost {RECORD:?}, which a host makes first and never removes. \
+             Restore it from a backup; or, to go on with what is left, look at it with `cofferdam operator check-storage` and \
+             give it a root token with `cofferdam operator generate-root`"
+        )))
+    }
+
     /// Reads the record, or makes it when the storage is new.
     pub(super) async fn load_or_create(storage: &dyn Storage) -> Result<Self, StorageError> {
-        if let Some(record) = load_record(storage, RECORD).await? {
+        if let Some(record) = Self::load(storage).await? {
             return Ok(record);
         }
-        let name: PluginName = SYSTEM_TYPE.parse().expect("the name is well formed");
-        let record =
-            Self { uuid: MountUuid::random(), accessor: Accessor::random(PluginKind::Secret, &name), root_token: None };
+        let record = Self::new();
         record.store(storage).await?;
         Ok(record)
     }

@@ -188,9 +188,13 @@ fn canonical(client: SocketAddr) -> SocketAddr {
     SocketAddr::new(client.ip().to_canonical(), client.port())
 }
 
-/// The headers that a mount may name: never a token of ours, nor what is meant for this server alone. They are as they came, and
+/// The headers that a mount may name: never a token of ours in any spelling, nor what is meant for this server alone. They are as they came, and
 /// only what a plugin asks for is copied.
-struct ClientHeaders(HeaderMap);
+struct ClientHeaders {
+    headers: HeaderMap,
+    /// What let the request in, if anything did.
+    token: Option<String>,
+}
 
 impl ClientHeaders {
     fn of(mut headers: HeaderMap, host: &Host) -> Self {
@@ -198,7 +202,8 @@ impl ClientHeaders {
         if headers.get_all(AUTHORIZATION).iter().any(is_token) {
             headers.remove(AUTHORIZATION);
         }
-        Self(headers)
+        let token = call::token(&headers).filter(|token| host.authenticate(token).is_some()).map(str::to_owned);
+        Self { headers, token }
     }
 }
 
@@ -207,9 +212,40 @@ impl Headers for ClientHeaders {
         if name.starts_with("x-vault-") || WITHHELD.iter().any(|withheld| withheld == name) {
             return Vec::new();
         }
-        let values = self.0.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        values.map(str::to_owned).collect()
+        let values = self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let holds_token = |value: &&str| self.token.as_deref().is_some_and(|token| holds_token(value, token));
+        values.filter(|value| !holds_token(value)).map(str::to_owned).collect()
     }
+}
+
+/// Says whether a header's value holds a token, as it is or as clients encode what they send.
+fn holds_token(value: &str, token: &str) -> bool {
+    let is_separator = |c: char| !(c.is_ascii_alphanumeric() || "+/=-_".contains(c));
+    value.contains(token)
+        || percent_decoded(value).windows(token.len()).any(|part| part == token.as_bytes())
+        // As in `Basic`, where it is a user's password.
+        || value.split(is_separator).filter_map(base64_decoded).any(|bytes| {
+            bytes.windows(token.len()).any(|part| part == token.as_bytes())
+        })
+}
+
+fn percent_decoded(value: &str) -> Vec<u8> {
+    let mut rest = value.as_bytes();
+    let mut decoded = Vec::with_capacity(rest.len());
+    while let [byte, after @ ..] = rest {
+        let pair = after.get(..2).filter(|_| *byte == b'%').and_then(|pair| hex::decode(pair).ok());
+        let pair = pair.as_deref().unwrap_or_default();
+        decoded.extend_from_slice(if pair.is_empty() { std::slice::from_ref(byte) } else { pair });
+        rest = &after[2 * pair.len()..];
+    }
+    decoded
+}
+
+fn base64_decoded(word: &str) -> Option<Vec<u8>> {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+    let word = word.trim_end_matches('=');
+    STANDARD_NO_PAD.decode(word).or_else(|_| URL_SAFE_NO_PAD.decode(word)).ok()
 }
 
 /// Sets the headers that a plugin answers with and its mount lets through, in place of those that every answer has. Those that
@@ -282,6 +318,24 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
             assert_eq!(ClientHeaders::of(headers, &host).get(name), seen, "{name}: {value}");
+        }
+        for (value, is_seen) in [
+            ("Bearer\tours", false),
+            ("Token ours", false),
+            ("BEARER ours,", false),
+            ("ours", false),
+            ("a=%6Furs", false),
+            ("Basic eDpvdXJz", false),
+            ("Token theirs", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-vault-token", HeaderValue::from_static("ours"));
+            headers.insert(AUTHORIZATION, HeaderValue::from_static(value));
+            headers.insert("x-other", HeaderValue::from_static(value));
+            let headers = ClientHeaders::of(headers, &host);
+            for name in ["authorization", "x-other"] {
+                assert_eq!(!headers.get(name).is_empty(), is_seen, "{name}: {value}");
+            }
         }
         let mut headers = HeaderMap::new();
         for value in ["Bearer theirs", "Bearer ours"] {

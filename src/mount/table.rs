@@ -80,6 +80,19 @@ impl MountTable {
         Ok(keys.iter().filter_map(|key| to_wipe(key)).collect())
     }
 
+    /// Returns where the storage of each mount lies that is recorded, readable or not, or that is to be wiped.
+    pub(crate) async fn places(storage: &dyn Storage) -> Result<Vec<String>, StorageError> {
+        let mut places = Vec::new();
+        for key in storage.keys(RECORDS, usize::MAX).await? {
+            let Some(uuid) = key.strip_prefix(RECORDS).and_then(|uuid| uuid.parse().ok()) else { continue };
+            // A record that cannot be read does not say of which kind its mount is.
+            places.extend(PluginKind::ALL.map(|kind| MountStorage { kind, uuid }.to_string()));
+        }
+        let wipes = storage.keys(WIPES, usize::MAX).await?;
+        places.extend(wipes.iter().filter_map(|key| to_wipe(key)).map(|storage| storage.to_string()));
+        Ok(places)
+    }
+
     // ---------------------------------------------------------------------------------------------------------- publishing
 
     /// Adds a mount to the table.

@@ -7,9 +7,16 @@
 //! a flush to the disk takes milliseconds, and so many callers share one. Each batch is checked against what the batches
 //! before it have left, and answered by itself once the whole group is on the disk.
 //!
+//! **On a full disk** what removes, and what changes the host's own records, still works for a while: some room is kept for it beside
+//! the file (`ballast`).
+//!
+//! **After an end that was none**, such as a kill, the whole file is checked when it is opened: a database notices damage only
+//! where it reads. [`DurableStorage::check`] does so at any time.
+//!
 //! **After an input or output error**, such as a full disk, the database refuses all further work until it is opened again.
 //! That happens at once, so a store is as usable as its disk is. Snapshots taken before then answer with an error.
 
+mod ballast;
 mod file;
 mod opening;
 
@@ -22,6 +29,7 @@ use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
 use self::file::{DatabaseFile, Table};
+pub use self::opening::CheckedFile;
 use super::keyspace::{self, Keyspace as _, Verdict};
 use super::{Batch, Snapshot, Storage, StorageError};
 
@@ -53,7 +61,7 @@ struct Waiting {
 impl DurableStorage {
     /// Opens the store in a file, and creates it, readable to its owner only, if there is none.
     ///
-    /// Blocks on the disk. After a crash it first checks the last commit, which takes milliseconds.
+    /// Blocks on the disk. After a crash the whole file is read once, to see that all of it is whole.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StorageError> {
         let file = Arc::new(DatabaseFile::open(path.as_ref())?);
         let (queue, waiting) = mpsc::channel(QUEUE_BATCHES_MAX);
@@ -66,6 +74,15 @@ impl DurableStorage {
             .map_err(|reason| StorageError::Failed { action: "start its writer", source: Box::new(reason) })?;
         Ok(Self { file, queue: Some(queue), writer: Some(writer) })
     }
+
+    /// Reads the whole file of a store that nobody has open, and says whether it is what was written.
+    ///
+    /// # Errors
+    ///
+    /// [`StorageError::Unusable`] where there is no such store, or it is damaged beyond repair.
+    pub fn check(path: impl AsRef<Path>) -> Result<CheckedFile, StorageError> {
+        opening::check(path.as_ref())
+    }
 }
 
 impl Drop for DurableStorage {
@@ -77,6 +94,7 @@ impl Drop for DurableStorage {
         {
             tracing::error!(path = %self.file.path().display(), "the storage writer panicked");
         }
+        self.file.close();
     }
 }
 
@@ -85,14 +103,11 @@ fn write_groups(file: &DatabaseFile, mut waiting: mpsc::Receiver<Waiting>) {
     let mut group = Vec::new();
     while waiting.blocking_recv_many(&mut group, GROUP_BATCHES_MAX) > 0 {
         let (batches, answers): (Vec<_>, Vec<_>) = group.drain(..).map(|next| (next.batch, next.answer)).unzip();
-        let verdicts = file.commit(&batches);
-        for (index, answer) in answers.into_iter().enumerate() {
-            let result = match &verdicts {
-                Ok(verdicts) => match verdicts[index] {
-                    Verdict::Holds => Ok(()),
-                    Verdict::Conflict => Err(StorageError::Conflict),
-                },
-                Err(cause) => Err(StorageError::Failed { action: "commit", source: Box::new(Arc::clone(cause)) }),
+        for (verdict, answer) in file.commit(batches).into_iter().zip(answers) {
+            let result = match verdict {
+                Ok(Verdict::Holds) => Ok(()),
+                Ok(Verdict::Conflict) => Err(StorageError::Conflict),
+                Err(cause) => Err(StorageError::Failed { action: "commit", source: Box::new(cause) }),
             };
             // Who has stopped waiting does not want to know.
             let _ = answer.send(result);

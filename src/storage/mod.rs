@@ -9,6 +9,7 @@
 //! * `Transaction` — reads from a snapshot, keeps writes in memory, and commits only if what it read is unchanged. No lock is
 //!   held while a plugin thinks.
 
+mod complaints;
 mod durable;
 mod envelope;
 mod keyspace;
@@ -20,10 +21,10 @@ mod view;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use durable::DurableStorage;
+pub use durable::{CheckedFile, DurableStorage};
 pub(crate) use envelope::Entry;
 pub use memory::MemoryStorage;
-pub(crate) use record::{load_record, load_records, store_record};
+pub(crate) use record::{check_value, load_record, load_records, store_record};
 pub(crate) use transaction::{Transaction, TransactionMode};
 pub(crate) use view::{StorageView, ViewError, ViewLimits, WriteObserver};
 

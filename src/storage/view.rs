@@ -8,6 +8,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 
+use super::complaints::Complaints;
 use super::envelope::{self, Entry};
 use super::{Batch, Change, Storage, StorageError, Transaction, TransactionMode};
 use crate::limits::Limits;
@@ -288,6 +289,9 @@ fn written_bytes(change: &Change) -> usize {
     }
 }
 
+/// Whoever may write can make the storage fail, as often as it likes.
+static FAILURES: Complaints = Complaints::new();
+
 /// The cause is for the operator: it is logged here, and the plugin gets a plain sentence.
 impl From<StorageError> for ViewError {
     fn from(error: StorageError) -> Self {
@@ -296,7 +300,9 @@ impl From<StorageError> for ViewError {
             StorageError::Damaged { .. } => "the stored value is damaged",
             StorageError::Unusable(_) | StorageError::Failed { .. } => "the storage failed",
         };
-        tracing::error!(error = &error as &dyn std::error::Error, "{sentence}");
+        if let Some(left_out) = FAILURES.admit() {
+            tracing::error!(error = &error as &dyn std::error::Error, left_out, "{sentence}");
+        }
         ViewError::Unavailable(sentence.to_owned())
     }
 }

@@ -95,6 +95,22 @@ async fn a_store_with_flipped_bytes_does_not_panic() {
     }
 }
 
+/// Nothing but the check reads what nobody asks for.
+#[tokio::test]
+async fn damage_that_nobody_reads_is_found_by_a_check() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("store");
+    make(&path).await;
+    assert!(DurableStorage::check(&path).unwrap().whole);
+    let mut damaged = fs::read(&path).unwrap();
+    let at = damaged.windows(400).position(|bytes| bytes.iter().all(|byte| *byte == 7)).expect("a value is found");
+    damaged[at] ^= 1;
+    fs::write(&path, &damaged).unwrap();
+    let found = DurableStorage::check(&path);
+    assert!(!matches!(found, Ok(checked) if checked.whole), "{found:?}");
+    assert!(DurableStorage::check(directory.path().join("none")).is_err());
+}
+
 #[tokio::test]
 async fn one_process_at_a_time() {
     let directory = tempfile::tempdir().unwrap();

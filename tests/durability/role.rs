@@ -45,6 +45,8 @@ fn play() {
         "open" => super::damage::open_and_tell(&store),
         #[cfg(target_os = "linux")]
         "fill" => super::full_disk::fill(&store),
+        #[cfg(target_os = "linux")]
+        "make room" => super::full_disk::make_room(&store),
         #[cfg(all(feature = "wasm", unix))]
         "operate" => super::steps::play(&store),
         unknown => panic!("there is no role {unknown:?}"),

@@ -107,6 +107,57 @@ fn a_server_that_cannot_know_its_token_does_not_start() {
     assert!(log.contains("\"core/system\" is damaged"), "{log}");
 }
 
+/// One bit of one key: nobody is told that the store is new, nor given a root token for what is left.
+#[test]
+fn a_store_that_lost_what_it_knows_of_itself_is_not_new() {
+    let (world, token, _) = stopped();
+    let configuration = world.configuration("");
+    let operator = |command: &str| {
+        let output = world.program().args(["operator", command, &format!("-config={configuration}")]).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (exit, said, _) = operator("check-storage");
+    assert!(exit == Some(0) && said.contains("The storage is whole"), "{said}");
+
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let storage = DurableStorage::open(world.path("store/cofferdam.redb")).unwrap();
+    runtime.block_on(async {
+        let record = storage.get("core/system").await.unwrap().unwrap();
+        storage.commit(Batch::default().delete("core/system").put("core/systel", record)).await.unwrap();
+    });
+    drop(storage);
+    let mut started = world.server_command(&configuration);
+    let output = started.output().unwrap();
+    let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        !said.contains("Root Token") && log.contains("lost \"core/system\"") && log.contains("generate-root"),
+        "{log}"
+    );
+    let (exit, said, _) = operator("check-storage");
+    assert!(exit == Some(1) && said.contains("core/system") && said.contains("core/systel"), "{said}");
+
+    // Whoever can read the storage may go on with what is left.
+    let (exit, said, note) = operator("generate-root");
+    assert_eq!(exit, Some(0), "{note}");
+    let new = said.trim().strip_prefix("Root Token: ").expect("it is shown").to_owned();
+    let server = world.next_server(&new);
+    assert_eq!(data(&server, "good/a"), json!({"b": "c"}));
+    assert_eq!(server.with_token(&token).ask("GET", "good/a", "").status, 403);
+}
+
+#[test]
+fn a_token_that_could_not_be_shown_is_not_made() {
+    let world = World::new();
+    let mut command = world.server_command(&world.configuration(""));
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).output().unwrap();
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(1) && log.contains("none was made"), "{log}");
+    world.first_server();
+}
+
 #[test]
 fn a_store_that_ends_too_early_is_refused() {
     let (world, _, _) = stopped();

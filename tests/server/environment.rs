@@ -49,6 +49,30 @@ fn a_development_server_leaves_its_token_where_clients_look() {
     assert_eq!(world.run_in(&[("VAULT_ADDR", &server.address)], &["secrets", "list"], "").exit, 2);
 }
 
+/// Whoever made the file before chose who may read it, or where it lies.
+#[test]
+fn the_token_file_is_a_new_one() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for is_link in [false, true] {
+        let world = World::new();
+        let (path, other) = (world.path("home/.cofferdam-token"), world.path("other"));
+        std::fs::write(&other, "untouched").unwrap();
+        if is_link {
+            std::os::unix::fs::symlink(&other, &path).unwrap();
+        } else {
+            std::fs::write(&path, "old").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+        }
+        let mut command = world.program();
+        command.args(["server", "-dev", "-dev-listen-address=127.0.0.1:0"]);
+        let server = Server::start(command);
+        server.line("Development mode should NOT");
+        let found = std::fs::symlink_metadata(&path).unwrap();
+        assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600, "{found:?}");
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "untouched");
+    }
+}
+
 #[test]
 fn the_server_takes_its_settings_from_the_environment_too() {
     for prefix in ["VAULT", "COFFERDAM"] {

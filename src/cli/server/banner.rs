@@ -44,13 +44,11 @@ pub(super) fn before_start(opened: &Opened, log: &log::Settings, console: &mut C
     console.line("\n==> Cofferdam server started! Log data will stream in below:\n");
 }
 
-/// Prints the root token of a new store. It can be seen this once.
-pub(super) fn first_token(token: Option<&str>, console: &mut Console) {
-    if let Some(token) = token {
-        console.line(format_args!(
-            "This store is new. Its root token, which is shown this once and kept nowhere:\n\nInitial Root Token: {token}\n"
-        ));
-    }
+/// Prints the root token of a new store, and says whether it was. It can be seen this once.
+pub(super) fn first_token(token: &str, console: &mut Console) -> std::io::Result<()> {
+    console.line_now(format_args!(
+        "This store is new. Its root token, which is shown this once and kept nowhere:\n\nInitial Root Token: {token}\n"
+    ))
 }
 
 /// Prints how to use the development server.
@@ -92,13 +90,13 @@ pub(super) fn dev(
 fn store_token(token: &str, environment: &Environment, console: &mut Console) {
     let Some(home) = &environment.home else { return };
     let path = home.join(TOKEN_FILES[0]);
-    let mut options = std::fs::OpenOptions::new();
-    let written = options
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&path)
+    // A new file: the mode of one that is there, or where a link leads, is somebody else's choice.
+    let removed = match std::fs::remove_file(&path) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => Err(cause),
+        _ => Ok(()),
+    };
+    let written = removed
+        .and_then(|()| std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path))
         .and_then(|mut file| file.write_all(token.as_bytes()));
     if let Err(cause) = written {
         console.note(format_args!("The root token could not be stored in {}: {cause}", path.display()));

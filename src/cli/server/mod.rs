@@ -164,6 +164,17 @@ fn with_storage(builder: HostBuilder, storage: &StorageConfig) -> Result<(HostBu
     }
 }
 
+/// Returns the database file that a configuration names.
+pub(super) fn storage_file(config: &[PathBuf]) -> Result<PathBuf, Ended> {
+    let loaded = config::load(config, Mode::Production).map_err(|error| Ended::local(error.to_string()))?;
+    match loaded.0.storage {
+        StorageConfig::File(directory) => Ok(directory.join(config::DATABASE_FILE)),
+        StorageConfig::Memory => {
+            Err(Ended::local("the configuration's storage is in memory, and there is nothing to look after"))
+        }
+    }
+}
+
 /// Makes a directory that only this user can look into, unless it is there.
 fn create_private(directory: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
@@ -204,9 +215,9 @@ async fn serve(
     let api_addr = info.api_addr.clone();
     let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     if dev.is_none() {
-        // Nothing that could fail comes between making the token and showing it: it can be shown this once.
-        let token = host.create_root_token().await.map_err(|error| Ended::local(error.to_string()))?;
-        banner::first_token(token.as_deref(), console);
+        // It can be shown this once, and is valid only if it was.
+        let made = host.create_root_token(|token| banner::first_token(token, console)).await;
+        made.map_err(|error| Ended::local(error.to_string()))?;
     }
     if let Some(dev) = &dev {
         dev.mount_kv(&host).await?;

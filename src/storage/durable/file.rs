@@ -10,9 +10,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable, WriteTransaction};
 
+use super::super::complaints::Complaints;
 use super::super::keyspace::{self, Keyspace, Verdict};
 use super::super::{Batch, Change, StorageError};
-use super::opening::{self, COMMITS, Opened, VALUES, WhenMissing};
+use super::ballast::{Ballast, is_full, serves_the_store};
+use super::opening::{self, CLOSED, COMMITS, Opened, VALUES, WhenMissing};
 
 /// All stored values, as of one commit.
 pub(super) type Table = Values<ReadOnlyTable<&'static str, &'static [u8]>>;
@@ -27,6 +29,8 @@ pub(super) struct DatabaseFile {
     published: ArcSwap<Table>,
     /// Held while the database is changed or opened again. Readers take it only when they have failed.
     turn: Mutex<Turn>,
+    /// Whoever may write can fill the disk, and then has as many failures as it likes.
+    complaints: Complaints,
 }
 
 /// What only the one whose turn it is may touch.
@@ -35,6 +39,7 @@ struct Turn {
     database: Option<Database>,
     /// How many transactions the file has seen. It tells whether one that failed half-way is in the file all the same.
     commits: u64,
+    ballast: Ballast,
 }
 
 /// Why the database did not do its work.
@@ -49,6 +54,9 @@ pub(super) enum Cause {
     /// It is closed, since it could not be opened again after a failure.
     #[error("{0}")]
     Closed(String),
+    /// It is not asked, since the disk was full and has no room yet.
+    #[error("no space left on the disk of the storage")]
+    Full,
 }
 
 impl DatabaseFile {
@@ -58,7 +66,8 @@ impl DatabaseFile {
         Ok(Self {
             path: path.to_owned(),
             published: ArcSwap::from_pointee(table),
-            turn: Mutex::new(Turn { database: Some(database), commits }),
+            turn: Mutex::new(Turn { database: Some(database), commits, ballast: Ballast::beside(path) }),
+            complaints: Complaints::new(),
         })
     }
 
@@ -86,33 +95,78 @@ impl DatabaseFile {
         }
     }
 
-    /// Commits a group of batches in one transaction. Each batch that conflicts is left out; an error means that none is
-    /// stored.
-    pub(super) fn commit(&self, group: &[Batch]) -> Result<Vec<Verdict>, Arc<Cause>> {
+    /// Commits a group of batches in one transaction. Each batch that conflicts is left out, and an error means that it is not
+    /// stored. On a full disk those that make room are stored, and the others are not.
+    pub(super) fn commit(&self, group: Vec<Batch>) -> Vec<Result<Verdict, Arc<Cause>>> {
         let mut turn = self.turn();
-        let mut staged = stage(&turn, group);
+        let full = Arc::new(Cause::Full);
+        let admitted: Vec<bool> = group.iter().map(|batch| turn.ballast.admits(batch)).collect();
+        let refused = match self.commit_those(&mut turn, &group, &admitted) {
+            Ok(verdicts) => return told(&admitted, verdicts, &full),
+            Err(cause) => cause,
+        };
+        let serving: Vec<bool> = group.iter().map(serves_the_store).collect();
+        let again = matches!(&*refused, Cause::Redb(error) if is_full(error)) && serving.contains(&true);
+        // Where there was no ballast, they may fit without the others.
+        if again && (turn.ballast.give() || serving != admitted) {
+            return match self.commit_those(&mut turn, &group, &serving) {
+                Ok(verdicts) => told(&serving, verdicts, &refused),
+                Err(cause) => group.iter().map(|_| Err(Arc::clone(&cause))).collect(),
+            };
+        }
+        group.iter().map(|_| Err(Arc::clone(&refused))).collect()
+    }
+
+    /// Commits some batches of a group, and returns the verdict on each of them.
+    fn commit_those(&self, turn: &mut Turn, group: &[Batch], which: &[bool]) -> Result<Vec<Verdict>, Arc<Cause>> {
+        let chosen: Vec<&Batch> =
+            group.iter().zip(which).filter(|(_, chosen)| **chosen).map(|(batch, _)| batch).collect();
+        if chosen.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut staged = stage(turn, &chosen);
         if let Err(cause) = &staged
             && cause.outlives_its_reason()
         {
-            self.reopen(&mut turn)?;
-            staged = stage(&turn, group);
+            self.reopen(turn)?;
+            staged = stage(turn, &chosen);
         }
-        let (transaction, verdicts) = staged.map_err(|cause| self.recover(&mut turn, cause))?;
+        let Staged { transaction, verdicts, freed } = staged.map_err(|cause| self.recover(turn, cause))?;
         if !verdicts.contains(&Verdict::Holds) {
             return Ok(verdicts);
         }
         let number = turn.commits + 1;
         let committed = guarded(|| transaction.commit().map_err(redb::Error::from));
-        match committed.and_then(|()| self.publish(&turn)) {
-            Ok(()) => {
-                turn.commits = number;
-                Ok(verdicts)
-            }
+        match committed.and_then(|()| self.publish(turn)) {
+            Ok(()) => turn.commits = number,
             Err(cause) => {
-                let cause = self.recover(&mut turn, cause);
+                let cause = self.recover(turn, cause);
                 // The failure may have come when all was written: then the file has it, and so it is stored.
-                if turn.database.is_some() && turn.commits == number { Ok(verdicts) } else { Err(cause) }
+                if turn.database.is_none() || turn.commits != number {
+                    return Err(cause);
+                }
             }
+        }
+        turn.ballast.freed(freed);
+        Ok(verdicts)
+    }
+
+    /// Notes in the file that nothing was under way when it was closed. What fails here makes the next opening check the file.
+    pub(super) fn close(&self) {
+        let turn = self.turn();
+        let Some(database) = &turn.database else { return };
+        let noted = guarded(|| {
+            let mut transaction = database.begin_write()?;
+            if transaction.open_table(CLOSED)?.get(())?.is_some_and(|closed| closed.value() == turn.commits) {
+                return Ok(transaction.abort()?);
+            }
+            transaction.set_durability(Durability::Immediate)?;
+            transaction.set_quick_repair(true);
+            transaction.open_table(CLOSED)?.insert((), turn.commits)?;
+            Ok(transaction.commit()?)
+        });
+        if let Err(error) = noted {
+            tracing::warn!(path = %self.path.display(), %error, "the storage will be checked when it is opened again");
         }
     }
 
@@ -143,9 +197,14 @@ impl DatabaseFile {
 
     /// Opens the database again after this failure, so that the next caller finds it usable.
     fn recover(&self, turn: &mut Turn, cause: Cause) -> Arc<Cause> {
-        tracing::error!(path = %self.path.display(), error = %cause, "the storage failed to commit");
+        let complaint = self.complaints.admit();
+        if let Some(left_out) = complaint {
+            tracing::error!(path = %self.path.display(), error = %cause, left_out, "the storage failed to commit");
+        }
         // If this fails as well, the next reader and the next commit try again.
-        let _ = self.reopen(turn);
+        if self.reopen(turn).is_ok() && complaint.is_some() {
+            tracing::info!(path = %self.path.display(), "the storage was opened again");
+        }
         Arc::new(cause)
     }
 
@@ -155,12 +214,13 @@ impl DatabaseFile {
         match opening::open(&self.path, WhenMissing::Fail) {
             Ok(Opened { database, table, commits }) => {
                 self.published.store(Arc::new(table));
-                *turn = Turn { database: Some(database), commits };
-                tracing::info!(path = %self.path.display(), "the storage was opened again");
+                (turn.database, turn.commits) = (Some(database), commits);
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(path = %self.path.display(), %error, "the storage cannot be opened again");
+                if let Some(left_out) = self.complaints.admit() {
+                    tracing::error!(path = %self.path.display(), %error, left_out, "the storage cannot be opened again");
+                }
                 Err(Arc::new(Cause::Closed(error.to_string())))
             }
         }
@@ -189,8 +249,23 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     text.unwrap_or("without a word").to_owned()
 }
 
-/// Puts a group into a transaction that is not committed yet, each batch on top of those before it.
-fn stage(turn: &Turn, group: &[Batch]) -> Result<(WriteTransaction, Vec<Verdict>), Cause> {
+/// A transaction that is not committed yet.
+struct Staged {
+    transaction: WriteTransaction,
+    verdicts: Vec<Verdict>,
+    /// Bytes of values that it removes.
+    freed: u64,
+}
+
+/// Says of a whole group what became of it, by what became of those that were chosen.
+fn told(chosen: &[bool], verdicts: Vec<Verdict>, others: &Arc<Cause>) -> Vec<Result<Verdict, Arc<Cause>>> {
+    let mut verdicts = verdicts.into_iter();
+    let one = |chosen: &bool| if *chosen { verdicts.next() } else { None };
+    chosen.iter().map(one).map(|verdict| verdict.ok_or_else(|| Arc::clone(others))).collect()
+}
+
+/// Puts a group into a transaction, each batch on top of those before it.
+fn stage(turn: &Turn, group: &[&Batch]) -> Result<Staged, Cause> {
     let database = turn.database.as_ref().ok_or_else(closed)?;
     guarded(|| {
         let mut transaction = database.begin_write()?;
@@ -198,30 +273,32 @@ fn stage(turn: &Turn, group: &[Batch]) -> Result<(WriteTransaction, Vec<Verdict>
         // Values are written by plugins. A commit in two phases never has to guess from checksums, which a plugin could forge,
         // whether it is whole; and a crash or a full disk is recovered from at once instead of by reading the whole file.
         transaction.set_quick_repair(true);
-        let mut verdicts = Vec::with_capacity(group.len());
+        let (mut verdicts, mut freed) = (Vec::with_capacity(group.len()), 0);
         {
             let mut table = Values(transaction.open_table(VALUES)?);
             for batch in group {
                 let verdict = keyspace::check(&table, &batch.expectations)?;
                 if verdict == Verdict::Holds {
-                    apply(&mut table.0, &batch.changes)?;
+                    freed += apply(&mut table.0, &batch.changes)?;
                 }
                 verdicts.push(verdict);
             }
         }
         transaction.open_table(COMMITS)?.insert((), turn.commits + 1)?;
-        Ok((transaction, verdicts))
+        Ok(Staged { transaction, verdicts, freed })
     })
 }
 
-fn apply(table: &mut redb::Table<'_, &'static str, &'static [u8]>, changes: &[Change]) -> Result<(), redb::Error> {
+/// Applies changes, and returns how many bytes of values they remove.
+fn apply(table: &mut redb::Table<'_, &'static str, &'static [u8]>, changes: &[Change]) -> Result<u64, redb::Error> {
+    let mut freed = 0;
     for change in changes {
         match change {
             Change::Put(key, value) => drop(table.insert(key.as_str(), &**value)?),
-            Change::Delete(key) => drop(table.remove(key.as_str())?),
+            Change::Delete(key) => freed += table.remove(key.as_str())?.map_or(0, |value| value.value().len() as u64),
         }
     }
-    Ok(())
+    Ok(freed)
 }
 
 fn closed() -> Cause {
@@ -233,7 +310,7 @@ impl Cause {
     fn outlives_its_reason(&self) -> bool {
         match self {
             Cause::Closed(_) => true,
-            Cause::Panicked(_) => false,
+            Cause::Panicked(_) | Cause::Full => false,
             Cause::Redb(error) => matches!(
                 error,
                 redb::Error::Io(_)

@@ -3,11 +3,13 @@
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::path::Path;
+use std::time::Instant;
 
 use redb::backends::FileBackend;
 use redb::{Database, ReadableDatabase as _, TableDefinition, TableError};
 
 use super::super::StorageError;
+use super::ballast::is_full;
 use super::file::{Cause, Table, Values, guarded};
 
 /// What callers stored.
@@ -15,6 +17,9 @@ pub(super) const VALUES: TableDefinition<'static, &str, &[u8]> = TableDefinition
 
 /// How many transactions there have been: one number.
 pub(super) const COMMITS: TableDefinition<'static, (), u64> = TableDefinition::new("commits");
+
+/// The number of the last transaction before the file was closed in order. Any later one makes it another number.
+pub(super) const CLOSED: TableDefinition<'static, (), u64> = TableDefinition::new("closed");
 
 /// What the database may keep in memory of the file. Control records and the working set of many mounts fit; a server that runs
 /// a thousand sandboxes has this to spare.
@@ -43,13 +48,73 @@ pub(super) struct Opened {
 pub(super) fn open(path: &Path, when_missing: WhenMissing) -> Result<Opened, StorageError> {
     let unusable = |why: String| StorageError::Unusable(format!("failed to open the storage {path:?}: {why}"));
     let file = open_file(path, when_missing).map_err(|error| unusable(explain_file(path, &error)))?;
+    let mut database = guarded(|| open_database(file)).map_err(|cause| unusable(explain(cause)))?;
+    // A file that is opened again after a failure was checked when it was opened first.
+    if when_missing == WhenMissing::Create
+        && !guarded(|| was_closed(&database)).map_err(|cause| unusable(explain(cause)))?
+    {
+        let started = Instant::now();
+        tracing::info!(?path, "the storage was not closed in order: all of it is checked");
+        match guarded(|| Ok(database.check_integrity()?)) {
+            Ok(true) => tracing::info!(?path, took = ?started.elapsed(), "the storage is whole"),
+            Ok(false) => tracing::warn!(?path, took = ?started.elapsed(), "the storage had to be repaired: {REPAIRED}"),
+            // What cannot be written now, on a full disk, was not read to be damaged.
+            Err(Cause::Redb(error)) if is_full(&error) => {
+                tracing::warn!(?path, %error, "the storage could not be checked");
+                drop(database);
+                let file = open_file(path, WhenMissing::Fail).map_err(|error| unusable(explain_file(path, &error)))?;
+                database = guarded(|| open_database(file)).map_err(|cause| unusable(explain(cause)))?;
+            }
+            Err(cause) => return Err(unusable(explain(cause))),
+        }
+    }
     guarded(|| {
-        let backend = FileBackend::new(file)?;
-        let database = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(backend)?;
         let (table, commits) = open_tables(&database)?;
         Ok(Opened { database, table, commits })
     })
     .map_err(|cause| unusable(explain(cause)))
+}
+
+fn open_database(file: File) -> Result<Database, redb::Error> {
+    Ok(Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(FileBackend::new(file)?)?)
+}
+
+/// Says whether the file was closed in order after its last transaction, or is new.
+fn was_closed(database: &Database) -> Result<bool, redb::Error> {
+    let transaction = database.begin_read()?;
+    if transaction.list_tables()?.next().is_none() {
+        return Ok(true);
+    }
+    let number = |table| match transaction.open_table(table) {
+        Ok(table) => Ok(table.get(())?.map(|number| number.value())),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(redb::Error::from(error)),
+    };
+    let (closed, commits) = (number(CLOSED)?, number(COMMITS)?);
+    Ok(closed.is_some() && closed == commits)
+}
+
+/// What a check found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckedFile {
+    /// Whether the file was what was written. If not, it was repaired, and is now as it was after some earlier commit.
+    pub whole: bool,
+}
+
+/// What a repair may have cost.
+const REPAIRED: &str = "what was stored last may be missing; compare it with a backup";
+
+/// Checks the whole of a file that exists.
+pub(super) fn check(path: &Path) -> Result<CheckedFile, StorageError> {
+    let unusable = |why: String| StorageError::Unusable(format!("failed to check the storage {path:?}: {why}"));
+    let file = open_file(path, WhenMissing::Fail).map_err(|error| unusable(explain_file(path, &error)))?;
+    let checked = guarded(|| {
+        let mut database = open_database(file)?;
+        let whole = database.check_integrity()?;
+        open_tables(&database)?;
+        Ok(CheckedFile { whole })
+    });
+    checked.map_err(|cause| unusable(explain(cause)))
 }
 
 fn open_file(path: &Path, when_missing: WhenMissing) -> io::Result<File> {
@@ -81,6 +146,7 @@ fn open_tables(database: &Database) -> Result<(Table, u64), redb::Error> {
             creation.set_quick_repair(true);
             creation.open_table(VALUES)?;
             creation.open_table(COMMITS)?.insert((), 0)?;
+            creation.open_table(CLOSED)?.insert((), 0)?;
             creation.commit()?;
             Ok((Values(database.begin_read()?.open_table(VALUES)?), 0))
         }
@@ -109,7 +175,7 @@ fn explain(cause: Cause) -> String {
     let error = match cause {
         Cause::Redb(error) => error,
         Cause::Panicked(text) => return damaged(text),
-        Cause::Closed(text) => return text,
+        cause @ (Cause::Closed(_) | Cause::Full) => return cause.to_string(),
     };
     match error {
         redb::Error::DatabaseAlreadyOpen | redb::Error::LockProtocolMismatch => {

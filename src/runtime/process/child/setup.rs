@@ -13,7 +13,8 @@
 //!   by that signal. No process has to watch for it. A process that leaves the group (`setsid`) escapes, as does a group
 //!   in which every process has closed the descriptor.
 //!
-//! Both hold what is careless. A plugin that means to outlive the host can, by leaving the group.
+//! Both hold what is careless, and what is confined: that may not leave its group (`syscalls`). Another plugin that means to outlive
+//! the host can, by leaving the group.
 //!
 //! The guard's owner is a kernel object, not a number: a later group with the same number is not meant.
 
@@ -57,6 +58,7 @@ pub(super) enum Step {
     Execute,
     ParentDeath,
     GuardOwner,
+    Descriptors,
     Inherit,
     CoreLimit,
     MemoryLimit,
@@ -103,6 +105,8 @@ impl Setup {
         if rustix::process::getppid() != Some(self.host) {
             return Err(Step::ParentDeath.failed(rustix::io::Errno::SRCH));
         }
+        // What this process inherited or a library opened is nobody else's. First of all, so that each that is to stay is said below.
+        close_on_exec_from(FIRST_DESCRIPTOR).map_err(|error| Step::Descriptors.failed(error))?;
         // Before any confinement, which would count as the sender's.
         own_guard(&self.guard).map_err(|error| Step::GuardOwner.failed_with(&error))?;
         let inherit =
@@ -136,11 +140,12 @@ impl Setup {
 impl Step {
     /// Error numbers are below 4,096.
     const SHIFT: i32 = 16;
-    const ALL: [Step; 12] = [
+    const ALL: [Step; 13] = [
         Step::Fork,
         Step::Execute,
         Step::ParentDeath,
         Step::GuardOwner,
+        Step::Descriptors,
         Step::Inherit,
         Step::CoreLimit,
         Step::MemoryLimit,
@@ -175,6 +180,7 @@ impl Step {
             Step::Execute => "execute the plugin",
             Step::ParentDeath => "tie the plugin's life to the host's (PR_SET_PDEATHSIG)",
             Step::GuardOwner => "tie the plugin's process group to the host's life (F_SETOWN_EX)",
+            Step::Descriptors => "keep the host's descriptors from the plugin (close_range, of Linux 5.11)",
             Step::Inherit => "hand descriptors to the plugin",
             Step::CoreLimit => "forbid core dumps (RLIMIT_CORE)",
             Step::MemoryLimit => "limit the plugin's memory (RLIMIT_DATA)",
@@ -301,6 +307,17 @@ struct OwnerEx {
 const F_SETSIG: libc::c_int = 10;
 const F_SETOWN_EX: libc::c_int = 15;
 const F_OWNER_PGRP: libc::c_int = 2;
+
+/// Behind standard input, output and error.
+const FIRST_DESCRIPTOR: libc::c_uint = 3;
+
+/// Has every descriptor from this one on closed when the program is executed.
+fn close_on_exec_from(first: libc::c_uint) -> Result<(), rustix::io::Errno> {
+    // SAFETY: the call takes numbers only; nothing is closed before this process executes another program.
+    #[allow(unsafe_code, reason = "rustix has no close_range")]
+    let set = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if set == -1 { Err(last_error()) } else { Ok(()) }
+}
 
 fn forbid_new_privileges() -> Result<(), rustix::io::Errno> {
     // SAFETY: the call takes numbers only.

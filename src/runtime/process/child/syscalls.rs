@@ -11,7 +11,7 @@ use seccompiler::{
 };
 
 /// Each group with its reason.
-const REFUSED: [&[i64]; 11] = [
+const REFUSED: [&[i64]; 12] = [
     // Reads and changes the memory and files of other processes: the host's hold everybody's secrets.
     &[
         libc::SYS_ptrace,
@@ -21,6 +21,8 @@ const REFUSED: [&[i64]; 11] = [
         libc::SYS_pidfd_getfd,
         libc::SYS_kcmp,
     ],
+    // Leaves the process group, by which a plugin is ended with all that it started.
+    &[libc::SYS_setsid, libc::SYS_setpgid],
     // Opens files by number, past every rule on paths.
     &[libc::SYS_open_by_handle_at],
     // Changes the kernel, or ends it.

@@ -1,7 +1,6 @@
 //! Real processes: scripts, system programs, and this test program in a role.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -223,6 +222,23 @@ fn what_cannot_run_says_why() {
     assert_eq!(unrunnable(b"#!/no/such/shell"), None);
 }
 
+/// Two descriptors that somebody left open for all: the child has neither, be it confined or not.
+#[tokio::test]
+async fn a_child_has_no_descriptor_of_the_host() {
+    let directory = tempfile::tempdir().unwrap();
+    let secret = std::fs::File::create(directory.path().join("secret")).unwrap();
+    let inherited = [rustix::io::dup(&secret).unwrap(), rustix::io::dup(&secret).unwrap()];
+    let script = "#!/bin/sh\nfor fd in /proc/self/fd/*; do [ ! -e $fd ] || readlink $fd; done";
+    for settings in
+        [settings(), confined(directory.path(), Confinement { read: vec!["/proc".into()], ..Default::default() })]
+    {
+        let (printed, _) = run(script, settings).await;
+        assert!(printed.contains("/dev/null") && !printed.contains("secret"), "{printed}");
+        assert!(!printed.contains("pagemap") && !printed.contains("socket:"), "{printed}");
+    }
+    drop(inherited);
+}
+
 #[tokio::test]
 async fn what_does_not_start_says_why() {
     let spawner = Spawner::new().unwrap();
@@ -283,6 +299,8 @@ async fn the_confined_reach_what_they_are_granted_and_nothing_else() {
 }
 
 const ROLE: &str = "COFFERDAM_TEST_ROLE";
+/// Names the fifo that what a host starts writes to.
+const OUTPUT: &str = "COFFERDAM_TEST_OUTPUT";
 
 fn role(role: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("a running test knows its own program"));
@@ -306,24 +324,26 @@ fn play() {
 /// A host that is killed at its best.
 #[tokio::main(flavor = "current_thread")]
 async fn host(confinement: Option<Confinement>) {
-    let directory = tempfile::tempdir().unwrap();
-    // Every process below inherits it.
-    let output = rustix::io::dup(std::io::stdout()).unwrap();
-    let args = vec![format!("/proc/self/fd/{}", output.as_fd().as_raw_fd())];
-    // A wrapper whose plugin has a child of its own.
-    let script = "#!/bin/sh\nsh -c 'sleep 1000 & sleep 1000 & echo ready >$0; wait' $1 & wait";
-    let settings = ChildSettings { args, confinement, socket_directory: directory.path().to_owned(), ..settings() };
+    let output = std::path::PathBuf::from(std::env::var_os(OUTPUT).expect("the parent names it"));
+    let socket_directory = output.parent().unwrap().to_owned();
+    // Should nobody below open it, it ends with this process.
+    let _open = std::fs::OpenOptions::new().write(true).open(&output).unwrap();
+    let args = vec![output.to_str().unwrap().to_owned()];
+    // A wrapper whose plugin has a child of its own. All of them have the output open.
+    let script = "#!/bin/sh\nexec 9>$1; sh -c 'sleep 1000 & sleep 1000 & echo ready >&9; wait' & wait";
+    let settings = ChildSettings { args, confinement, socket_directory, ..settings() };
     let _child = spawn(script, settings).await;
-    // Nothing is left in the way of the directory's removal by the time that the script is ready.
-    directory.close().unwrap();
     std::future::pending::<()>().await;
 }
 
 #[test]
 fn nothing_outlives_a_killed_host() {
     for name in ["host", "confining host"] {
-        let mut host = role(name).spawn().unwrap();
-        let mut lines = BufReader::new(host.stdout.take().unwrap()).lines();
+        let directory = tempfile::tempdir().unwrap();
+        let output = directory.path().join("output");
+        assert!(Command::new("mkfifo").arg(&output).status().unwrap().success());
+        let mut host = role(name).env(OUTPUT, &output).spawn().unwrap();
+        let mut lines = BufReader::new(std::fs::File::open(&output).unwrap()).lines();
         assert!(lines.any(|line| line.unwrap().ends_with("ready")), "{name} got its plugin ready");
         host.kill().unwrap();
         host.wait().unwrap();
@@ -347,6 +367,8 @@ fn refused() {
     assert_eq!(error(libc::SYS_io_uring_setup, 0), Some(libc::EPERM));
     assert_eq!(error(libc::SYS_clone, libc::CLONE_NEWUSER), Some(libc::EPERM));
     assert_eq!(error(libc::SYS_clone3, 0), Some(libc::ENOSYS));
+    assert_eq!(error(libc::SYS_setsid, 0), Some(libc::EPERM));
+    assert_eq!(error(libc::SYS_setpgid, 0), Some(libc::EPERM));
     std::thread::spawn(|| ()).join().unwrap();
     assert!(Command::new("/bin/true").status().unwrap().success());
     println!("\nrefused as expected");

@@ -1,0 +1,168 @@
+//! What is wrong with a storage that no host has open, and a root token for who can read it.
+
+use std::collections::BTreeSet;
+use std::io;
+
+use super::system::{SystemRecord, TokenDigest};
+use super::{Error, ErrorKind};
+use crate::mount::MountTable;
+use crate::storage::{Storage, StorageError, check_value};
+
+/// Where plugins' data lies, by the kind of their mounts.
+const DATA: [&str; 2] = ["logical/", "auth/"];
+
+/// Where the host's own records lie.
+const RECORDS: &str = "core/";
+
+/// What a storage holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StorageReport {
+    /// Keys of the host's own records.
+    pub records: usize,
+    /// Each mount's place in the storage, and how many keys it has there.
+    pub mounts: Vec<(String, usize)>,
+    /// What is damaged or has been lost, one sentence each. Empty if all is well.
+    pub problems: Vec<String>,
+}
+
+/// Reads everything in a storage that no host has open, and says what is damaged or has been lost.
+///
+/// # Errors
+///
+/// [`ErrorKind::Storage`] when it cannot be read.
+pub async fn check_storage(storage: &dyn Storage) -> Result<StorageReport, Error> {
+    let mut report = StorageReport::default();
+    if let Err(error) = SystemRecord::load(storage).await {
+        report.problems.push(error.to_string());
+    }
+    report.records = check_below(storage, RECORDS, &mut report.problems).await?;
+    let lost = lost_mounts(storage).await?;
+    for prefix in DATA {
+        for child in storage.list(prefix, None, usize::MAX).await? {
+            let place = format!("{prefix}{child}");
+            let keys = check_below(storage, &place, &mut report.problems).await?;
+            report.mounts.push((place, keys));
+        }
+    }
+    report.problems.extend(lost.iter().map(|place| format!("{place} holds the data of a mount whose record is lost")));
+    Ok(report)
+}
+
+/// Returns the places that hold data of mounts which are not recorded, and not to be wiped either.
+pub(super) async fn lost_mounts(storage: &dyn Storage) -> Result<Vec<String>, StorageError> {
+    let known: BTreeSet<String> = MountTable::places(storage).await?.into_iter().collect();
+    let mut lost = Vec::new();
+    for prefix in DATA {
+        let children = storage.list(prefix, None, usize::MAX).await?;
+        lost.extend(
+            children.into_iter().map(|child| format!("{prefix}{child}")).filter(|place| !known.contains(place)),
+        );
+    }
+    Ok(lost)
+}
+
+async fn check_below(storage: &dyn Storage, prefix: &str, problems: &mut Vec<String>) -> Result<usize, StorageError> {
+    let keys = storage.keys(prefix, usize::MAX).await?;
+    for key in &keys {
+        match storage.get(key).await {
+            Ok(Some(value)) => problems.extend(check_value(key, &value).err().map(|error| error.to_string())),
+            Ok(None) => problems.push(format!("{key:?} is listed, and cannot be found")),
+            Err(error) => problems.push(format!("{key:?} cannot be read: {error}")),
+        }
+    }
+    Ok(keys.len())
+}
+
+/// Makes a root token for a storage that no host has open, in place of the one that it has. It can be seen this once: `show` is given
+/// it before anything is stored, and where that fails nothing is.
+///
+/// A storage that has lost what the host remembers of itself has it again afterwards.
+///
+/// # Errors
+///
+/// [`ErrorKind::Storage`], and [`ErrorKind::Internal`] when the token could not be shown.
+pub async fn replace_root_token(storage: &dyn Storage, show: impl FnOnce(&str) -> io::Result<()>) -> Result<(), Error> {
+    let record = SystemRecord::load(storage).await.ok().flatten().unwrap_or_else(SystemRecord::new);
+    make_root_token(storage, &record, show).await.map(drop)
+}
+
+/// Shows a new token, then stores its digest.
+pub(super) async fn make_root_token(
+    storage: &dyn Storage,
+    record: &SystemRecord,
+    show: impl FnOnce(&str) -> io::Result<()>,
+) -> Result<TokenDigest, Error> {
+    let token = format!("s.{}", uuid::Uuid::new_v4().simple());
+    show(&token).map_err(|cause| {
+        Error::new(
+            ErrorKind::Internal,
+            format!(
+                "the root token could not be shown, so none was made: {cause}; start again where its output can be read"
+            ),
+        )
+    })?;
+    let digest = TokenDigest::of(&token);
+    let record = SystemRecord { root_token: Some(digest), ..record.clone() };
+    record.store(storage).await.map_err(|error| {
+        Error::new(ErrorKind::Storage, format!("the root token that was just shown is not valid: {error}"))
+    })?;
+    Ok(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::host::Host;
+    use crate::storage::{Batch, DurableStorage, MemoryStorage};
+
+    #[tokio::test]
+    async fn a_token_that_nobody_saw_is_not_made() {
+        let host = Host::builder().build().await.unwrap();
+        let failed = host.create_root_token(|_| Err(io::ErrorKind::StorageFull.into())).await.unwrap_err();
+        assert!(failed.to_string().contains("none was made"), "{failed}");
+        let mut seen = String::new();
+        let made = host.create_root_token(|token| {
+            token.clone_into(&mut seen);
+            Ok(())
+        });
+        assert!(made.await.unwrap() && host.authenticate(&seen).is_some());
+        assert!(!host.create_root_token(|_| Ok(())).await.unwrap(), "there is one");
+    }
+
+    #[tokio::test]
+    async fn a_storage_that_lost_its_record_is_not_new() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || DurableStorage::open(directory.path().join("store")).unwrap();
+        drop(Host::builder().storage(open()).build().await.unwrap());
+        let storage = open();
+        let data = Batch::default().delete("core/system").put("logical/6ba7b810-9dad-11d1-80b4-00c04fd430c8/a", "x");
+        storage.commit(data).await.unwrap();
+        let report = check_storage(&storage).await.unwrap();
+        assert_eq!(report.problems.len(), 3, "{report:?}");
+        drop(storage);
+        let Err(error) = Host::builder().storage(open()).build().await else { panic!("it is taken for new") };
+        assert!(error.to_string().contains("core/system") && error.to_string().contains("generate-root"), "{error}");
+
+        let storage = open();
+        let mut seen = String::new();
+        let replaced = replace_root_token(&storage, |token| {
+            token.clone_into(&mut seen);
+            Ok(())
+        });
+        replaced.await.unwrap();
+        drop(storage);
+        let host = Host::builder().storage(open()).build().await.unwrap();
+        assert!(host.authenticate(&seen).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_whole_storage_has_no_problems() {
+        let storage = Arc::new(MemoryStorage::new());
+        assert!(SystemRecord::load_or_create(&*storage).await.is_ok());
+        let report = check_storage(&*storage).await.unwrap();
+        assert_eq!(report, StorageReport { records: 1, ..StorageReport::default() });
+    }
+}
