@@ -11,7 +11,8 @@ quickstart:
 quickstart-once:
     cargo run --quiet --example quickstart -- --once
 
-# The README's second command.
+# The README's second command. cargo-component is needed by one test, which says that it is left out where that is not installed:
+# `cargo install --locked cargo-component@0.21.1 && rustup target add wasm32-wasip1`.
 test:
     cargo test --workspace
 
@@ -37,6 +38,10 @@ bench:
 # The example plugins, as components in guest-examples/target/wasm32-wasip2/release.
 guests:
     cd guest-examples && cargo build --release --target wasm32-wasip2
+
+# One example with cargo-component, which then must be there, and one with plain cargo: built, registered, mounted and called.
+toolchains:
+    COFFERDAM_REQUIRE=cargo-component cargo test --test toolchains
 
 # The example plugins' own tests, natively.
 guests-test:

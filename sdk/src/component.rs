@@ -3,10 +3,12 @@
 //! Everything is hidden from the documentation: `export!` names it in the plugin's crate, authors do not.
 
 pub mod bindings;
+#[cfg(feature = "async")]
 mod concurrent;
 mod convert;
 mod view;
 
+#[cfg(feature = "async")]
 pub use concurrent::{AsyncComponent, AsyncExport};
 
 use std::marker::PhantomData;

@@ -74,6 +74,7 @@ macro_rules! facts {
         }
     };
 }
+#[cfg(feature = "async")]
 pub(crate) use facts;
 
 /// What the host lends a plugin for one call: the mount's storage and options, who is calling, the log.

@@ -34,7 +34,8 @@ macro_rules! export {
 
 /// Exports an [`AsyncPlugin`](crate::AsyncPlugin) from a `cdylib`: `cofferdam_sdk::export_async!(MyPlugin);`, once in a crate.
 ///
-/// On other targets than WebAssembly it only checks that the type is a plugin.
+/// On other targets than WebAssembly it only checks that the type is a plugin. It needs the feature `async`.
+#[cfg(feature = "async")]
 #[macro_export]
 macro_rules! export_async {
     ($plugin:ty) => {

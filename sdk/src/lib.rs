@@ -50,12 +50,14 @@
 //! - [`Routes`]: which handler answers which path, what fields it takes, and the help that follows from both.
 //! - [`testing::TestMount`]: a mount in memory that keeps the host's rules, for `cargo test`.
 //!
-//! A plugin that waits for more than its storage is an [`AsyncPlugin`] instead: `async` functions, an [`AsyncContext`],
-//! [`AsyncRoutes`], and [`export_async!`]. One instance of it serves many requests at once.
+//! A plugin that waits for more than its storage is an `AsyncPlugin` instead: `async` functions, an `AsyncContext`,
+//! `AsyncRoutes`, and `export_async!`. One instance of it serves many requests at once. All of that comes with the feature `async`;
+//! without it a component holds nothing of the async world, which tools that are older than it cannot read.
 //!
 //! On `wasm32` the crate implements the exports of the world `cofferdam:plugin/plugin`. Plugin code never names a generated
 //! type, so the same source also compiles natively: with the feature `native`, `serve` makes it a program that speaks go-plugin.
 
+#[cfg(feature = "async")]
 mod concurrent;
 mod plugin;
 mod routes;
@@ -86,9 +88,13 @@ mod native;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+#[cfg(feature = "async")]
 pub use concurrent::AsyncContext;
+#[cfg(feature = "async")]
 pub use concurrent::AsyncPlugin;
+#[cfg(feature = "async")]
 pub use concurrent::AsyncStorage;
+#[cfg(feature = "async")]
 pub use concurrent::AsyncTransaction;
 pub use context::Caller;
 pub use context::Context;
@@ -111,7 +117,9 @@ pub use response::Login;
 pub use response::Raw;
 pub use response::Renewal;
 pub use response::Response;
+#[cfg(feature = "async")]
 pub use routes::AsyncRoute;
+#[cfg(feature = "async")]
 pub use routes::AsyncRoutes;
 pub use routes::Call;
 pub use routes::Field;
@@ -122,11 +130,12 @@ pub use storage::StorageError;
 pub use storage::Transaction;
 
 #[doc(hidden)]
+#[cfg(feature = "async")]
 pub use concurrent::AsyncMounts;
 #[doc(hidden)]
 pub use mounts::Mounts;
 
-/// Compiles the example in the README.
+/// Compiles the examples in the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

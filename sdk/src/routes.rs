@@ -4,6 +4,7 @@
 //! `path-help`, and writes the OpenAPI document, so those cannot drift from what the plugin does.
 
 mod call;
+#[cfg(feature = "async")]
 mod concurrent;
 mod field;
 mod help;
@@ -18,6 +19,7 @@ use mode::{Mode, Plain};
 use pattern::Captures;
 
 pub use call::Call;
+#[cfg(feature = "async")]
 pub use concurrent::{AsyncRoute, AsyncRoutes};
 pub use field::Field;
 pub use route::Route;

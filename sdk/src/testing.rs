@@ -4,11 +4,13 @@
 //! `exists` says, and transactions conflict. What it does not have is the sandbox: no deadline, no memory limit, no capability
 //! is missing here that would be missing there.
 
+#[cfg(feature = "async")]
 mod concurrent;
 mod memory;
 mod mount;
 mod rules;
 
+#[cfg(feature = "async")]
 pub use concurrent::AsyncTestMount;
 pub use mount::LogLine;
 pub use mount::TestMount;

@@ -3,7 +3,9 @@
 //!
 //! The SDK's public types name only these traits, so another backing is one more implementation.
 
+#[cfg(feature = "async")]
 use std::pin::Pin;
+#[cfg(feature = "async")]
 use std::time::Duration;
 
 use crate::storage::{Page, StorageError, Wrap};
@@ -56,9 +58,11 @@ pub trait TransactionView {
 }
 
 /// What somebody waits for. Nothing here crosses threads.
+#[cfg(feature = "async")]
 pub(crate) type Wait<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
 /// One call's view of the world, as [`AsyncContext`](crate::AsyncContext) asks for it.
+#[cfg(feature = "async")]
 pub(crate) trait AsyncView: Facts {
     /// Returns `Err` if the call is given up before the time is over.
     fn sleep(&self, time: Duration) -> Wait<'_, Result<(), ()>>;
@@ -70,6 +74,7 @@ pub(crate) trait AsyncView: Facts {
 }
 
 /// One transaction, as [`AsyncTransaction`](crate::AsyncTransaction) drives it. Dropping it undoes it.
+#[cfg(feature = "async")]
 pub(crate) trait AsyncTransactionView {
     fn get<'a>(&'a self, key: &'a str) -> Wait<'a, Result<Option<Vec<u8>>, StorageError>>;
     fn put<'a>(&'a self, key: &'a str, value: &'a [u8], wrap: Wrap) -> Wait<'a, Result<(), StorageError>>;
