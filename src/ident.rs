@@ -127,6 +127,10 @@ impl FromStr for PluginName {
 
 // ------------------------------------------------------------------------------------------------------------- PluginVersion
 
+/// The longest version, in bytes. It is part of every line that its plugin logs and of every metric; a version with a commit's hash
+/// and a date in it has some 70.
+const VERSION_BYTES_MAX: usize = 128;
+
 /// A plugin's semantic version, shown in Vault's canonical form with a leading `v`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -156,6 +160,12 @@ impl FromStr for PluginVersion {
     type Err = IdentError;
 
     fn from_str(typed: &str) -> Result<Self, IdentError> {
+        if typed.len() > VERSION_BYTES_MAX {
+            let start = &typed[..typed.floor_char_boundary(VERSION_BYTES_MAX / 4)];
+            return Err(IdentError::new(format!(
+                "the version that begins with {start:?} is longer than {VERSION_BYTES_MAX} bytes"
+            )));
+        }
         let version =
             semver::Version::parse(&completed(typed.strip_prefix('v').unwrap_or(typed))).map_err(|reason| {
                 IdentError::new(format!("version {typed:?} is not a valid semantic version: {reason}"))

@@ -10,6 +10,7 @@ mod host;
 #[cfg(feature = "http")]
 pub mod http;
 pub mod ident;
+mod json;
 mod limits;
 mod meter;
 mod mount;

@@ -127,7 +127,8 @@ impl Description {
         self
     }
 
-    /// Names a path that needs no token; `+` matches one segment, and a trailing `*` any rest.
+    /// Names a path that needs no token; `+` matches one segment, and a trailing `*` any rest. A host takes 64 of them at most, of at
+    /// most 256 bytes, and none that ends in `+*`.
     pub fn unauthenticated_path(mut self, path: impl Into<String>) -> Self {
         self.unauthenticated_paths.push(path.into());
         self

@@ -3,6 +3,7 @@
 use super::login::Door;
 use super::{Error, ErrorKind, Inner};
 use crate::ident::{MountPath, PluginKind};
+use crate::json::{self, JsonLimits};
 use crate::meter::Outcome;
 use crate::mount::{MountError, MountRecord};
 use crate::request::{BackendError, Body, Request, Response};
@@ -86,11 +87,25 @@ fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Err
             return fault("raw responses cannot contain secrets or auth");
         }
     }
+    if let Some(document) = document_in(&response.body)
+        && let Err(why) = json::check(document, &JsonLimits::of_answers())
+    {
+        return fault(&format!("JSON that clients may choke on: {why}"));
+    }
     if !response.headers.is_empty() {
         let allowed = &record.config.allowed_response_headers;
         response.headers.retain(|(name, _)| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)));
     }
     Ok(response)
+}
+
+/// Returns the JSON in a body, if it is any or says that it is.
+fn document_in(body: &Body) -> Option<&[u8]> {
+    match body {
+        Body::Data(json) => Some(json),
+        Body::Raw { content_type, bytes, .. } if content_type.to_ascii_lowercase().contains("json") => Some(bytes),
+        Body::Raw { .. } | Body::Redirect(_) | Body::Empty => None,
+    }
 }
 
 /// Gives an outcome its kind, and names the mount where the fault is not the caller's.

@@ -22,7 +22,8 @@ impl Host {
     /// # Errors
     ///
     /// [`ErrorKind::Conflict`] when the path is taken, or is above or below one that is; [`ErrorKind::InvalidRequest`] when the
-    /// plugin is not in the catalog or does not start, with the reason. Nothing is left behind.
+    /// plugin is not in the catalog or does not start, with the reason; [`ErrorKind::Unavailable`] while another change of the path
+    /// or the plugin is under way. Nothing is left behind.
     pub async fn enable(&self, request: MountRequest) -> Result<MountInfo, Error> {
         self.conduct(|inner| async move { inner.enable(request).await }).await
     }
@@ -83,7 +84,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::Conflict`].
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Conflict`], or [`ErrorKind::Unavailable`] while either path changes.
     pub async fn remount(&self, from: &MountPath, to: &MountPath) -> Result<(), Error> {
         let (from, to) = (from.clone(), to.clone());
         self.conduct(|inner| async move { inner.remount(&from, &to).await }).await
@@ -230,7 +231,7 @@ impl Inner {
     pub(super) fn reserve(&self, path: &MountPath) -> Result<Reservation, Error> {
         self.reservations.reserve(path).map_err(|other| {
             Error::new(
-                ErrorKind::Conflict,
+                ErrorKind::Unavailable,
                 format!("another change of {other} is under way; try again when it is done"),
             )
         })
@@ -290,7 +291,7 @@ impl Inner {
     pub(super) fn rely_on(&self, kind: PluginKind, name: &PluginName) -> Result<PluginClaim, Error> {
         self.plugin_claims.rely_on(kind, name).ok_or_else(|| {
             let text = format!("plugin {:?} is being deregistered; try again when it is done", name.as_str());
-            Error::new(ErrorKind::Conflict, text)
+            Error::new(ErrorKind::Unavailable, text)
         })
     }
 

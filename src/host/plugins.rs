@@ -46,7 +46,7 @@ impl Host {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] for an entry that mounts run or ask for, which are named, that is pinned, that was declared, or that is built in;
-    /// [`ErrorKind::Conflict`] while a mount of the plugin is being made; [`ErrorKind::Storage`].
+    /// [`ErrorKind::Unavailable`] while a mount of the plugin is being made; [`ErrorKind::Storage`].
     pub async fn deregister_plugin(
         &self,
         kind: PluginKind,
@@ -73,7 +73,7 @@ impl Inner {
     ) -> Result<(), Error> {
         let _removing = self.plugin_claims.remove(kind, name).ok_or_else(|| {
             let text = format!("another change of plugin {:?} is under way; try again when it is done", name.as_str());
-            Error::new(ErrorKind::Conflict, text)
+            Error::new(ErrorKind::Unavailable, text)
         })?;
         let users = self.users_of(kind, name, version);
         if !users.is_empty() && !self.catalog.has_substitute(kind, name, version) {

@@ -10,12 +10,12 @@ use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 
-use super::json;
-use super::limits::{JsonLimits, ListenerLimits};
+use super::limits::ListenerLimits;
 use super::refusal::Refusal;
 use super::strangers::Visit;
 use super::text::Pairs;
 use crate::duration::format_go_duration;
+use crate::json::{self, JsonLimits};
 use crate::limits::Limits;
 
 /// How long a body may come as slowly as it likes: a lost packet costs seconds.
@@ -170,7 +170,7 @@ fn data_of(body: Bytes, content_type: &str, limits: &JsonLimits) -> Result<Bytes
             std::str::from_utf8(&body).map_err(|_| Refusal::invalid("the form in the request body is not UTF-8"))?;
         return Ok(Pairs::parse(form)?.into_data());
     }
-    let object = json::object(&body).and_then(|object| json::check(object, limits).map(|()| object));
+    let object = json::object(&body).and_then(|object| json::check(object.as_bytes(), limits).map(|()| object));
     match object {
         Ok(object) => Ok(body.slice_ref(object.as_bytes())),
         Err(why) => Err(Refusal::invalid(format!("error parsing JSON: {why}"))),

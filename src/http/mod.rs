@@ -18,7 +18,6 @@ mod answer;
 mod bodies;
 mod call;
 mod fields;
-mod json;
 mod limits;
 mod login;
 mod plugin;
@@ -50,7 +49,8 @@ use refusal::Refusal;
 use strangers::{Strangers, Visit};
 use system::{Migrations, Reloads};
 
-pub use limits::{JsonLimits, ListenerLimits};
+pub use crate::json::JsonLimits;
+pub use limits::ListenerLimits;
 pub use server::{Listener, ServeError, serve};
 pub use tls::{CertificateStore, TlsError, TlsSettings, TlsVersion};
 

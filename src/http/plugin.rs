@@ -15,11 +15,11 @@ use serde_json::value::RawValue;
 
 use super::answer::{self, Envelope};
 use super::call::{self, Call};
-use super::json;
 use super::login::{self, LoginView};
 use super::refusal::Refusal;
 use crate::host::Host;
 use crate::ident::RequestPath;
+use crate::json;
 use crate::request::{Body, Caller, Headers, Lease, Operation, Request, Response};
 
 /// Headers that no plugin sees, whatever its mount names: they belong to the connection, or every client sends them.

@@ -25,7 +25,7 @@ pub(super) fn answer(host: &Host, call: &Call, caller: &Caller, own: Option<&str
     match (call.path.as_str(), call.operation) {
         (LOOKUP_SELF, Operation::Read | Operation::Update) => Ok(shown(identity, own)),
         (LOOKUP, Operation::Update) => {
-            let asked = Fields::parse(&call.data)?.filled_text("token")?;
+            let asked = Fields::parse(&call.data.bytes)?.filled_text("token")?;
             let asked = asked.as_deref().unwrap_or(own);
             let bad = || Refusal::new(StatusCode::FORBIDDEN, "bad token");
             let identity = host.authenticate(asked).ok_or_else(bad)?;

@@ -38,7 +38,10 @@ impl MountScope {
     /// Writes one line of the plugin to the log, cleaned, if the mount's budget allows. Without a mount it is the plugin's.
     #[cfg(any(feature = "wasm", feature = "builtin"))]
     pub(crate) fn log_line(&self, mount: Option<&str>, level: tracing::Level, line: &str) {
-        let LogPermit::Granted { dropped_before } = self.log.take(line.len()) else { return };
+        let LogPermit::Granted { dropped_before } = self.log.admit(&self.plugin, mount.unwrap_or_default(), line)
+        else {
+            return;
+        };
         let plugin = &*self.plugin;
         if dropped_before > 0 {
             tracing::warn!(target: "cofferdam::plugin", plugin, mount, "{dropped_before} log lines were dropped: too many");
@@ -55,14 +58,17 @@ impl MountScope {
 
     /// Writes to the log that the plugin failed. A plugin that fails with each request fills no disk.
     pub(crate) fn log_fault(&self, text: &str) {
-        let LogPermit::Granted { dropped_before } = self.faults.take(text.len()) else { return };
         let (plugin, mount) = (&*self.plugin, self.path.as_str());
+        let LogPermit::Granted { dropped_before } = self.faults.admit(plugin, mount, text) else { return };
         if dropped_before > 0 {
             tracing::error!(plugin, mount, "{dropped_before} lines like the next were dropped: too many");
         }
         tracing::error!(plugin, mount, "{text}");
     }
 }
+
+/// What a line of the log holds besides names and text, in bytes: the time, the level, the target, and what the fields are called.
+const LINE_FRAME_BYTES: usize = 72;
 
 /// How much a mount may write to the log: a token bucket that holds one second's worth.
 pub(crate) struct LogBudget {
@@ -95,10 +101,15 @@ impl LogBudget {
         }
     }
 
-    /// Takes the cost of a line of so many bytes out of the budget, if it holds that much.
-    pub(crate) fn take(&self, bytes: usize) -> LogPermit {
+    /// Takes the cost of one line as it is written, with all that stands on it, out of the budget, if it holds that much.
+    pub(crate) fn admit(&self, plugin: &str, mount: &str, text: &str) -> LogPermit {
+        self.take(LINE_FRAME_BYTES + plugin.len() + mount.len() + text.len())
+    }
+
+    /// Takes the cost of so many bytes out of the budget, if it holds that much.
+    fn take(&self, bytes: usize) -> LogPermit {
         const BURST_MS: u64 = 1_000;
-        // A line costs at least a millisecond, so that a flood of empty lines has a bound too.
+        // At least a millisecond each, whatever the budget is, so that a flood of empty lines has a bound too.
         let cost = (bytes as u64 * 1_000 / self.bytes_per_second).max(1);
         let now = BURST_MS + self.start.elapsed().as_millis() as u64;
         let granted = self.spent_until.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |spent_until| {
@@ -118,6 +129,19 @@ impl LogBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_stands_on_a_line_counts() {
+        let granted = |plugin: &str, mount: &str, text: &str| {
+            let budget = LogBudget::new(64 << 10);
+            (0..10_000).filter(|_| budget.admit(plugin, mount, text) != LogPermit::Refused).count()
+        };
+        assert!(granted("p", "m/", "x") < (64 << 10) / LINE_FRAME_BYTES);
+        let long = "m".repeat(4_000);
+        for few in [granted(&long, "m/", "x"), granted("p", &long, "x"), granted("p", "m/", &long)] {
+            assert_eq!(few, 16, "64 KiB in lines of some 4 KB");
+        }
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_flood_is_cut_and_counted() {

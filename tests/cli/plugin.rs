@@ -10,7 +10,7 @@ fn register_sends_what_was_given_and_tells_what_is_asked_for() {
         typed: &["plugin", "register", "-sha256", SHA256, "-command=hello.wasm", "secret", "hello"],
         answers: &[(
             200,
-            r#"{"data":{"name":"hello","runtime":"wasm","capabilities":["http","clock"],"imports":[]},"warnings":["old"]}"#,
+            r#"{"data":{"name":"hello","runtime":"wasm","capabilities":["http","clock"]},"warnings":["old"]}"#,
         )],
         requests: &[&format!(
             r#"PUT /v1/sys/plugins/catalog/secret/hello {{"command":"hello.wasm","sha256":"{SHA256}","type":"secret"}}"#
@@ -18,7 +18,7 @@ fn register_sends_what_was_given_and_tells_what_is_asked_for() {
         headers: &[("x-vault-token", "hush"), ("content-type", "application/json")],
         stdout: "Success! Registered plugin: hello\n",
         stderr: "WARNING! The following warnings were returned from Vault:\n\n  * old\n\n\
-                 Runtime: wasm\nAsks for: http, clock\nImports: nothing\n",
+                 Reaches: its own storage, and http, clock\n",
         ..Case::default()
     });
     check(Case {
@@ -108,6 +108,45 @@ fn deregister_is_no_success_when_the_version_is_missing() {
                  * no version was specified; deregister with -version=v0.1.0\n\n",
         ..Case::default()
     });
+}
+
+#[test]
+fn deregister_of_what_is_built_in_says_one_thing() {
+    check(Case {
+        typed: &["plugin", "deregister", "secret", "kv"],
+        answers: &[(
+            200,
+            r#"{"data":null,"warnings":["plugin \"kv\" is built in, and stays: nothing was deregistered"]}"#,
+        )],
+        requests: &["DELETE /v1/sys/plugins/catalog/secret/kv?version="],
+        stderr: "WARNING! The following warnings were returned from Vault:\n\n  \
+                 * plugin \"kv\" is built in, and stays: nothing was deregistered\n\n",
+        ..Case::default()
+    });
+}
+
+#[test]
+fn register_says_in_one_line_what_is_reached() {
+    for (flags, data, reach) in [
+        (&[][..], r#""runtime":"wasm","capabilities":[]"#, "nothing but its own storage"),
+        (&[], r#""runtime":"wasm","capabilities":["http"]"#, "its own storage, and http"),
+        (&[], r#""runtime":"native""#, "whatever the server's user may: it is a process, and not confined"),
+        (
+            &["-confine"],
+            r#""runtime":"native""#,
+            "the network, the system's programs and libraries, and the paths given",
+        ),
+    ] {
+        let confine = if flags.is_empty() { "" } else { r#","confine":true"# };
+        check(Case {
+            typed: &[&["plugin", "register", "-sha256=ab"], flags, &["hello"]].concat(),
+            answers: &[(200, &format!(r#"{{"data":{{"name":"hello",{data}}}}}"#))],
+            requests: &[&format!(r#"PUT /v1/sys/plugins/catalog/hello {{"command":"hello"{confine},"sha256":"ab"}}"#)],
+            stdout: "Success! Registered plugin: hello\n",
+            stderr: &format!("Reaches: {reach}\n"),
+            ..Case::default()
+        });
+    }
 }
 
 #[test]

@@ -18,7 +18,7 @@ enum Then {
 use ErrorKind::{DeadlineExceeded, Internal, PluginFault};
 use Then::{Kept, Replaced};
 
-const FAULTS: [(&str, ErrorKind, &str, Then); 15] = [
+const FAULTS: [(&str, ErrorKind, &str, Then); 17] = [
     ("spin", DeadlineExceeded, "did not answer within", Replaced),
     ("sleep", DeadlineExceeded, "did not answer within", Replaced),
     ("exists-spin", DeadlineExceeded, "did not answer within", Replaced),
@@ -29,6 +29,8 @@ const FAULTS: [(&str, ErrorKind, &str, Then); 15] = [
     ("exit", PluginFault, "it called exit(", Replaced),
     ("random", PluginFault, "requested len 1073741824 exceeds limit 65536", Replaced),
     ("huge", PluginFault, "fuel allocated for hostcalls has been exhausted", Replaced),
+    ("deep", PluginFault, "nested more than 500 deep", Kept),
+    ("raw-deep", PluginFault, "nested more than 500 deep", Kept),
     ("raw-99", PluginFault, "a status that HTTP does not have", Kept),
     ("raw-600", PluginFault, "a status that HTTP does not have", Kept),
     ("raw-secret", PluginFault, "raw responses cannot contain secrets or auth", Kept),

@@ -61,7 +61,10 @@ async fn a_mount_can_be_disabled_whatever_its_plugin_does() {
         bench.ask("late/put/a").await.expect("a value can be stored");
         // One request is in flight, and outlasts the drain deadline.
         let path = "late".parse().unwrap();
-        let (in_flight, disabled) = tokio::join!(bench.ask("late/sleep"), bench.host.disable(&path));
+        let (in_flight, disabled, enabled) =
+            tokio::join!(bench.ask("late/sleep"), bench.host.disable(&path), bench.enable("late", &[]));
+        // Nobody is to blame for a change under way: who comes again is served.
+        check_refused(what, enabled, ErrorKind::Unavailable, &["another change of late/ is under way"]);
         disabled.unwrap_or_else(|error| panic!("{what}: it cannot be disabled: {error}"));
         check_refused(what, in_flight, ErrorKind::Unavailable, &["late/", "is being disabled"]);
         check_refused(what, bench.ask("late/count").await, ErrorKind::NotFound, &["no handler for route"]);

@@ -54,6 +54,27 @@ async fn a_misfit_is_refused_and_leaves_nothing_behind() {
             &["description of itself is wrong", "'*' that is not its last character"],
         ),
         (
+            "path-bomb",
+            &component("path-bomb"),
+            AS_IT_IS,
+            InvalidRequest,
+            &["description of itself is wrong", "longer than 256 bytes"],
+        ),
+        (
+            "path-many",
+            &component("path-many"),
+            AS_IT_IS,
+            InvalidRequest,
+            &["description of itself is wrong", "has 65 paths"],
+        ),
+        (
+            "version-bomb",
+            &component("version-bomb"),
+            AS_IT_IS,
+            InvalidRequest,
+            &["description of itself is wrong", "longer than 128 bytes"],
+        ),
+        (
             "describe-panics",
             &component("describe-panics"),
             AS_IT_IS,

@@ -157,7 +157,8 @@ fn of_many_who_mount_at_one_path_at_once_one_does() {
     let mounts = server.ask("GET", "sys/mounts", "").json();
     let mounted: Vec<_> = mounts["data"].as_object().unwrap().keys().filter(|path| path.starts_with("new/")).collect();
     assert_eq!(mounted.len(), 1, "{mounted:?}");
-    assert!(answers[1..].iter().all(|status| *status == 400), "{answers:?}");
+    // Who came while the path was changing may come again; who came later hears that it is taken.
+    assert!(answers[1..].iter().all(|status| matches!(status, 400 | 503)), "{answers:?}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod compiled;
 mod config;
 mod damage;
 mod environment;
+mod forms;
 #[path = "../support/guests.rs"]
 mod guests;
 mod hang_up;

@@ -163,6 +163,7 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
     async fn answer(&self, mut request: Request) -> Result<Response, Error> {
         rules::check_request(&request)?;
         let description = P::describe();
+        rules::check_description(&description)?;
         let reach = rules::reach(&description, &request.path);
         let caller = if reach == Reach::Open { Caller::default() } else { self.world.caller.clone() };
         if matches!(request.operation, Operation::Create | Operation::Update) {

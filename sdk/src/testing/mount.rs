@@ -89,6 +89,7 @@ impl<P: Plugin> TestMount<P> {
     pub fn request(&self, mut request: Request) -> Result<Response, Error> {
         rules::check_request(&request)?;
         let description = P::describe();
+        rules::check_description(&description)?;
         let reach = rules::reach(&description, &request.path);
         let caller = match (reach, &self.world.caller) {
             (Reach::Token, caller) => caller.clone(),

@@ -3,6 +3,40 @@
 use crate::response::Body;
 use crate::{Description, Error, Kind, Operation, Request, Response};
 
+/// Paths that need no token, as many as a host takes.
+const PATTERNS_MAX: usize = 64;
+
+/// The longest of them that a host takes, in bytes.
+const PATTERN_BYTES_MAX: usize = 256;
+
+/// Refuses descriptions that no host takes.
+pub(super) fn check_description(description: &Description) -> Result<(), Error> {
+    let wrong = |why: String| Err(Error::Internal(format!("the plugin's description of itself is wrong: {why}")));
+    let patterns = &description.unauthenticated_paths;
+    if patterns.len() > PATTERNS_MAX {
+        return wrong(format!("it has {} paths that need no token, and may have {PATTERNS_MAX}", patterns.len()));
+    }
+    for pattern in patterns {
+        let (body, is_prefix) = match pattern.strip_suffix('*') {
+            Some(body) => (body, true),
+            None => (pattern.as_str(), false),
+        };
+        let why = if pattern.len() > PATTERN_BYTES_MAX {
+            format!("a path has {} bytes, and may have {PATTERN_BYTES_MAX}", pattern.len())
+        } else if body.contains('*') {
+            format!("path {pattern:?} has a '*' that is not its last character")
+        } else if body.split('/').any(|segment| segment.contains('+') && segment != "+") {
+            format!("path {pattern:?} has a '+' that does not fill its segment")
+        } else if is_prefix && body.split('/').next_back() == Some("+") {
+            format!("path {pattern:?} ends in \"+*\"")
+        } else {
+            continue;
+        };
+        return wrong(why);
+    }
+    Ok(())
+}
+
 /// Refuses requests that never reach a plugin.
 pub(super) fn check_request(request: &Request) -> Result<(), Error> {
     let path = &request.path;
@@ -73,6 +107,25 @@ fn fits(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_no_host_takes_is_refused() {
+        let described = |patterns: &[&str]| {
+            patterns.iter().fold(Description::auth("Lets in."), |all, pattern| all.unauthenticated_path(*pattern))
+        };
+        check_description(&described(&["login", "login/*", "+/login", "role/+/login*"])).expect("these are good");
+        for (patterns, phrase) in [
+            (vec!["a*b"], "last character"),
+            (vec!["a+/b"], "fill its segment"),
+            (vec!["a/+*"], "ends in \"+*\""),
+            (vec!["+*"], "ends in \"+*\""),
+            (vec!["login"; PATTERNS_MAX + 1], "has 65 paths"),
+            (vec![&*"/".repeat(PATTERN_BYTES_MAX + 1)], "has 257 bytes"),
+        ] {
+            let error = check_description(&described(&patterns)).expect_err("it is not");
+            assert!(error.to_string().contains(phrase), "{error}");
+        }
+    }
 
     #[test]
     fn unauthenticated_paths_match_as_in_vault() {

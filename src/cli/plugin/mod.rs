@@ -131,7 +131,7 @@ impl RegisterCommand {
         session.console.line(format!("Success! Registered plugin: {name}"));
         if let Some(secret) = answer {
             warn(session.console, &secret);
-            show_demands(session, &secret);
+            show_reach(session, self.confine, &secret);
         }
         Ok(Exit::Success)
     }
@@ -141,19 +141,24 @@ fn is_unset(flag: &bool) -> bool {
     !flag
 }
 
-/// Tells what a plugin could use, before anybody mounts it. On standard error, since Vault's output has no such lines.
-fn show_demands(session: &mut Session<'_>, registered: &Secret) {
-    for (title, member) in [("Runtime", "runtime"), ("Asks for", "capabilities"), ("Imports", "imports")] {
-        match registered.datum(member) {
-            Some(Value::Array(items)) if items.is_empty() => session.console.note(format!("{title}: nothing")),
-            Some(Value::Array(items)) => {
+/// Tells what a plugin could reach, before anybody mounts it; `plugin info` has the whole list of its imports. On standard error,
+/// since Vault's output has no such line.
+fn show_reach(session: &mut Session<'_>, confined: bool, registered: &Secret) {
+    let reach = match registered.datum("runtime").as_ref().and_then(Value::as_str) {
+        Some("wasm") => match registered.datum("capabilities") {
+            Some(Value::Array(items)) if !items.is_empty() => {
                 let items: Vec<String> = items.iter().map(go_text).collect();
-                session.console.note(format!("{title}: {}", items.join(", ")));
+                format!("its own storage, and {}", items.join(", "))
             }
-            Some(Value::String(text)) if !text.is_empty() => session.console.note(format!("{title}: {text}")),
-            _ => {}
+            _ => "nothing but its own storage".to_owned(),
+        },
+        Some("native") if confined => {
+            "the network, the system's programs and libraries, and the paths given".to_owned()
         }
-    }
+        Some("native") => "whatever the server's user may: it is a process, and not confined".to_owned(),
+        _ => return,
+    };
+    session.console.note(format!("Reaches: {reach}"));
 }
 
 // -------------------------------------------------------------------------------------------------------- deregister and info
@@ -181,9 +186,10 @@ impl DeregisterCommand {
         let answer = session.client.send(&call).and_then(|answer| answer.secret());
         let secret = answer.map_err(during(format!("deregistering plugin named {name}")))?.unwrap_or_default();
         warn(session.console, &secret);
-        // Nothing has gone then, and Vault's newest client ends without a success as well.
+        // Then it says no more, as Vault's newest client. The second text is that of Vault's server.
+        let kept = ["nothing was deregistered", "no version was specified"];
         let warnings = secret.warnings.unwrap_or_default();
-        if !warnings.iter().any(|warning| warning.contains("no version was specified")) {
+        if !warnings.iter().any(|warning| kept.iter().any(|text| warning.contains(text))) {
             session.console.line(format!("Success! Deregistered plugin (if it was registered): {name}"));
         }
         Ok(Exit::Success)

@@ -112,6 +112,8 @@ pub(super) fn backend_error(error: sdk::Error) -> BackendError {
 
 /// Checks what a plugin says of itself, and marks its version as built in. An error says which part is wrong.
 pub(super) fn description(described: Described) -> Result<Description, String> {
+    let openapi = described.openapi.map(|document| document.to_string()).unwrap_or_default();
+    Description::check_words(&described.help, openapi.as_bytes())?;
     let version = match described.version.as_str() {
         "" => env!("CARGO_PKG_VERSION"),
         version => version,

@@ -120,7 +120,9 @@ impl PluginLog {
             }
             return;
         }
-        let LogPermit::Granted { dropped_before } = self.budget.take(line.len()) else { return };
+        let LogPermit::Granted { dropped_before } = self.budget.admit(&self.plugin, &self.mount(), line) else {
+            return;
+        };
         if dropped_before > 0 {
             self.emit(tracing::Level::WARN, &format!("{dropped_before} log lines were dropped: too many"));
         }

@@ -99,6 +99,7 @@ pub(super) fn backend_error(error: wit::Error) -> BackendError {
 
 /// Checks what a plugin says of itself. An error says which part is wrong.
 pub(super) fn description(description: wit::Description) -> Result<Description, String> {
+    Description::check_words(&description.help, &description.openapi)?;
     let version = match description.version.as_str() {
         "" => None,
         version => Some(version.parse().map_err(|reason| format!("{reason}"))?),

@@ -46,8 +46,6 @@ pub(super) enum Value {
     Text(String),
     List(Vec<Node>),
     Object(Vec<Entry>),
-    /// An expression that was refused and reported. It stands here so that its setting is not called missing as well.
-    Refused,
 }
 
 impl Value {
@@ -61,7 +59,6 @@ impl Value {
             Value::Text(_) => "a text".to_owned(),
             Value::List(_) => "a list".to_owned(),
             Value::Object(_) => "a stanza".to_owned(),
-            Value::Refused => "an expression".to_owned(),
         }
     }
 }

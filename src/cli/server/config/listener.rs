@@ -54,7 +54,7 @@ impl ListenerConfig {
 pub(super) fn read(root: &mut Stanza<'_>, limits: &Limits, findings: &mut Findings) -> Vec<ListenerConfig> {
     let mut listeners: Vec<ListenerConfig> = Vec::new();
     for (kind, stanza) in root.labelled("listener", findings) {
-        if kind != "tcp" {
+        if !kind.eq_ignore_ascii_case("tcp") {
             findings.problem(stanza.place(), format!("listener {kind:?} is not supported: the only type is \"tcp\""));
             continue;
         }

@@ -174,7 +174,7 @@ fn read_storage(root: &mut Stanza<'_>, mode: Mode, findings: &mut Findings) -> O
         root.missing("storage", findings);
     }
     let (kind, mut stanza) = root.labelled_once("storage", findings)?;
-    let storage = match kind {
+    let storage = match kind.to_ascii_lowercase().as_str() {
         "file" => stanza.require("path", value::path, findings).map(StorageConfig::File),
         "inmem" => Some(StorageConfig::Memory),
         _ => {

@@ -5,6 +5,9 @@ use super::problem::Findings;
 use super::value::{Read, expected};
 use super::vault::{Foreign, Verdict};
 
+/// The setting that says a stanza's type where no label does.
+const TYPE: &str = "type";
+
 /// The settings between one pair of braces.
 pub(super) struct Stanza<'a> {
     /// What the stanza is called in messages, such as `in limits`; empty for a whole file.
@@ -44,9 +47,6 @@ impl<'a> Stanza<'a> {
         findings: &mut Findings,
     ) -> Option<T> {
         let entry = self.only_entry(name, findings)?;
-        if matches!(entry.value, Value::Refused) {
-            return None;
-        }
         match read(&entry.value) {
             Ok(value) => Some(value),
             Err(fragment) => {
@@ -95,14 +95,22 @@ impl<'a> Stanza<'a> {
         Some(Stanza { context: format!(" in {name}"), place, entries, known: Vec::new() })
     }
 
-    /// Returns the stanzas of this name with the label of each: `listener "tcp" { … }`.
+    /// Returns the stanzas of this name with the label of each: `listener "tcp" { … }`, or as in Vault
+    /// `listener { type = "tcp" … }`.
     pub(super) fn labelled(&mut self, name: &'static str, findings: &mut Findings) -> Vec<(&'a str, Stanza<'a>)> {
         self.known.push(name);
         let mut stanzas = Vec::new();
         for entry in self.entries.iter().filter(|entry| entry.name == name) {
             for (place, labels) in objects(name, &entry.place, &entry.value, findings) {
-                let is_stanza =
-                    |label: &Entry| matches!(label.value, Value::Object(_) | Value::List(_) | Value::Refused);
+                let kind = labels.iter().find(|label| label.name == TYPE).map(|label| &label.value);
+                if let Some(Value::Text(kind)) = kind {
+                    let context = format!(" in {name} {kind:?}");
+                    let mut stanza = Stanza { context, place, entries: labels, known: Vec::new() };
+                    stanza.only_entry(TYPE, findings);
+                    stanzas.push((kind.as_str(), stanza));
+                    continue;
+                }
+                let is_stanza = |label: &Entry| matches!(label.value, Value::Object(_) | Value::List(_));
                 if labels.is_empty() || !labels.iter().all(is_stanza) {
                     let message = format!("{name:?} needs a type before its settings: {name} \"TYPE\" {{ … }}");
                     findings.problem(place, message);
@@ -123,7 +131,7 @@ impl<'a> Stanza<'a> {
     pub(super) fn labels(self, name: &'static str, findings: &mut Findings) -> Vec<(&'a str, Stanza<'a>)> {
         let mut stanzas = Vec::new();
         for label in self.entries {
-            if !matches!(label.value, Value::Object(_) | Value::List(_) | Value::Refused) {
+            if !matches!(label.value, Value::Object(_) | Value::List(_)) {
                 let message =
                     format!("{name:?} needs a type and a name before its settings: {name} \"TYPE\" \"NAME\" {{ … }}");
                 findings.problem(self.place, message);
@@ -200,7 +208,6 @@ fn objects<'a>(
     let mut objects = Vec::new();
     let mut add = |place: &'a Place, value: &'a Value| match value {
         Value::Object(entries) => objects.push((place, entries.as_slice())),
-        Value::Refused => {}
         other => findings.problem(place, format!("{name:?} {}", expected(other, "a stanza"))),
     };
     match value {

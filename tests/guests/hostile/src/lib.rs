@@ -63,9 +63,8 @@ impl Guest for Hostile {
             "sleep" => consume::sleep(ctx),
             "spin-aloud" => consume::spin_aloud(ctx),
             "stdout" | "stderr" | "log" | "lines" | "long" => shout::loudly(ctx, what),
-            "huge" | "malformed" | "raw-99" | "raw-600" | "raw-secret" | "login" | "login-secret" | "error" => {
-                lie::about(what)
-            }
+            "huge" | "deep" | "raw-deep" | "malformed" | "raw-99" | "raw-600" | "raw-secret" | "login"
+            | "login-secret" | "error" => lie::about(what),
             "transactions" | "leak" | "keep" | "use-kept" | "keys" | "large" | "loot" | "note-context"
             | "use-noted" | "guess" => reach::out(ctx, what, rest),
             "files" | "network" | "environment" => closed::doors(what),
@@ -101,10 +100,9 @@ fn live(ctx: &Context, step: &str) -> Result<(), Error> {
         "spin" => consume::spin(),
         "sleep" => consume::sleep(ctx),
         // Starts, and does not start again.
-        "write-anew" if ctx.get("seen").is_ok_and(|seen| seen.is_none()) => {
-            ctx.put(&Entry { key: "seen".into(), value: b"{}".to_vec(), seal_wrap: false })
-                .map_err(|error| Error::Internal(format!("{error:?}")))
-        }
+        "write-anew" if ctx.get("seen").is_ok_and(|seen| seen.is_none()) => ctx
+            .put(&Entry { key: "seen".into(), value: b"{}".to_vec(), seal_wrap: false })
+            .map_err(|error| Error::Internal(format!("{error:?}"))),
         "write" | "write-anew" => {
             let written = ctx.put(&Entry { key: "a".into(), value: b"{}".to_vec(), seal_wrap: false });
             let begun = ctx.begin(false).and_then(|transaction| {

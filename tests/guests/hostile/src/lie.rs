@@ -8,6 +8,8 @@ pub(crate) fn about(what: &str) -> Answer {
         // More than the host takes in one call, and less than the guest's memory.
         "huge" => Body::Data(vec![b' '; 8 << 20]),
         "malformed" => Body::Data(b"{\"ok\": tru".to_vec()),
+        "deep" => Body::Data(deep()),
+        "raw-deep" => Body::Raw(Raw { status: 200, content_type: "application/JSON".into(), body: deep() }),
         "raw-99" => raw(99),
         "raw-600" => raw(600),
         "raw-secret" => raw(200),
@@ -31,6 +33,12 @@ pub(crate) fn about(what: &str) -> Answer {
 
 fn raw(status: u16) -> Body {
     Body::Raw(Raw { status, content_type: "text/plain".into(), body: b"raw".to_vec() })
+}
+
+/// An object that whoever recurses into it has no stack for.
+fn deep() -> Vec<u8> {
+    const DEPTH: usize = 100_000;
+    format!("{{\"a\":{}{}}}", "[".repeat(DEPTH), "]".repeat(DEPTH)).into_bytes()
 }
 
 fn lease() -> Lease {

@@ -1,13 +1,66 @@
-//! What is looked at in a body of JSON before anybody else parses it: that it is JSON, and that it holds no more than it may.
+//! What is looked at in JSON of clients and plugins before anybody else parses it: that it is JSON, and that it holds no more than it
+//! may.
 //!
 //! Nothing is kept of what it holds, and nothing here recurses.
 
+#[cfg(feature = "http")]
 use serde_json::value::RawValue;
 
-use super::limits::JsonLimits;
+/// Arrays and objects inside one another, in a request and in an answer. Whoever parses it next may recurse, and a stack holds so many.
+const JSON_DEPTH_MAX: usize = 500;
+
+/// Members of one object, and elements of one array: Vault's defaults for both.
+const JSON_CHILDREN_MAX: usize = 10_000;
+
+/// The longest text in a body, in bytes: Vault's 1 MiB, in base64. The largest value that is stored comes so.
+const JSON_TEXT_BYTES_MAX: usize = (1_usize << 20).div_ceil(3) * 4;
+
+/// Values and names in one body. Parsed, each may take some hundred bytes, however short it was.
+const JSON_TOKENS_MAX: usize = 100_000;
+
+/// What JSON in a request body may hold, whoever parses it: Vault's settings of a listener, and one that counts everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JsonLimits {
+    /// Arrays and objects inside one another: Vault's `max_json_depth`.
+    pub depth_max: usize,
+    /// Members of one object: Vault's `max_json_object_entry_count`.
+    pub members_max: usize,
+    /// Elements of one array: Vault's `max_json_array_element_count`.
+    pub elements_max: usize,
+    /// The longest text, in bytes: Vault's `max_json_string_value_length`.
+    pub text_bytes_max: usize,
+    /// Values and names together: `max_json_token_count`.
+    pub tokens_max: usize,
+}
+
+impl JsonLimits {
+    /// What an answer of a plugin may hold: as much as it likes, but no deeper than a request.
+    pub(crate) fn of_answers() -> Self {
+        Self {
+            depth_max: JSON_DEPTH_MAX,
+            members_max: usize::MAX,
+            elements_max: usize::MAX,
+            text_bytes_max: usize::MAX,
+            tokens_max: usize::MAX,
+        }
+    }
+}
+
+impl Default for JsonLimits {
+    fn default() -> Self {
+        Self {
+            depth_max: JSON_DEPTH_MAX,
+            members_max: JSON_CHILDREN_MAX,
+            elements_max: JSON_CHILDREN_MAX,
+            text_bytes_max: JSON_TEXT_BYTES_MAX,
+            tokens_max: JSON_TOKENS_MAX,
+        }
+    }
+}
 
 /// Returns the JSON object in these bytes without white space around it, or why it is none.
-pub(super) fn object(bytes: &[u8]) -> Result<&str, String> {
+#[cfg(feature = "http")]
+pub(crate) fn object(bytes: &[u8]) -> Result<&str, String> {
     let value: &RawValue = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let object = value.get();
     if object.starts_with('{') { Ok(object) } else { Err("expected an object at line 1 column 1".to_owned()) }
@@ -20,19 +73,19 @@ struct Open {
     commas: usize,
 }
 
-/// Checks well-formed JSON against the limits in one pass, and says what is too much.
-pub(super) fn check(json: &str, limits: &JsonLimits) -> Result<(), String> {
+/// Checks JSON against the limits in one pass, and says what is too much. Whether it is well formed is for others to say.
+pub(crate) fn check(json: &[u8], limits: &JsonLimits) -> Result<(), String> {
     let JsonLimits { depth_max, members_max, elements_max, text_bytes_max, tokens_max } = *limits;
     let mut open: Vec<Open> = Vec::new();
     let mut tokens = 0_usize;
-    let mut bytes = json.bytes();
+    let mut bytes = json.iter();
     while let Some(byte) = bytes.next() {
-        match byte {
+        match *byte {
             b'{' | b'[' => {
                 if open.len() == depth_max {
                     return Err(format!("it is nested more than {depth_max} deep"));
                 }
-                open.push(Open { is_object: byte == b'{', commas: 0 });
+                open.push(Open { is_object: *byte == b'{', commas: 0 });
             }
             b'}' | b']' => drop(open.pop()),
             b',' => {
@@ -64,15 +117,15 @@ pub(super) fn check(json: &str, limits: &JsonLimits) -> Result<(), String> {
 }
 
 /// Skips the rest of a text, its closing quotation mark included, and returns how many bytes it stands for.
-fn text_bytes(bytes: &mut std::str::Bytes<'_>) -> usize {
+fn text_bytes(bytes: &mut std::slice::Iter<'_, u8>) -> usize {
     /// Digits of an escaped code point, and the most bytes of UTF-8 that one stands for.
     const ESCAPED: (usize, usize) = (4, 3);
     let mut length = 0;
     while let Some(byte) = bytes.next() {
         length += 1;
-        match byte {
+        match *byte {
             b'"' => return length - 1,
-            b'\\' if bytes.next() == Some(b'u') => {
+            b'\\' if bytes.next() == Some(&b'u') => {
                 let _ = bytes.nth(ESCAPED.0 - 1);
                 length += ESCAPED.1 - 1;
             }
@@ -82,7 +135,7 @@ fn text_bytes(bytes: &mut std::str::Bytes<'_>) -> usize {
     length
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "http"))]
 mod tests {
     use super::*;
 
@@ -108,7 +161,7 @@ mod tests {
             (r#"{"a":[[],[]],"b":[[],[]]}"#, None),
             (r#"{"a":[[],[]],"b":[[],[]],"c":1}"#, Some("more than 12 values and names")),
         ] {
-            let found = check(json, &limits()).err();
+            let found = check(json.as_bytes(), &limits()).err();
             assert!(
                 match (&found, because) {
                     (None, None) => true,
@@ -130,7 +183,7 @@ mod tests {
             (nested(1 << 20), false),
             (format!("{{\"a\":\"{}\\\"[\"}}", "[{".repeat(1 << 10)), true),
         ] {
-            assert_eq!(object(body.as_bytes()).and_then(|json| check(json, &limits)).is_ok(), is_good);
+            assert_eq!(object(body.as_bytes()).and_then(|json| check(json.as_bytes(), &limits)).is_ok(), is_good);
         }
         assert!(object("{\"a\":".repeat(1 << 20).as_bytes()).is_err());
     }
