@@ -33,7 +33,8 @@ pub struct Limits {
     pub address_queue_max: usize,
     /// Requests without a token from one address to plugins, in one second on the average; four times as many may come at once.
     pub address_requests_per_second_max: u32,
-    /// How long one request may take, waiting for an instance included: Vault's `max_request_duration`.
+    /// How long one request may take, waiting for an instance included: Vault's `max_request_duration`. A transaction is open for as
+    /// long at most, whoever began it: it keeps the storage from using what was freed since.
     pub request_deadline: Duration,
     /// How long `describe` may take, how long a mount's start (`setup` and `initialize`) may take, and `cleanup`. An upgrade of stored
     /// data happens there. Where a request makes a new instance, its `setup` has the request's deadline.

@@ -4,16 +4,21 @@
 //! No lock is held in between, however long a plugin thinks; who commits second begins again. Listings count as read as well,
 //! and so does whatever decided whether a folder is empty, so that transactions are serialisable.
 //!
-//! A transaction keeps what it reads and writes until it ends. Both the number of keys and their bytes are bounded.
+//! A transaction keeps what it reads and writes until it ends. The number of keys, their bytes and the time until then are bounded,
+//! whoever began it: the moment that it reads from keeps the storage from using what was freed since.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::AbortHandle;
 
 use super::envelope::{self, Entry};
 use super::keyspace::child_of;
 use super::view::{StorageView, ViewError};
 use super::{Batch, Change, Expectation, Snapshot};
+use crate::duration::format_go_duration;
 
 /// A transaction may hold as many bytes as this many of the largest values: what OpenBao allows for one.
 const LARGEST_VALUES_MAX: usize = 8;
@@ -31,12 +36,12 @@ pub(crate) enum TransactionMode {
 pub(crate) struct Transaction {
     view: StorageView,
     mode: TransactionMode,
-    /// `None` once it has been committed.
+    /// `None` once it has been committed, or its time is up.
     open: Option<Open>,
 }
 
 struct Open {
-    snapshot: Box<dyn Snapshot>,
+    moment: Moment,
     /// Stored bytes by full key, as read.
     reads: HashMap<String, Option<Bytes>>,
     /// Listings, as read.
@@ -61,7 +66,7 @@ impl Transaction {
         let limits = view.limits();
         let (keys, bytes) = (limits.transaction_keys_max, limits.value_bytes_max.saturating_mul(LARGEST_VALUES_MAX));
         let open = Open {
-            snapshot,
+            moment: Moment::hold(snapshot, limits.transaction_lifetime),
             reads: HashMap::new(),
             listings: Vec::new(),
             writes: BTreeMap::new(),
@@ -72,6 +77,7 @@ impl Transaction {
 
     /// Returns the entry under a key: what this transaction wrote, or else what was there when it began.
     pub(crate) async fn get(&mut self, key: &str) -> Result<Option<Entry>, ViewError> {
+        self.check_open()?;
         let open = self.open.as_mut().ok_or_else(ended)?;
         let key = self.view.full_key(key)?;
         let stored = match open.writes.get(&key).or_else(|| open.reads.get(&key)) {
@@ -106,6 +112,7 @@ impl Transaction {
         after: Option<&str>,
         limit: u32,
     ) -> Result<Vec<String>, ViewError> {
+        self.check_open()?;
         let open = self.open.as_mut().ok_or_else(ended)?;
         let prefix = self.view.full_prefix(prefix)?;
         self.view.check_after(after)?;
@@ -136,6 +143,7 @@ impl Transaction {
     ///
     /// Afterwards every use is [`ViewError::Unavailable`], however it went.
     pub(crate) async fn commit(&mut self) -> Result<(), ViewError> {
+        self.check_open()?;
         let open = self.open.take().ok_or_else(ended)?;
         let batch = open.into_batch();
         if self.mode == TransactionMode::ReadOnly || (batch.changes.is_empty() && batch.expectations.is_empty()) {
@@ -144,10 +152,18 @@ impl Transaction {
         self.view.commit(batch).await
     }
 
-    fn writable_key(&self, key: &str) -> Result<String, ViewError> {
-        if self.open.is_none() {
-            return Err(ended());
+    /// Refuses a transaction that has ended, and lets all go that one holds whose time is up.
+    fn check_open(&mut self) -> Result<(), ViewError> {
+        let open = self.open.as_ref().ok_or_else(ended)?;
+        let held = open.moment.snapshot().map(drop);
+        if held.is_err() {
+            self.open = None;
         }
+        held
+    }
+
+    fn writable_key(&mut self, key: &str) -> Result<String, ViewError> {
+        self.check_open()?;
         if self.mode == TransactionMode::ReadOnly {
             return Err(ViewError::ReadOnly);
         }
@@ -170,12 +186,53 @@ fn ended() -> ViewError {
     ViewError::Unavailable("the transaction has ended".to_owned())
 }
 
+// --------------------------------------------------------------------------------------------------------------------- Moment
+
+/// A snapshot that is let go when its time is up, whether anybody uses it then or not.
+struct Moment {
+    held: Arc<Mutex<Option<Arc<dyn Snapshot>>>>,
+    lifetime: Duration,
+    timer: AbortHandle,
+}
+
+impl Moment {
+    fn hold(snapshot: Box<dyn Snapshot>, lifetime: Duration) -> Self {
+        let held: Arc<Mutex<Option<Arc<dyn Snapshot>>>> = Arc::new(Mutex::new(Some(Arc::from(snapshot))));
+        let left = Arc::downgrade(&held);
+        // From now on, and not from when the task has its first turn.
+        let time_is_up = tokio::time::sleep(lifetime);
+        let timer = tokio::spawn(async move {
+            time_is_up.await;
+            let snapshot = left.upgrade().and_then(|held| place(&held).take());
+            drop(snapshot);
+        });
+        Self { held, lifetime, timer: timer.abort_handle() }
+    }
+
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, ViewError> {
+        place(&self.held).clone().ok_or_else(|| {
+            let lifetime = format_go_duration(self.lifetime);
+            ViewError::Unavailable(format!("the transaction was open for longer than {lifetime}, and was undone"))
+        })
+    }
+}
+
+impl Drop for Moment {
+    fn drop(&mut self) {
+        self.timer.abort();
+    }
+}
+
+fn place(held: &Mutex<Option<Arc<dyn Snapshot>>>) -> MutexGuard<'_, Option<Arc<dyn Snapshot>>> {
+    held.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 // ----------------------------------------------------------------------------------------------------------------------- Open
 
 impl Open {
     /// Reads stored bytes, and remembers that the transaction depends on them.
     async fn read(&mut self, mode: TransactionMode, key: &str) -> Result<Option<Bytes>, ViewError> {
-        let stored = self.snapshot.get(key).await?;
+        let stored = self.moment.snapshot()?.get(key).await?;
         if mode == TransactionMode::ReadWrite {
             self.budget.take(1, stored.as_ref().map_or(0, Bytes::len))?;
             self.reads.insert(key.to_owned(), stored.clone());
@@ -191,7 +248,7 @@ impl Open {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<String>, ViewError> {
-        let children = self.snapshot.list(prefix, after, limit).await?;
+        let children = self.moment.snapshot()?.list(prefix, after, limit).await?;
         if mode == TransactionMode::ReadWrite {
             self.budget.take(children.len().max(1), children.iter().map(String::len).sum())?;
             self.listings.push(Expectation::Children {
@@ -267,13 +324,21 @@ impl Budget {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::storage::{MemoryStorage, ViewLimits};
+    use crate::storage::{DurableStorage, MemoryStorage, Storage, ViewLimits};
+
+    fn limits() -> ViewLimits {
+        ViewLimits {
+            value_bytes_max: 64,
+            key_bytes_max: 64,
+            list_max: 100,
+            transaction_keys_max: 50,
+            transaction_lifetime: Duration::from_secs(90),
+        }
+    }
 
     async fn view_of(keys: &[&str]) -> StorageView {
-        let limits = ViewLimits { value_bytes_max: 64, key_bytes_max: 64, list_max: 100, transaction_keys_max: 50 };
+        let limits = limits();
         let view = StorageView::new(Arc::new(MemoryStorage::new()), "logical/1/", limits);
         for key in keys {
             view.put(key, &entry("old")).await.unwrap();
@@ -416,5 +481,73 @@ mod tests {
         assert_eq!(transaction.delete("a"), Err(ended()));
         assert_eq!(transaction.list("", None, 0).await, Err(ended()));
         assert_eq!(transaction.commit().await, Err(ended()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_works_when_the_time_is_up_and_nothing_is_held() {
+        let view = view_of(&["a"]).await;
+        let advance = async |seconds| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            // Whatever that woke has its turn.
+            for _ in 0..8 {
+                tokio::task::yield_now().await;
+            }
+        };
+        for mode in [TransactionMode::ReadOnly, TransactionMode::ReadWrite] {
+            let begin = async || view.begin(mode).await.unwrap();
+            let (mut one, mut two, mut three, mut four) = (begin().await, begin().await, begin().await, begin().await);
+            let held = Arc::downgrade(&one.open.as_ref().unwrap().moment.snapshot().unwrap());
+            advance(89).await;
+            assert_eq!(one.get("a").await.unwrap(), Some(entry("old")));
+            advance(2).await;
+            assert!(held.upgrade().is_none(), "the snapshot is gone though the transaction is there");
+            let uses = [
+                one.get("a").await.map(drop),
+                two.list("", None, 0).await.map(drop),
+                three.commit().await,
+                four.put("a", &entry("x")),
+            ];
+            for used in uses {
+                let error = used.expect_err("its time is up").to_string();
+                assert!(error.contains("open for longer than 1m30s"), "{error}");
+            }
+            assert_eq!(one.get("a").await, Err(ended()));
+        }
+        assert_eq!(view.get("a").await.unwrap(), Some(entry("old")));
+    }
+
+    /// Whoever holds a moment of the storage keeps it from using again what others freed, in every mount: but not for long.
+    #[tokio::test]
+    async fn a_file_stays_small_though_somebody_keeps_a_transaction() {
+        const VALUE_BYTES: usize = 500_000;
+        const OVERWRITES: usize = 40;
+        const SMALL: u64 = 12 << 20;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("storage");
+        let storage: Arc<dyn Storage> = Arc::new(DurableStorage::open(&path).unwrap());
+        let view = |transaction_lifetime| {
+            StorageView::new(Arc::clone(&storage), "logical/1/", ViewLimits { transaction_lifetime, ..limits() })
+        };
+        let overwrite = async || {
+            for turn in 0..OVERWRITES {
+                let value = vec![turn as u8; VALUE_BYTES];
+                storage.commit(Batch::default().put("logical/2/a", value)).await.unwrap();
+            }
+            std::fs::metadata(&path).unwrap().len()
+        };
+        overwrite().await;
+        let brief = view(Duration::from_millis(1));
+        let mut kept = brief.begin(TransactionMode::ReadOnly).await.unwrap();
+        while kept.get("a").await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        let after = brief.begin(TransactionMode::ReadOnly).await.unwrap();
+        let size = overwrite().await;
+        assert!(size < SMALL, "{size} bytes");
+        // The same without an end.
+        let endless = view(Duration::from_secs(3_600)).begin(TransactionMode::ReadOnly).await.unwrap();
+        let size = overwrite().await;
+        assert!(size > SMALL, "{size} bytes: nothing was held, and this test shows nothing");
+        drop((kept, after, endless));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -56,6 +57,8 @@ pub(crate) struct ViewLimits {
     pub(crate) list_max: usize,
     /// Keys that one transaction reads and writes.
     pub(crate) transaction_keys_max: usize,
+    /// How long a transaction may be open: it holds on to a moment of the storage, and so to disk space.
+    pub(crate) transaction_lifetime: Duration,
 }
 
 impl From<&Limits> for ViewLimits {
@@ -65,6 +68,7 @@ impl From<&Limits> for ViewLimits {
             key_bytes_max: limits.storage_key_bytes_max,
             list_max: limits.storage_list_max,
             transaction_keys_max: limits.transaction_keys_max,
+            transaction_lifetime: limits.request_deadline,
         }
     }
 }
@@ -238,6 +242,28 @@ impl StorageView {
         if entry.value.len() > max { Err(ViewError::TooLarge(max as u64)) } else { Ok(()) }
     }
 
+    /// Checks a key that is kept until it is its turn, and returns how many bytes that takes.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn weigh_key(&self, key: &str) -> Result<usize, ViewError> {
+        self.check_segments(key, key)?;
+        Ok(key.len())
+    }
+
+    /// The same for an entry.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn weigh_entry(&self, key: &str, entry: &Entry) -> Result<usize, ViewError> {
+        self.check_size(entry)?;
+        Ok(self.weigh_key(key)? + entry.value.len())
+    }
+
+    /// The same for what is to be listed.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn weigh_list(&self, prefix: &str, after: Option<&str>) -> Result<usize, ViewError> {
+        self.full_prefix(prefix)?;
+        self.check_after(after)?;
+        Ok(prefix.len() + after.map_or(0, str::len))
+    }
+
     /// Returns the storage's key for a plugin's key.
     pub(super) fn full_key(&self, key: &str) -> Result<String, ViewError> {
         self.check_segments(key, key)?;
@@ -319,7 +345,13 @@ mod tests {
 
     fn views() -> (Arc<MemoryStorage>, StorageView, StorageView) {
         let storage = Arc::new(MemoryStorage::new());
-        let limits = ViewLimits { value_bytes_max: 8, key_bytes_max: 16, list_max: 3, transaction_keys_max: 10 };
+        let limits = ViewLimits {
+            value_bytes_max: 8,
+            key_bytes_max: 16,
+            list_max: 3,
+            transaction_keys_max: 10,
+            transaction_lifetime: Duration::from_secs(90),
+        };
         let one = StorageView::new(storage.clone(), "logical/1/", limits);
         let two = StorageView::new(storage.clone(), "logical/2/", limits);
         (storage, one, two)
@@ -374,6 +406,25 @@ mod tests {
         assert_eq!(view.list("", None, 0).await.unwrap(), ["a", "b", "c/"]);
         assert_eq!(view.list("", Some("c/"), 9).await.unwrap(), ["d"]);
         assert_eq!(view.list("", Some("a"), 1).await.unwrap(), ["b"]);
+    }
+
+    #[cfg(feature = "wasm")]
+    #[test]
+    fn what_waits_is_checked_and_weighed_before() {
+        let (_, view, _) = views();
+        assert_eq!(view.weigh_key("a/b"), Ok(3));
+        assert_eq!(view.weigh_entry("a/b", &entry("12345")), Ok(8));
+        assert_eq!(view.weigh_list("a/", Some("b")), Ok(3));
+        let long = "k".repeat(8_000_000);
+        for refused in [
+            view.weigh_key(&long),
+            view.weigh_entry(&long, &entry("1")),
+            view.weigh_entry("a", &entry("123456789")),
+            view.weigh_list(&format!("{long}/"), None),
+            view.weigh_list("", Some(&long)),
+        ] {
+            assert!(matches!(refused, Err(ViewError::InvalidKey(_) | ViewError::TooLarge(8))), "{refused:?}");
+        }
     }
 
     #[tokio::test]

@@ -88,24 +88,22 @@ impl<T: Send> HostContextWithStore<T> for HasSelf<ConcurrentState> {
         key: String,
     ) -> wasmtime::Result<Stored<Option<Vec<u8>>>> {
         let Lent { call, over } = lent(accessor, &context)?;
-        stored(accessor, &over, async { call.storage.get(&key).await.map(value_of) }).await
+        let weight = call.storage.weigh_key(&key);
+        stored(accessor, &over, weight, async { call.storage.get(&key).await.map(value_of) }).await
     }
 
     async fn put(accessor: &Accessor<T, Self>, context: Context, entry: Entry) -> wasmtime::Result<Stored<()>> {
         let Lent { call, over } = lent(accessor, &context)?;
         let Entry { key, value, seal_wrap } = entry;
-        let written = accessor.with(|mut access| access.get().written());
-        let bytes = u32::try_from(value.len()).unwrap_or(u32::MAX);
-        let Ok(_room) = written.try_acquire_many(bytes) else {
-            return Ok(Err(StorageError::Unavailable("too much is being written at once".to_owned())));
-        };
         let entry = storage::Entry { value: value.into(), seal_wrap };
-        stored(accessor, &over, async { call.storage.put(&key, &entry).await }).await
+        let weight = call.storage.weigh_entry(&key, &entry);
+        stored(accessor, &over, weight, async { call.storage.put(&key, &entry).await }).await
     }
 
     async fn delete(accessor: &Accessor<T, Self>, context: Context, key: String) -> wasmtime::Result<Stored<()>> {
         let Lent { call, over } = lent(accessor, &context)?;
-        stored(accessor, &over, async { call.storage.delete(&key).await }).await
+        let weight = call.storage.weigh_key(&key);
+        stored(accessor, &over, weight, async { call.storage.delete(&key).await }).await
     }
 
     async fn list(
@@ -116,7 +114,8 @@ impl<T: Send> HostContextWithStore<T> for HasSelf<ConcurrentState> {
         limit: u32,
     ) -> wasmtime::Result<Stored<Vec<String>>> {
         let Lent { call, over } = lent(accessor, &context)?;
-        stored(accessor, &over, async { call.storage.list(&prefix, after.as_deref(), limit).await }).await
+        let weight = call.storage.weigh_list(&prefix, after.as_deref());
+        stored(accessor, &over, weight, async { call.storage.list(&prefix, after.as_deref(), limit).await }).await
     }
 
     async fn begin(
@@ -126,7 +125,7 @@ impl<T: Send> HostContextWithStore<T> for HasSelf<ConcurrentState> {
     ) -> wasmtime::Result<Stored<Handle>> {
         let Lent { call, over } = lent(accessor, &context)?;
         let mode = if read_only { TransactionMode::ReadOnly } else { TransactionMode::ReadWrite };
-        let transaction = match stored(accessor, &over, async { call.storage.begin(mode).await }).await? {
+        let transaction = match stored(accessor, &over, Ok(0), async { call.storage.begin(mode).await }).await? {
             Ok(transaction) => transaction,
             Err(error) => return Ok(Err(error)),
         };
@@ -151,7 +150,9 @@ impl<T: Send> HostTransactionWithStore<T> for HasSelf<ConcurrentState> {
         let Some(begun) = accessor.with(|mut access| access.get().transaction(&handle)) else {
             return Ok(Err(ended()));
         };
-        stored(accessor, &begun.over, async { begun.transaction.lock().await.get(&key).await.map(value_of) }).await
+        let weight = begun.call.storage.weigh_key(&key);
+        stored(accessor, &begun.over, weight, async { begun.transaction.lock().await.get(&key).await.map(value_of) })
+            .await
     }
 
     async fn put(accessor: &Accessor<T, Self>, handle: Handle, entry: Entry) -> wasmtime::Result<Stored<()>> {
@@ -160,14 +161,16 @@ impl<T: Send> HostTransactionWithStore<T> for HasSelf<ConcurrentState> {
         };
         let Entry { key, value, seal_wrap } = entry;
         let entry = storage::Entry { value: value.into(), seal_wrap };
-        stored(accessor, &begun.over, async { begun.transaction.lock().await.put(&key, &entry) }).await
+        let weight = begun.call.storage.weigh_entry(&key, &entry);
+        stored(accessor, &begun.over, weight, async { begun.transaction.lock().await.put(&key, &entry) }).await
     }
 
     async fn delete(accessor: &Accessor<T, Self>, handle: Handle, key: String) -> wasmtime::Result<Stored<()>> {
         let Some(begun) = accessor.with(|mut access| access.get().transaction(&handle)) else {
             return Ok(Err(ended()));
         };
-        stored(accessor, &begun.over, async { begun.transaction.lock().await.delete(&key) }).await
+        let weight = begun.call.storage.weigh_key(&key);
+        stored(accessor, &begun.over, weight, async { begun.transaction.lock().await.delete(&key) }).await
     }
 
     async fn list(
@@ -181,14 +184,15 @@ impl<T: Send> HostTransactionWithStore<T> for HasSelf<ConcurrentState> {
             return Ok(Err(ended()));
         };
         let list = async { begun.transaction.lock().await.list(&prefix, after.as_deref(), limit).await };
-        stored(accessor, &begun.over, list).await
+        let weight = begun.call.storage.weigh_list(&prefix, after.as_deref());
+        stored(accessor, &begun.over, weight, list).await
     }
 
     async fn commit(accessor: &Accessor<T, Self>, handle: Handle) -> wasmtime::Result<Stored<()>> {
         let Some(begun) = accessor.with(|mut access| access.get().transaction(&handle)) else {
             return Ok(Err(ended()));
         };
-        stored(accessor, &begun.over, async { begun.transaction.lock().await.commit().await }).await
+        stored(accessor, &begun.over, Ok(0), async { begun.transaction.lock().await.commit().await }).await
     }
 }
 
@@ -200,13 +204,22 @@ fn lent<T>(accessor: &Accessor<T, HasSelf<ConcurrentState>>, context: &Context) 
     accessor.with(|mut access| access.get().lent(context).cloned())
 }
 
-/// Does something with storage when it is its turn, unless the call is over first.
+/// Does something with storage when it is its turn, unless the call is over first. What is kept until then has been checked, and
+/// there is room for so many bytes of it.
 async fn stored<T, R>(
     accessor: &Accessor<T, HasSelf<ConcurrentState>>,
     over: &CancellationToken,
+    weight: Result<usize, ViewError>,
     operation: impl Future<Output = Result<R, ViewError>>,
 ) -> wasmtime::Result<Stored<R>> {
-    let operations = accessor.with(|mut access| access.get().operations());
+    let weight = match weight {
+        Ok(bytes) => u32::try_from(bytes).unwrap_or(u32::MAX),
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let (operations, waiting) = accessor.with(|mut access| (access.get().operations(), access.get().waiting()));
+    let Ok(_room) = waiting.try_acquire_many(weight) else {
+        return Ok(Err(StorageError::Unavailable("too much waits for storage at once".to_owned())));
+    };
     let done = unless(over, async {
         let _turn = operations.acquire().await.expect("the semaphore is never closed");
         operation.await

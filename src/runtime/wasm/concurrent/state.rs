@@ -23,6 +23,10 @@ const INSTANCE_TRANSACTIONS_MAX: usize = 64;
 /// until the guest takes it.
 const STORAGE_OPERATIONS_MAX: usize = 64;
 
+/// Bytes that the host keeps of what one instance asks for until it is its turn: keys, values and prefixes, of all its calls
+/// together. Thirty of the largest values, and far more than what waits unless a plugin means to fill the host.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
 /// Which call of an instance it is: the number of its context's handle.
 pub(super) type CallNumber = u32;
 
@@ -35,7 +39,7 @@ pub(in crate::runtime::wasm) struct ConcurrentState {
     transactions_begun: u32,
     tasks: HashMap<GuestTaskId, CallNumber>,
     operations: Arc<Semaphore>,
-    written: Arc<Semaphore>,
+    waiting: Arc<Semaphore>,
     turned: Instant,
 }
 
@@ -49,6 +53,7 @@ pub(super) struct Lent {
 
 /// An open transaction, and the call that it belongs to.
 pub(super) struct Begun {
+    pub(super) call: Arc<Call>,
     pub(super) transaction: Arc<Mutex<Transaction>>,
     pub(super) over: CancellationToken,
 }
@@ -63,7 +68,7 @@ impl ConcurrentState {
             transactions_begun: 0,
             tasks: HashMap::new(),
             operations: Arc::new(Semaphore::new(STORAGE_OPERATIONS_MAX)),
-            written: Arc::new(Semaphore::new(limits.hostcall_bytes_max.min(Semaphore::MAX_PERMITS))),
+            waiting: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
             turned: Instant::now(),
         }
     }
@@ -128,8 +133,8 @@ impl ConcurrentState {
     /// Returns a transaction, unless the call that began it is over.
     pub(super) fn transaction(&self, handle: &Resource<TransactionHandle>) -> Option<Begun> {
         let (number, transaction) = self.transactions.get(&handle.rep())?;
-        let over = self.lent.get(number)?.over.clone();
-        Some(Begun { transaction: Arc::clone(transaction), over })
+        let Lent { call, over } = self.lent.get(number)?.clone();
+        Some(Begun { call, transaction: Arc::clone(transaction), over })
     }
 
     /// Lets a transaction go.
@@ -142,9 +147,9 @@ impl ConcurrentState {
         Arc::clone(&self.operations)
     }
 
-    /// The bytes that may still be on their way into storage at once: each is in the host's memory until it is there.
-    pub(super) fn written(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.written)
+    /// The bytes that may still be kept of what waits for its turn.
+    pub(super) fn waiting(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.waiting)
     }
 }
 
