@@ -12,7 +12,8 @@ use crate::view::TransactionView;
 
 /// A mount's keys and values. No other mount sees them.
 ///
-/// Keys are `/`-separated, without empty, `.` or `..` segments, at most 1,024 bytes. A [`Context`](crate::Context) makes each
+/// Keys are `/`-separated: any text of at most 1,024 bytes without a `..` segment or a control character. Do without empty segments
+/// and `.`, which hosts take for names like any other and which people misread. A [`Context`](crate::Context) makes each
 /// write durable before it returns; a [`Transaction`] all of them when it is committed.
 ///
 /// Only the SDK implements this trait; take `&impl Storage` where a function should serve both.

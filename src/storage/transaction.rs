@@ -274,9 +274,11 @@ impl Open {
 
     /// Says whether this transaction has deleted all that a stored child holds.
     async fn is_deleted(&mut self, mode: TransactionMode, prefix: &str, child: &str) -> Result<bool, ViewError> {
-        let mut unseen = vec![format!("{prefix}{child}")];
-        while let Some(key) = unseen.pop() {
-            if !key.ends_with('/') {
+        // A child is a folder by its own last slash: the one without a name is a value, though its key ends in one.
+        let named = |folder: &str, child: &str| (format!("{folder}{child}"), child.ends_with('/'));
+        let mut unseen = vec![named(prefix, child)];
+        while let Some((key, is_folder)) = unseen.pop() {
+            if !is_folder {
                 if !matches!(self.writes.get(&key), Some(None)) {
                     return Ok(false);
                 }
@@ -291,7 +293,7 @@ impl Open {
             if children.len() > deletions {
                 return Ok(false);
             }
-            unseen.extend(children.into_iter().map(|child| format!("{key}{child}")));
+            unseen.extend(children.iter().map(|child| named(&key, child)));
         }
         Ok(true)
     }
@@ -439,6 +441,31 @@ mod tests {
         assert_eq!(transaction.list("d/", None, 0).await.unwrap(), ["2"]);
         transaction.commit().await.unwrap();
         assert_eq!(view.list("", None, 0).await.unwrap(), ["aa", "c", "d/", "e", "z/"]);
+    }
+
+    #[tokio::test]
+    async fn listings_tell_a_value_without_a_name_from_a_folder() {
+        let view = view_of(&["", "a/", "a//b", "c//"]).await;
+        for (deleted, top, inside) in [
+            (["a//b"].as_slice(), ["", "a/", "c/"].as_slice(), [""].as_slice()),
+            (&["a//b", "a/"], &["", "c/"], &[]),
+            (&["", "a/"], &["a/", "c/"], &["/"]),
+            (&["", "a/", "a//b", "c//"], &[], &[]),
+        ] {
+            let mut transaction = begin(&view).await;
+            deleted.iter().for_each(|key| transaction.delete(key).unwrap());
+            assert_eq!(transaction.list("", None, 0).await.unwrap(), top, "without {deleted:?}");
+            assert_eq!(transaction.list("a/", None, 0).await.unwrap(), inside, "without {deleted:?}");
+        }
+        let mut transaction = begin(&view).await;
+        ["", "a/", "a//b", "c//"].iter().for_each(|key| transaction.delete(key).unwrap());
+        transaction.put("a/", &entry("x")).unwrap();
+        transaction.put("", &entry("x")).unwrap();
+        assert_eq!(transaction.list("", None, 0).await.unwrap(), ["", "a/"]);
+        assert_eq!(transaction.list("", Some(""), 0).await.unwrap(), ["a/"]);
+        assert_eq!(transaction.list("a/", None, 0).await.unwrap(), [""]);
+        assert_eq!(transaction.commit().await, Ok(()));
+        assert_eq!(view.list("", None, 0).await.unwrap(), ["", "a/"]);
     }
 
     #[tokio::test]

@@ -266,17 +266,16 @@ impl StorageView {
 
     /// Returns the storage's key for a plugin's key.
     pub(super) fn full_key(&self, key: &str) -> Result<String, ViewError> {
-        self.check_segments(key, key)?;
+        self.check(key)?;
         Ok([&self.shared.prefix, key].concat())
     }
 
     /// Returns the storage's prefix for a plugin's prefix.
     pub(super) fn full_prefix(&self, prefix: &str) -> Result<String, ViewError> {
-        match prefix.strip_suffix('/') {
-            Some(folder) => self.check_segments(prefix, folder)?,
-            None if prefix.is_empty() => {}
-            None => return Err(ViewError::InvalidKey(format!("the prefix {prefix:?} does not end in '/'"))),
+        if !prefix.is_empty() && !prefix.ends_with('/') {
+            return Err(ViewError::InvalidKey(format!("the prefix {prefix:?} does not end in '/'")));
         }
+        self.check(prefix)?;
         Ok([&self.shared.prefix, prefix].concat())
     }
 
@@ -295,13 +294,15 @@ impl StorageView {
         if key.len() > max { Err(ViewError::InvalidKey(format!("it is longer than {max} bytes"))) } else { Ok(()) }
     }
 
-    fn check_segments(&self, shown: &str, key: &str) -> Result<(), ViewError> {
-        self.check_length(shown)?;
-        if key.split('/').any(|segment| matches!(segment, "" | "." | "..")) {
-            return Err(ViewError::InvalidKey(format!("{shown:?} holds an empty, '.' or '..' segment")));
+    /// Takes what Vault's and OpenBao's storage takes, since plugins for them rely on it: `crls//now`, `a/`, the empty key. Control
+    /// characters are refused there too, a layer below.
+    fn check(&self, key: &str) -> Result<(), ViewError> {
+        self.check_length(key)?;
+        if key.split('/').any(|segment| segment == "..") {
+            return Err(ViewError::InvalidKey(format!("{key:?} holds a '..' segment")));
         }
         if key.chars().any(char::is_control) {
-            return Err(ViewError::InvalidKey(format!("{shown:?} holds a control character")));
+            return Err(ViewError::InvalidKey(format!("{key:?} holds a control character")));
         }
         Ok(())
     }
@@ -375,7 +376,7 @@ mod tests {
     #[tokio::test]
     async fn malformed_keys_are_refused() {
         let (storage, view, _) = views();
-        for key in ["", "/", "a/", "/a", "a//b", ".", "..", "a/../b", "../2/a", "a\nb", "a\0", "12345678901234567"] {
+        for key in ["..", "a/..", "a/../b", "../2/a", "/..", "//../x", "a\nb", "a\0", "\u{85}", "12345678901234567"] {
             let answers = [
                 view.get(key).await.map(drop),
                 view.put(key, &entry("x")).await,
@@ -386,14 +387,43 @@ mod tests {
                 assert!(matches!(answer, Err(ViewError::InvalidKey(_))), "{key:?}: {answer:?}");
             }
         }
-        for prefix in ["a", "/", "a//", "../", "a/..", "..", "\u{7f}/"] {
+        for prefix in ["a", "../", "a/../", "a/..", "..", "\u{7f}/", "1234567890123456/"] {
             let answer = view.list(prefix, None, 0).await;
             assert!(matches!(answer, Err(ViewError::InvalidKey(_))), "{prefix:?}: {answer:?}");
         }
-        for key in ["a", "a/b", ".a", "...", "a b", "ä", "1234567890123456"] {
+        for key in ["a", "a/b", ".a", "...", "a..b", "a b", "ä", "1234567890123456"] {
             view.put(key, &entry("x")).await.unwrap();
         }
         assert!(storage.keys("", 100).await.unwrap().iter().all(|key| key.starts_with("logical/1/")));
+    }
+
+    #[tokio::test]
+    async fn empty_segments_and_dots_are_names_like_any_other() {
+        let (storage, view, other) = views();
+        let keys = ["", "/", "//", "/a", "a/", "a//b", ".", "./a", "a/./b"];
+        for key in keys {
+            view.put(key, &entry("x")).await.unwrap();
+            assert_eq!(view.get(key).await.unwrap(), Some(entry("x")), "{key:?}");
+            assert_eq!(other.get(key).await.unwrap(), None, "{key:?}");
+        }
+        for (prefix, after, children) in [
+            ("", None, ["", ".", "./"].as_slice()),
+            ("", Some(""), &[".", "./", "/"]),
+            ("", Some("./"), &["/", "a/"]),
+            ("/", None, &["", "/", "a"]),
+            ("/", Some(""), &["/", "a"]),
+            ("//", None, &[""]),
+            ("//", Some(""), &[]),
+            ("a/", None, &["", "./", "/"]),
+            ("a//", None, &["b"]),
+            ("./", None, &["a"]),
+        ] {
+            assert_eq!(view.list(prefix, after, 0).await.unwrap(), children, "{prefix:?} behind {after:?}");
+        }
+        for key in keys {
+            view.delete(key).await.unwrap();
+        }
+        assert!(storage.keys("", 100).await.unwrap().is_empty());
     }
 
     #[tokio::test]

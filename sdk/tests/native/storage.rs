@@ -95,7 +95,8 @@ impl Storage for Stored {
         self.only_openbao()?;
         let pb::StorageListPageArgs { prefix, after, limit, txn } = request.into_inner();
         let keys = self.with(&txn, |keys| children(keys, &prefix))?;
-        let keys = keys.into_iter().filter(|key| *key > after).take(limit.try_into().unwrap()).collect();
+        let keys =
+            keys.into_iter().filter(|key| after.is_empty() || *key > after).take(limit.try_into().unwrap()).collect();
         Ok(Response::new(pb::StorageListReply { keys, err: String::new() }))
     }
 

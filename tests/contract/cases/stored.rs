@@ -39,6 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
             ],
         ),
         case("keys may hold what is not a separator", "passthrough", special_keys()),
+        case("segments of a key may be empty", "probe", nameless_segments()),
         case("a listing can be read page by page", "probe", paging(PAGES)),
         case("a listing gives as many keys as the host allows", "probe", paging(HOST_PAGES)).needs(Need::HostPages),
         case(
@@ -125,8 +126,39 @@ fn special_keys() -> Vec<Step> {
     steps.push(list("m/").gives(json!({ "keys": top })));
     steps.push(read(format!("m/{longest}k")).fails(InvalidRequest, "longer than 1024 bytes"));
     steps.push(write(format!("m/{longest}k"), json!({ "a": 1 })).fails(InvalidRequest, "longer than 1024 bytes"));
-    steps.push(read("m/a//b").fails(InvalidRequest, "segment"));
-    steps.push(write("m/a/", json!({ "a": 1 })).fails(InvalidRequest, "segment"));
+    steps
+}
+
+/// Keys that Vault's storage takes, and plugins for it use: OpenBao's PKI keeps a list of what is revoked at `crls//NAME`.
+fn nameless_segments() -> Vec<Step> {
+    const KEYS: [&str; 10] = ["", "/", "//", "/a", "a/", "a//b", "crls//now", "crls//then", "only/", "deep///x"];
+    let at = |key: &str| format!("m/kv/{key}");
+    let mut steps = Vec::new();
+    for key in KEYS {
+        steps.push(write(at(key), json!({ "key": key })).gives(json!({ "operation": "create" })));
+        steps.push(write(at(key), json!({ "key": key })).gives(json!({ "operation": "update" })));
+    }
+    steps.push(Step::Restart);
+    steps.extend(KEYS.map(|key| read(at(key)).gives(json!({ "key": key }))));
+    // The probe keeps its own `starts` beside them.
+    for (prefix, keys) in [
+        ("", ["", "/", "a/", "crls/", "deep/", "only/", "starts"].as_slice()),
+        ("/", &["", "/", "a"]),
+        ("//", &[""]),
+        ("a/", &["", "/"]),
+        ("a//", &["b"]),
+        ("crls/", &["/"]),
+        ("crls//", &["now", "then"]),
+        ("only/", &[""]),
+        ("deep/", &["/"]),
+        ("deep//", &["/"]),
+        ("deep///", &["x"]),
+    ] {
+        steps.push(list(at(prefix)).gives(json!({ "keys": keys })));
+    }
+    steps.extend(KEYS.map(|key| delete(at(key)).gives_nothing()));
+    steps.extend(KEYS.map(|key| read(at(key)).gives_nothing()));
+    steps.push(list("m/kv/").gives(json!({ "keys": ["starts"] })));
     steps
 }
 
