@@ -245,7 +245,7 @@ impl StorageView {
     /// Checks a key that is kept until it is its turn, and returns how many bytes that takes.
     #[cfg(feature = "wasm")]
     pub(crate) fn weigh_key(&self, key: &str) -> Result<usize, ViewError> {
-        self.check_segments(key, key)?;
+        self.check(key)?;
         Ok(key.len())
     }
 

@@ -1,4 +1,4 @@
-//! Says that two million slashes need no token: a small file that would cost every mount some fifty megabytes.
+//! Says that half a million slashes need no token: a small file that would cost every mount megabytes.
 
 use cofferdam_sdk::{Context, Description, Error, Plugin, Request, Response};
 
@@ -6,7 +6,7 @@ struct Misfit;
 
 impl Plugin for Misfit {
     fn describe() -> Description {
-        Description::secret("Open anywhere.").unauthenticated_path("/".repeat(2_000_000))
+        Description::secret("Open anywhere.").unauthenticated_path("/".repeat(500_000))
     }
 
     fn setup(_: &Context) -> Result<Self, Error> {
