@@ -33,6 +33,16 @@ use crate::host::Host;
 /// TLS handshake is part of that.
 const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
+/// The longest head of an HTTP/1 request, and what is read ahead of a body, in bytes. Longer heads are refused with 431. The largest token
+/// and a client's certificate take a few KiB.
+const HTTP1_BUFFER_BYTES: usize = 32 << 10;
+
+/// The longest head of an HTTP/2 request, in bytes.
+const HTTP2_HEAD_BYTES: u32 = 16 << 10;
+
+/// What waits to be sent in one HTTP/2 stream, in bytes.
+const HTTP2_SEND_BYTES: usize = 64 << 10;
+
 /// Requests at a time in one HTTP/2 connection.
 const HTTP2_STREAMS_MAX: u32 = 100;
 
@@ -208,10 +218,16 @@ impl Reserve {
 /// Says how both protocols are spoken.
 fn protocols(limits: ListenerLimits) -> Builder<TokioExecutor> {
     let mut http = Builder::new(TokioExecutor::new());
-    http.http1().timer(TokioTimer::new()).keep_alive(true).header_read_timeout(Some(limits.header_deadline));
+    http.http1()
+        .timer(TokioTimer::new())
+        .keep_alive(true)
+        .max_buf_size(HTTP1_BUFFER_BYTES)
+        .header_read_timeout(Some(limits.header_deadline));
     http.http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(Some(HTTP2_STREAMS_MAX))
+        .max_header_list_size(HTTP2_HEAD_BYTES)
+        .max_send_buf_size(HTTP2_SEND_BYTES)
         .initial_stream_window_size(Some(HTTP2_STREAM_WINDOW))
         .initial_connection_window_size(Some(HTTP2_CONNECTION_WINDOW))
         .keep_alive_interval(Some(HTTP2_KEEP_ALIVE_INTERVAL))
