@@ -19,7 +19,7 @@ pub struct Limits {
     /// The part of that which requests without a token from one address may take together.
     pub address_bodies_bytes_max: usize,
     /// Connections at a time in the whole server, and never more than files that the process may open, less a reserve. Each takes some
-    /// 50 KiB, and 32 KiB more while the head of a request is incomplete.
+    /// 50 KiB, and up to 32 KiB more while the head of a request is incomplete: 330 MiB in all.
     pub connections_max: usize,
     /// Connections at a time from one address (of IPv6, one /64): half of all, so that nobody alone keeps everyone out. Fewer where the
     /// process may open few files: never more than half of those that there may be.
@@ -138,8 +138,8 @@ impl Default for Limits {
             bodies_bytes_max: 256 << 20,
             anonymous_bodies_bytes_max: 32 << 20,
             address_bodies_bytes_max: 8 << 20,
-            connections_max: 8_192,
-            address_connections_max: 4_096,
+            connections_max: 4_096,
+            address_connections_max: 2_048,
             anonymous_requests_max: 64,
             address_requests_max: 8,
             address_queue_max: 64,

@@ -25,6 +25,7 @@ mod plugin;
 mod refusal;
 mod server;
 mod service;
+mod socket;
 mod strangers;
 mod system;
 mod text;
@@ -53,6 +54,7 @@ use system::{Migrations, Reloads};
 pub use crate::json::JsonLimits;
 pub use limits::ListenerLimits;
 pub use server::{Listener, ServeError, serve};
+pub use socket::ListenerSocket;
 pub use tls::{CertificateStore, TlsError, TlsSettings, TlsVersion};
 
 /// What the API says of the server it runs in.

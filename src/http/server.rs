@@ -5,7 +5,7 @@
 use std::fs::File;
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,6 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
 use rustix::process::{Resource, getrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -24,6 +23,7 @@ use tokio_util::task::TaskTracker;
 
 use super::connections::{Connections, End, Place, Watched};
 use super::service::Connection;
+use super::socket::{Accepted, Accepting, ListenerSocket};
 use super::strangers::Origin;
 use super::{Api, CertificateStore, Door, ListenerLimits, ServerInfo};
 use crate::complaints::Complaints;
@@ -74,7 +74,7 @@ static HANDSHAKES: Complaints = Complaints::new();
 /// Where to serve.
 pub struct Listener {
     /// Already bound, so that a port that is taken shows before anything starts.
-    pub tcp: TcpListener,
+    pub socket: ListenerSocket,
     /// How to speak TLS; `None` for plain HTTP. [`TlsSettings::load`](super::TlsSettings::load) makes one.
     pub tls: Option<CertificateStore>,
     /// What its clients are granted at most.
@@ -154,9 +154,12 @@ async fn first_failure(accepting: &mut JoinSet<Result<(), ServeError>>) -> Resul
 }
 
 async fn run(listener: Listener, api: Arc<Api>, served: Served) -> Result<(), ServeError> {
-    let address = listener.tcp.local_addr().map_or_else(|_| "a listener".to_owned(), |address| address.to_string());
-    let usable = listener.tcp.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener.tcp));
-    let tcp = usable.map_err(|source| ServeError::Listener { address: address.clone(), source })?;
+    let mut address = listener.socket.to_string();
+    if address.is_empty() {
+        "a listener".clone_into(&mut address);
+    }
+    let usable = Accepting::listen(listener.socket);
+    let socket = usable.map_err(|source| ServeError::Listener { address: address.clone(), source })?;
     let limits = listener.limits;
     let greeter = Greeter {
         door: Arc::new(Door { api, limits }),
@@ -168,17 +171,22 @@ async fn run(listener: Listener, api: Arc<Api>, served: Served) -> Result<(), Se
     loop {
         let accepted = tokio::select! {
             () = served.stop.cancelled() => return Ok(()),
-            accepted = tcp.accept() => accepted,
+            accepted = socket.accept() => accepted,
         };
         match accepted {
-            Ok((stream, client)) => greeter.greet(stream, client),
+            Ok(Accepted::Tcp(stream, client)) => {
+                // It only makes small answers come later.
+                let _ = stream.set_nodelay(true);
+                greeter.greet(stream, Some(client));
+            }
+            Ok(Accepted::Unix(stream)) => greeter.greet(stream, None),
             // The client left before it was its turn.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 complain_of_refusal(&address, &error.to_string());
                 if is_out_of_files(&error) {
                     served.places.make_room();
-                    reserve.turn_away(&tcp).await;
+                    reserve.turn_away(&socket).await;
                 }
                 sleep(ACCEPT_PAUSE).await;
             }
@@ -206,10 +214,10 @@ impl Reserve {
     }
 
     /// Accepts whoever waits, and hangs up: told at once, a client tries elsewhere or later, and does not wait in vain.
-    async fn turn_away(&mut self, tcp: &tokio::net::TcpListener) {
+    async fn turn_away(&mut self, socket: &Accepting) {
         if self.0.take().is_some() {
             // There is one that waits, for accepting it failed.
-            drop(timeout(ACCEPT_PAUSE, tcp.accept()).await);
+            drop(timeout(ACCEPT_PAUSE, socket.accept()).await);
         }
         *self = Self::take();
     }
@@ -245,15 +253,16 @@ struct Greeter {
 
 impl Greeter {
     /// Serves a connection in a task of its own, if there is a place for it.
-    fn greet(&self, stream: TcpStream, client: SocketAddr) {
-        let Some(place) = self.served.places.admit(Origin::of(Some(client))) else {
+    fn greet<S>(&self, stream: S, client: Option<SocketAddr>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Some(place) = self.served.places.admit(Origin::of(client)) else {
             complain_of_refusal("all listeners", "there are as many as may be, and none is idle");
             return;
         };
-        // It only makes small answers come later.
-        let _ = stream.set_nodelay(true);
         let activity = place.activity.clone();
-        let connection = Connection { door: Arc::clone(&self.door), client: Some(client), activity: activity.clone() };
+        let connection = Connection { door: Arc::clone(&self.door), client, activity: activity.clone() };
         let stream = Watched { stream, activity };
         let (tls, http, served) = (self.tls.clone(), Arc::clone(&self.http), self.served.clone());
         let cut = served.cut.clone();
@@ -334,6 +343,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
     use tokio::sync::oneshot;
@@ -342,7 +353,7 @@ mod tests {
 
     fn listener(limits: ListenerLimits) -> (SocketAddr, Listener) {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
-        (tcp.local_addr().unwrap(), Listener { tcp, tls: None, limits })
+        (tcp.local_addr().unwrap(), Listener { socket: tcp.into(), tls: None, limits })
     }
 
     /// Sends some bytes and returns all that comes until the server closes the connection.

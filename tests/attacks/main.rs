@@ -6,6 +6,7 @@
 
 mod bodies;
 mod connections;
+mod flood;
 mod logins;
 mod paths;
 mod siege;

@@ -48,11 +48,10 @@ impl Request {
 
     /// Sends the request and reads the whole answer.
     pub(crate) fn send(self, address: &str) -> Answer {
-        let length = self.body.len();
-        let head = self.header("Content-Length", &length.to_string());
-        let mut stream = head.begin(address);
+        let host = address.strip_prefix("http://").unwrap();
+        let mut stream = connect(host);
         // Who is refused early may not be listened to until the end.
-        let _ = stream.write_all(&head.body);
+        let _ = self.send_on(&mut stream, host);
         read(stream)
     }
 
@@ -67,16 +66,21 @@ impl Request {
     /// Sends the head alone, and returns the connection.
     pub(crate) fn begin(&self, address: &str) -> TcpStream {
         let host = address.strip_prefix("http://").unwrap();
-        self.begin_on(TcpStream::connect(host).unwrap(), host)
+        self.begin_on(connect(host), host)
     }
 
     /// Sends the head alone on a connection to this host and port, and returns it.
     pub(crate) fn begin_on(&self, mut stream: TcpStream, host: &str) -> TcpStream {
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
         stream.write_all(self.head(host).as_bytes()).unwrap();
         stream
     }
+}
+
+fn connect(host: &str) -> TcpStream {
+    let stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
 }
 
 impl Request {

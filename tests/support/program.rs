@@ -263,13 +263,6 @@ impl Server {
         self.child.id().to_string()
     }
 
-    /// Returns the most memory that the process ever held, in bytes.
-    pub(crate) fn memory_peak(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
-        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
-    }
-
     /// Sends a signal.
     pub(crate) fn signal(&self, name: &str) {
         assert!(Command::new("kill").args([&format!("-{name}"), &self.pid()]).status().unwrap().success());

@@ -8,8 +8,8 @@ mod declared;
 mod dev;
 mod log;
 mod native;
+mod socket;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::config::{ListenerConfig, Mode, ServerConfig, StorageConfig, TlsVersion};
+use self::socket::SocketFile;
 use super::console::{Console, Ended, Exit};
 use super::environment::Environment;
 use crate::artifact::PluginDirectory;
@@ -71,6 +72,8 @@ pub(super) struct ServerArgs {
 struct Opened {
     host: Host,
     listeners: Vec<Listener>,
+    /// Removed when the server ends.
+    socket_files: Vec<SocketFile>,
     info: ServerInfo,
     config: ServerConfig,
     /// Where the configuration was read from, to be read again.
@@ -137,7 +140,8 @@ async fn open(
     environment: &Environment,
 ) -> Result<Opened, Ended> {
     let failed = |what: String| Ended::local(format!("Error starting the server: {what}"));
-    let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let bound = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let (listeners, socket_files): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
     let native = native::settings(&config, environment, &listeners).map_err(failed)?;
     native::announce(&native);
     let mut builder = Host::builder().limits(config.limits.clone()).native_plugins(native).shipped_plugins();
@@ -161,7 +165,7 @@ async fn open(
         cluster_name: String::new(),
         api_addr: api_addr(&config, &listeners),
     };
-    Ok(Opened { host, listeners, info, config, sources })
+    Ok(Opened { host, listeners, socket_files: socket_files.into_iter().flatten().collect(), info, config, sources })
 }
 
 fn with_storage(builder: HostBuilder, storage: &StorageConfig) -> Result<(HostBuilder, &'static str), String> {
@@ -193,7 +197,7 @@ fn create_private(directory: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-fn bind(listener: &ListenerConfig) -> Result<Listener, String> {
+fn bind(listener: &ListenerConfig) -> Result<(Listener, Option<SocketFile>), String> {
     let tls = match &listener.tls {
         None => None,
         Some(tls) => {
@@ -205,9 +209,8 @@ fn bind(listener: &ListenerConfig) -> Result<Listener, String> {
             Some(settings.load().map_err(|error| error.to_string())?)
         }
     };
-    let tcp = TcpListener::bind(listener.address)
-        .map_err(|cause| format!("failed to listen on {}: {cause}", listener.address))?;
-    Ok(Listener { tcp, tls, limits: listener.limits })
+    let (socket, file) = socket::bind(&listener.address)?;
+    Ok((Listener { socket, tls, limits: listener.limits }, file))
 }
 
 /// Returns the address that clients are told: the configured one, else the first listener's.
@@ -221,7 +224,7 @@ async fn serve(
     environment: &Environment,
     console: &mut Console,
 ) -> Result<Exit, Ended> {
-    let Opened { host, listeners, info, config, sources } = opened;
+    let Opened { host, listeners, socket_files: _socket_files, info, config, sources } = opened;
     // From here on a hang-up ends nothing.
     let hangups = signal(SignalKind::hangup());
     let api_addr = info.api_addr.clone();

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use tracing::Level;
 
-pub(crate) use listener::{ListenerConfig, TlsVersion};
+pub(crate) use listener::{ListenAddress, ListenerConfig, SocketFileConfig, TlsVersion};
 pub(crate) use native::{NativeConfig, PluginEnvironment};
 pub(crate) use plugins::PluginBlock;
 pub(crate) use problem::{ConfigError, Problem};

@@ -133,7 +133,7 @@ fn hcl_and_json_say_the_same() {
         compile_cache: Some("./data/compiled".into()),
         listeners: vec![
             ListenerConfig {
-                address: "0.0.0.0:8200".parse().unwrap(),
+                address: ListenAddress::Tcp("0.0.0.0:8200".parse().unwrap()),
                 tls: None,
                 limits: ListenerLimits {
                     request_body_bytes_max: 1 << 20,
@@ -142,7 +142,7 @@ fn hcl_and_json_say_the_same() {
                 },
             },
             ListenerConfig {
-                address: "[::]:8300".parse().unwrap(),
+                address: ListenAddress::Tcp("[::]:8300".parse().unwrap()),
                 tls: None,
                 limits: ListenerLimits { header_deadline: Duration::from_secs(5), ..ListenerLimits::from(&limits) },
             },
@@ -230,8 +230,8 @@ fn blocks_have_several_spellings() {
         assert_eq!(load_text(memory).unwrap().0.storage, StorageConfig::Memory, "{memory}");
     }
     check_refused(
-        "listener {\n  type = \"unix\"\n}",
-        "a.hcl:1: listener \"unix\" is not supported: the only type is \"tcp\"",
+        "listener {\n  type = \"udp\"\n}",
+        "a.hcl:1: listener \"udp\" is not supported: there are \"tcp\" and \"unix\"",
     );
 }
 
@@ -306,7 +306,7 @@ fn names_are_checked() {
         "storage \"raft\" {\n  node_id = \"a\"\n}",
         "a.hcl:1: storage \"raft\" is not supported: the types are \"file\" and \"inmem\"",
     );
-    check_refused("listener \"unix\" {}", "a.hcl:1: listener \"unix\" is not supported: the only type is \"tcp\"");
+    check_refused("listener \"udp\" {}", "a.hcl:1: listener \"udp\" is not supported: there are \"tcp\" and \"unix\"");
 }
 
 #[test]
