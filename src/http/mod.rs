@@ -129,7 +129,10 @@ impl Door {
             Caller::Anonymous => self.let_in(&parts.uri, !body.is_end_stream(), client)?,
             Caller::Known(_) => None,
         };
-        let call = Call::read(&parts, body, limits, &api.bodies, visit.as_mut()).await?;
+        let call = match Call::read(&parts, body, limits, &api.bodies, visit.as_mut()).await {
+            Ok(call) => call,
+            Err(refusal) => return Err(self.as_told(refusal, &caller, &parts.uri, visit).await),
+        };
         if let Some(visit) = &mut visit {
             visit.wait().await?;
         }
@@ -160,6 +163,22 @@ impl Door {
         }
         // Whether there is a mount is nothing that a stranger may learn.
         if has_body || !host.serves(&path) { Err(Refusal::denied()) } else { Ok(None) }
+    }
+
+    /// Returns how a request is refused that could not be read. What is wrong with it is nothing for a stranger where nobody would
+    /// have read it: it differs from what is said where there is no mount.
+    async fn as_told(&self, refusal: Refusal, caller: &Caller, uri: &Uri, visit: Option<Visit>) -> Refusal {
+        let path = call::path_below_v1(uri.path()).ok().and_then(|path| path.parse::<RequestPath>().ok());
+        let Some(path) = path.filter(|path| matches!(caller, Caller::Anonymous) && !call::is_system(path.as_str()))
+        else {
+            return refusal;
+        };
+        let Some(mut visit) = visit else { return Refusal::denied() };
+        // To find out may start a plugin.
+        if let Err(busy) = visit.wait().await {
+            return busy;
+        }
+        if self.api.host.is_open(&path).await { refusal } else { Refusal::denied() }
     }
 }
 
