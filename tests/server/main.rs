@@ -9,6 +9,7 @@ mod bodies;
 mod builtin;
 mod capacity;
 mod commands;
+mod compile;
 mod compiled;
 mod config;
 mod damage;
