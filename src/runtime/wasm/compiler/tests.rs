@@ -9,7 +9,7 @@ use super::*;
 const CODE_BYTES_MAX: u64 = 1 << 20;
 
 /// A component that no pipe takes whole: who does not read it is not waited for.
-const COMPONENT: [u8; 1 << 20] = [7; 1 << 20];
+static COMPONENT: [u8; 1 << 20] = [7; 1 << 20];
 
 /// Runs a script as the compiler, and returns what comes of it.
 async fn compiled_by(script: &str, limits: &Limits) -> Result<Vec<u8>, LoadError> {
