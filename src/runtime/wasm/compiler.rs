@@ -3,7 +3,7 @@
 //! A compiler cannot be interrupted and its memory cannot be bounded inside a process that has other work. So the server
 //! runs its own program again: the component goes in through a pipe, and machine code comes out through another. The
 //! process has limits on memory and processor time that it sets before it reads a byte, and it is killed at the deadline;
-//! it has no variable, and nothing open but its pipes.
+//! it has no variable of its parent's, and nothing open but its pipes.
 //!
 //! It ends when the one who started it does, however that ends, because its input ends then. The kernel's signal at a
 //! parent's death would not do: it is tied to the thread that started a process, and tokio's come and go.
@@ -38,6 +38,10 @@ const COMMAND: &str = "compile";
 
 /// What a compiler is called among the processes of a machine, wherever its program lies.
 const PROCESS_NAME: &str = "cofferdam";
+
+/// The one variable that a compiler has: its allocator is to take memory as it is used, and not a GiB at once, of which all would count
+/// against the limit.
+const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 
 /// The exit code that says that the component is at fault.
 const REFUSED: i32 = 2;
@@ -114,6 +118,7 @@ async fn drive(
 ) -> io::Result<Result<Vec<u8>, LoadError>> {
     let mut child = command
         .env_clear()
+        .env(ALLOCATOR.0, ALLOCATOR.1)
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
