@@ -42,6 +42,10 @@ pub struct Limits {
     /// How long one plugin may take to compile before it is given up. A Go component of 45 MB compiles in
     /// 16 s on two cores; a busy machine takes several times that.
     pub load_deadline: Duration,
+    /// Memory that compiling one component may take, in bytes, where it is compiled in a process of its own: `RLIMIT_DATA`. A plugin in
+    /// Rust of 680 KB takes 30 MiB; Go's own compiler as a component, of 48 MB, takes 1.1 GiB on two cores and somewhat more on many.
+    /// Two compile at a time.
+    pub compile_memory_bytes_max: u64,
     /// Compiled components that are kept on disk, in bytes, where a directory is given for them: 3 bytes for each byte of a component,
     /// so this is a hundred of ordinary size with some of Go's or Python's among them. Beyond it, those unused the longest go.
     pub compile_cache_bytes_max: u64,
@@ -147,6 +151,7 @@ impl Default for Limits {
             request_deadline: Duration::from_secs(90),
             lifecycle_deadline: Duration::from_secs(30),
             load_deadline: Duration::from_secs(120),
+            compile_memory_bytes_max: 2 << 30,
             compile_cache_bytes_max: 1 << 30,
             drain_deadline: Duration::from_secs(10),
             instance_memory_bytes_max: 64 << 20,

@@ -8,6 +8,7 @@ mod bench;
 mod guests;
 mod journal;
 
+mod bugs;
 mod compile;
 mod concurrent;
 mod doors;

@@ -10,6 +10,7 @@ mod builtin;
 mod capacity;
 #[path = "../support/commands.rs"]
 mod commands;
+mod compile;
 mod compiled;
 mod config;
 mod damage;

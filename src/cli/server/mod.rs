@@ -1,4 +1,5 @@
-//! `cofferdam server`: settings first, then the listeners' sockets, then the host, then requests, until a signal.
+//! `cofferdam server`: settings first, then the listeners' sockets, then the host, then requests, until a signal. The
+//! plugins that the configuration declares are loaded while it serves.
 //!
 //! Nothing is opened before every setting has been checked, and nothing answers before everything is open.
 
@@ -24,6 +25,7 @@ use super::environment::Environment;
 use crate::artifact::PluginDirectory;
 use crate::host::{Host, HostBuilder};
 use crate::http::{self, Listener, ServerInfo, TlsSettings};
+use crate::runtime::wasm::Compiler;
 use crate::storage::{DurableStorage, MemoryStorage};
 
 /// Where the development server listens: Vault's port.
@@ -32,6 +34,9 @@ const DEV_ADDRESS: &str = "127.0.0.1:8200";
 /// How long the process waits for threads of its own once everything is closed: a compiler that is still at work cannot be
 /// interrupted, and there is nothing of it to lose.
 const RUNTIME_SHUTDOWN_DEADLINE: Duration = Duration::from_millis(100);
+
+/// This program, also when its file was replaced by a newer one meanwhile: that one's compiler would not fit.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What `cofferdam server` takes.
 #[derive(Args)]
@@ -144,7 +149,11 @@ async fn open(
     let (listeners, socket_files): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
     let native = native::settings(&config, environment, &listeners).map_err(failed)?;
     native::announce(&native);
-    let mut builder = Host::builder().limits(config.limits.clone()).native_plugins(native).shipped_plugins();
+    let mut builder = Host::builder()
+        .limits(config.limits.clone())
+        .compiler(Compiler::Program(OWN_PROGRAM.into()))
+        .native_plugins(native)
+        .shipped_plugins();
     if let Some(directory) = &config.plugin_directory {
         let opened = PluginDirectory::open(directory);
         let opened = opened.map_err(|cause| failed(format!("plugin directory {}: {cause}", directory.display())))?;
@@ -241,29 +250,30 @@ async fn serve(
         (Some(dev), Some(directory)) => dev.register_plugins(&host, directory).await,
         _ => dev::Registered::default(),
     };
-    if let Some(blocks) = config.plugins {
-        declared::apply(&host, blocks).await;
-    }
-    let following = match hangups {
-        Ok(hangups) => {
-            let certificates = listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
-            let following = declared::follow(host.clone(), sources.paths, sources.mode, certificates, hangups);
-            Some(tokio::spawn(following))
+    // A plugin can take its time to compile, and nobody's requests wait for it. What it is read again for comes after it, in order.
+    let certificates = listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
+    let declaring = tokio::spawn({
+        let host = host.clone();
+        async move {
+            if let Some(blocks) = config.plugins {
+                declared::apply(&host, blocks).await;
+                tracing::info!("the plugins that the configuration declares were looked at");
+            }
+            match hangups {
+                Ok(hangups) => declared::follow(host, sources.paths, sources.mode, certificates, hangups).await,
+                Err(error) => {
+                    tracing::warn!(%error, "SIGHUP cannot be waited for: the configuration will not be read again");
+                }
+            }
         }
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP cannot be waited for: the configuration will not be read again");
-            None
-        }
-    };
+    });
     let serving = http::serve(host.clone(), listeners, info, stop_signal());
     if let Some(dev) = &dev {
         banner::dev(dev, &api_addr, &plugins, environment, console);
     }
     let served = serving.await;
     tracing::info!("shutting down");
-    if let Some(following) = following {
-        following.abort();
-    }
+    declaring.abort();
     host.shutdown().await;
     served.map_err(|error| Ended::local(error.to_string()))?;
     Ok(Exit::Success)

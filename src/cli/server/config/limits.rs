@@ -44,6 +44,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         request_deadline,
         lifecycle_deadline,
         load_deadline,
+        compile_memory_bytes_max,
         compile_cache_bytes_max,
         drain_deadline,
         instance_memory_bytes_max,
@@ -94,6 +95,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("request_deadline", duration, request_deadline, findings);
     stanza.set("lifecycle_deadline", duration, lifecycle_deadline, findings);
     stanza.set("load_deadline", duration, load_deadline, findings);
+    stanza.set("compile_memory", size, compile_memory_bytes_max, findings);
     stanza.set("compile_cache", size, compile_cache_bytes_max, findings);
     stanza.set("drain_deadline", duration, drain_deadline, findings);
     stanza.set("instance_memory", size, instance_memory_bytes_max, findings);

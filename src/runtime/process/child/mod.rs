@@ -27,6 +27,8 @@ pub(crate) use confine::confinement_support;
 pub(crate) use executable::Executable;
 pub(crate) use exit::Exit;
 pub(crate) use leader::Child;
+#[cfg(feature = "cli")]
+pub(crate) use setup::close_inherited;
 pub(crate) use spawner::Spawner;
 
 /// How a process is started. Not `Debug`: arguments and environment may hold secrets.

@@ -319,6 +319,16 @@ fn close_on_exec_from(first: libc::c_uint) -> Result<(), rustix::io::Errno> {
     if set == -1 { Err(last_error()) } else { Ok(()) }
 }
 
+/// Closes every descriptor but standard input, output and error. Only for a program that has opened nothing yet, whose
+/// descriptors nobody has but who started it.
+#[cfg(feature = "cli")]
+pub(crate) fn close_inherited() -> io::Result<()> {
+    // SAFETY: the call takes numbers only. No object of this process owns a descriptor that it closes, as said above.
+    #[allow(unsafe_code, reason = "rustix has no close_range")]
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, FIRST_DESCRIPTOR, libc::c_uint::MAX, 0) };
+    if closed == -1 { Err(last_error().into()) } else { Ok(()) }
+}
+
 fn forbid_new_privileges() -> Result<(), rustix::io::Errno> {
     // SAFETY: the call takes numbers only.
     #[allow(unsafe_code, reason = "one number is not worth rustix's feature for threads")]
