@@ -49,7 +49,7 @@ pub(crate) const COMPILE_CACHE_DIRECTORY: &str = "compiled";
 /// What a server needs to start. Paths are as typed: relative ones lie below the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerConfig {
-    /// Where plugin files lie. Always there unless the mode is [`Mode::Dev`].
+    /// Where plugin files lie; built-in plugins need none.
     pub(crate) plugin_directory: Option<PathBuf>,
     /// Where data is kept.
     pub(crate) storage: StorageConfig,
@@ -94,9 +94,9 @@ pub(crate) enum LogFormat {
 /// How a server is started, which decides what its configuration must say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// `server`: storage, a listener and the plugin directory are required.
+    /// `server`: storage and a listener are required.
     Production,
-    /// `server -dev`: all three have a default or come from flags.
+    /// `server -dev`: both have a default or come from flags.
     Dev,
 }
 
@@ -140,10 +140,8 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
     if mode == Mode::Production && !root.has("listener") {
         root.missing("listener", findings);
     }
-    let plugin_directory = match mode {
-        Mode::Production => root.require("plugin_directory", value::path, findings),
-        Mode::Dev => root.get("plugin_directory", value::path, findings),
-    };
+    // Built-in plugins need none; registering another says that it is missing.
+    let plugin_directory = root.get("plugin_directory", value::path, findings);
     let api_addr = root.get("api_addr", value::url, findings);
     let log_level = root.get("log_level", value::word(LEVELS), findings);
     let log_format = root.get("log_format", value::word(FORMATS), findings);
