@@ -29,7 +29,7 @@ listener "tcp" {
 #[test]
 fn wrong_settings_are_named_with_their_lines() {
     for (typed, instead, message) in [
-        ("plugin_directory = \"PLUGINS\"", "# none", "server.hcl: \"plugin_directory\" is missing\n"),
+        ("plugin_directory = \"PLUGINS\"", "plugin_directory = \"\"", "server.hcl:1: \"plugin_directory\" is empty\n"),
         (
             "path = \"STORE\"",
             "paths = \"STORE\"",

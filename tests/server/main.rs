@@ -27,6 +27,7 @@ mod instances;
 mod kv;
 mod lifecycle;
 mod metrics;
+mod operations;
 mod output;
 mod plugins;
 #[path = "../support/program.rs"]

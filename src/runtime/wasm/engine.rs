@@ -161,7 +161,7 @@ impl ConcurrentEngine {
 }
 
 fn unusable(cause: wasmtime::Error) -> LoadError {
-    LoadError::Host(format!("cannot set up the sandbox: {cause:#}"))
+    LoadError::Host(format!("cannot set up the sandbox: {cause:#}{}", super::budget::advice()))
 }
 
 fn unlinked(cause: wasmtime::Error) -> LoadError {
