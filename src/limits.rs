@@ -43,8 +43,8 @@ pub struct Limits {
     /// 16 s on two cores; a busy machine takes several times that.
     pub load_deadline: Duration,
     /// Memory that compiling one component may take, in bytes, where it is compiled in a process of its own: `RLIMIT_DATA`. A plugin in
-    /// Rust of 680 KB takes 30 MiB; Go's own compiler as a component, of 48 MB, takes 1.1 GiB on two cores and somewhat more on many.
-    /// Two compile at a time.
+    /// Rust of 680 KB takes 135 MiB; Go's own compiler as a component, of 48 MB, takes 1.6 GiB with the four threads that a compiler has
+    /// at most. Two compile at a time.
     pub compile_memory_bytes_max: u64,
     /// Compiled components that are kept on disk, in bytes, where a directory is given for them: 3 bytes for each byte of a component,
     /// so this is a hundred of ordinary size with some of Go's or Python's among them. Beyond it, those unused the longest go.

@@ -33,6 +33,7 @@ mod tls;
 mod token;
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -41,6 +42,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 
 use crate::host::Host;
 use crate::ident::RequestPath;
@@ -109,9 +111,11 @@ async fn respond(State(door): State<Arc<Door>>, request: Request) -> Response {
 }
 
 impl Door {
-    /// Answers a request that came from this address, if it is known.
+    /// Answers a request that came from this address, if it is known. What panics while it is answered ends this request, and not the
+    /// others of its connection, which may be many clients' behind a proxy.
     async fn respond(&self, request: Request, client: Option<SocketAddr>) -> Response {
-        self.answer(request, client).await.unwrap_or_else(Refusal::into_response)
+        let answered = AssertUnwindSafe(self.answer(request, client)).catch_unwind().await;
+        answered.unwrap_or_else(|_| Err(failed())).unwrap_or_else(Refusal::into_response)
     }
 
     async fn answer(&self, request: Request, client: Option<SocketAddr>) -> Result<Response, Refusal> {
@@ -145,9 +149,7 @@ impl Door {
         // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of requests: what
         // takes long here is a plugin that compiles or starts, and that has limits of its own.
         let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
-        answer.unwrap_or_else(|_| {
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
-        })
+        answer.unwrap_or_else(|_| Err(failed()))
     }
 
     /// Refuses, unread, what nobody in particular sends to a path that is not open, and counts it where one may be.
@@ -180,6 +182,11 @@ impl Door {
         }
         if self.api.host.is_open(&path).await { refusal } else { Refusal::denied() }
     }
+}
+
+/// Returns the answer where this program has a bug. The log says which.
+fn failed() -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request")
 }
 
 /// Sends a client to another path of this server, with the same method and body.

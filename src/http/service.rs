@@ -67,6 +67,22 @@ mod tests {
     use crate::http::{Api, ListenerLimits, ServerInfo};
 
     #[tokio::test]
+    async fn what_panics_ends_its_own_request() {
+        let host = Host::builder().root_token("root").build().await.unwrap();
+        let door = Door { api: Api::new(host, ServerInfo::default()), limits: ListenerLimits::default() };
+        let connection = Connection { door: Arc::new(door), client: None, activity: Activity::new() };
+        let buggy = futures_util::stream::poll_fn(|_| -> Poll<Option<Result<Bytes, BoxError>>> { panic!("a bug") });
+        let request = |path: &str, body: Body| {
+            let request = Request::builder().method(Method::POST).uri(path).header("X-Vault-Token", "root");
+            connection.clone().call(request.body(body).unwrap())
+        };
+        let (failed, other) =
+            tokio::join!(request("/v1/secret/a", Body::from_stream(buggy)), request("/v1/secret/a", Body::empty()));
+        assert_eq!(failed.unwrap().status(), 500);
+        assert_eq!(other.unwrap().status(), 404, "it is answered: there is no mount");
+    }
+
+    #[tokio::test]
     async fn head_tells_the_length_of_what_get_sends() {
         let host = Host::builder().root_token("root").build().await.unwrap();
         let door = Door { api: Api::new(host, ServerInfo::default()), limits: ListenerLimits::default() };

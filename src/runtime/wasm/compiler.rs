@@ -39,9 +39,16 @@ const COMMAND: &str = "compile";
 /// What a compiler is called among the processes of a machine, wherever its program lies.
 const PROCESS_NAME: &str = "cofferdam";
 
-/// The one variable that a compiler has: its allocator is to take memory as it is used, and not a GiB at once, of which all would count
-/// against the limit.
+/// A variable for a compiler's allocator, which is to take memory as it is used, and not a GiB at once, of which all would count against
+/// the limit.
 const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
+
+/// A variable for how many threads it has.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// Threads of one compiler, at most: one for each core until then. Each takes memory of its own, so without this a machine of many cores
+/// would need another limit on memory than one of few.
+const THREADS_MAX: usize = 4;
 
 /// The exit code that says that the component is at fault.
 const REFUSED: i32 = 2;
@@ -91,13 +98,13 @@ pub(super) async fn compile(
     code_bytes_max: u64,
     abandoned: impl Future<Output = ()>,
 ) -> Result<Vec<u8>, LoadError> {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
     let job = Job {
         guests,
         component_bytes: component.len(),
         memory_bytes_max: limits.compile_memory_bytes_max,
-        // All cores until the deadline: only one whose parent cannot kill it any more gets so far.
-        cpu_seconds_max: limits.load_deadline.as_secs().saturating_add(1).saturating_mul(cores),
+        // All threads until the deadline: only one whose parent cannot kill it any more gets so far.
+        cpu_seconds_max: limits.load_deadline.as_secs().saturating_add(1).saturating_mul(threads as u64),
     };
     let failed = |cause: &dyn std::fmt::Display| {
         LoadError::Host(format!("cannot compile with the program {}: {cause}", program.display()))
@@ -105,6 +112,7 @@ pub(super) async fn compile(
     let job = serde_json::to_string(&job).map_err(|cause| failed(&cause))?;
     let mut command = Command::new(program);
     command.arg0(PROCESS_NAME).arg(COMMAND).arg(job);
+    command.env_clear().env(ALLOCATOR.0, ALLOCATOR.1).env(THREADS, threads.to_string());
     drive(command, limits, component, code_bytes_max, abandoned).await.map_err(|cause| failed(&cause))?
 }
 
@@ -117,8 +125,6 @@ async fn drive(
     abandoned: impl Future<Output = ()>,
 ) -> io::Result<Result<Vec<u8>, LoadError>> {
     let mut child = command
-        .env_clear()
-        .env(ALLOCATOR.0, ALLOCATOR.1)
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
