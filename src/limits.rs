@@ -110,6 +110,10 @@ pub struct Limits {
     /// Seconds of processor time that one native plugin's process may take in its whole life. None, because plugins live for weeks:
     /// it is for those that are known to do little.
     pub process_cpu_seconds_max: Option<u64>,
+    /// Processes and threads that the host's user may have when a confined native plugin asks for one more: `RLIMIT_NPROC`, which the
+    /// kernel counts by user, and not for root. 8,192 are 32 for each of the processes that there may be, twice what a Go program of
+    /// some load has; one that only forks ends there, before the machine is out of numbers (32,768 at first).
+    pub process_tasks_max: u64,
     /// How long a native plugin may take from its start until it says where it listens: go-plugin's `StartTimeout`.
     pub process_start_deadline: Duration,
     /// How long a native plugin that was asked to shut down may take before it is killed: what go-plugin waits.
@@ -175,6 +179,7 @@ impl Default for Limits {
             process_memory_bytes_max: 1 << 30,
             process_files_max: 1_024,
             process_cpu_seconds_max: None,
+            process_tasks_max: 8_192,
             process_start_deadline: Duration::from_secs(60),
             process_stop_grace: Duration::from_secs(2),
             process_message_bytes_max: 32 << 20,

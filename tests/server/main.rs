@@ -23,6 +23,7 @@ mod instances;
 mod kv;
 mod lifecycle;
 mod metrics;
+mod operations;
 mod output;
 mod plugins;
 mod program;

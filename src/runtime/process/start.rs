@@ -127,6 +127,7 @@ pub(super) async fn start(
         memory_bytes_max: Some(limits.process_memory_bytes_max),
         open_files_max: Some(limits.process_files_max),
         cpu_seconds_max: limits.process_cpu_seconds_max,
+        tasks_max: limits.process_tasks_max,
         confinement: launch.confinement.clone(),
         socket_directory: directory.path().to_owned(),
     };

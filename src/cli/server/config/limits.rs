@@ -72,6 +72,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         process_memory_bytes_max,
         process_files_max,
         process_cpu_seconds_max,
+        process_tasks_max,
         process_start_deadline,
         process_stop_grace,
         process_message_bytes_max,
@@ -120,6 +121,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("process_memory", size, process_memory_bytes_max, findings);
     stanza.set("process_files", count, process_files_max, findings);
     stanza.set("process_cpu_seconds", |value| count(value).map(Some), process_cpu_seconds_max, findings);
+    stanza.set("process_tasks", count, process_tasks_max, findings);
     stanza.set("process_start_deadline", duration, process_start_deadline, findings);
     stanza.set("process_stop_grace", duration, process_stop_grace, findings);
     stanza.set("process_message", size, process_message_bytes_max, findings);

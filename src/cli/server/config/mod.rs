@@ -63,6 +63,10 @@ pub(crate) struct ServerConfig {
     pub(crate) log_level: Option<Level>,
     /// How log lines look, if the file says so; a flag goes before it.
     pub(crate) log_format: Option<LogFormat>,
+    /// Where log lines go besides standard error, if the file says so; a flag goes before it.
+    pub(crate) log_file: Option<PathBuf>,
+    /// Whether the operator has seen to it that memory does not get onto a disk, if the file says so.
+    pub(crate) disable_mlock: Option<bool>,
     /// What native plugins are given.
     pub(crate) native: NativeConfig,
     /// The plugins that are registered by the server itself; `None` when the catalog is to be left alone.
@@ -145,6 +149,8 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
     let api_addr = root.get("api_addr", value::url, findings);
     let log_level = root.get("log_level", value::word(LEVELS), findings);
     let log_format = root.get("log_format", value::word(FORMATS), findings);
+    let log_file = root.get("log_file", value::path, findings);
+    let disable_mlock = root.get("disable_mlock", value::switch, findings);
     let native = native::read(&mut root, findings);
     let plugins = plugins::read(&mut root, findings);
     let pid_file = root.get("pid_file", value::path, findings);
@@ -157,6 +163,8 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
         api_addr,
         log_level,
         log_format,
+        log_file,
+        disable_mlock,
         native,
         plugins,
         pid_file,

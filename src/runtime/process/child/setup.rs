@@ -64,6 +64,7 @@ pub(super) enum Step {
     MemoryLimit,
     FilesLimit,
     CpuLimit,
+    TasksLimit,
     Privileges,
     Landlock,
     Seccomp,
@@ -140,7 +141,7 @@ impl Setup {
 impl Step {
     /// Error numbers are below 4,096.
     const SHIFT: i32 = 16;
-    const ALL: [Step; 13] = [
+    const ALL: [Step; 14] = [
         Step::Fork,
         Step::Execute,
         Step::ParentDeath,
@@ -151,6 +152,7 @@ impl Step {
         Step::MemoryLimit,
         Step::FilesLimit,
         Step::CpuLimit,
+        Step::TasksLimit,
         Step::Privileges,
         Step::Landlock,
         Step::Seccomp,
@@ -186,6 +188,7 @@ impl Step {
             Step::MemoryLimit => "limit the plugin's memory (RLIMIT_DATA)",
             Step::FilesLimit => "limit the plugin's open files (RLIMIT_NOFILE)",
             Step::CpuLimit => "limit the plugin's processor time (RLIMIT_CPU)",
+            Step::TasksLimit => "limit the processes and threads that the plugin may start (RLIMIT_NPROC)",
             Step::Privileges => "keep the plugin from gaining privileges (PR_SET_NO_NEW_PRIVS)",
             Step::Landlock => "confine the plugin's files (Landlock)",
             Step::Seccomp => "confine the plugin's system calls (seccomp)",
@@ -213,6 +216,12 @@ fn limits(settings: &ChildSettings) -> Vec<(Step, Resource, Rlimit)> {
     }
     if let Some(seconds) = settings.cpu_seconds_max {
         limit(Step::CpuLimit, Resource::Cpu, seconds, seconds.saturating_add(CPU_GRACE_SECONDS));
+    }
+    if settings.confinement.is_some() {
+        // What the host itself is held to is not given away by the plugin.
+        let host = rustix::process::getrlimit(Resource::Nproc).current.unwrap_or(u64::MAX);
+        let tasks = settings.tasks_max.min(host);
+        limit(Step::TasksLimit, Resource::Nproc, tasks, tasks);
     }
     limits
 }
