@@ -145,7 +145,10 @@ impl Write for Line {
         // In one piece, at the end of the file, so that no line is torn. One that is lost on one of the two ways is not lost.
         let filed = self.0.as_ref().map(|file| (&**file).write_all(line));
         let shown = io::stderr().write_all(line);
-        filed.map_or(shown, |filed| filed.or(shown))?;
+        match filed {
+            Some(filed) => filed.or(shown)?,
+            None => shown?,
+        }
         Ok(line.len())
     }
 
