@@ -4,6 +4,7 @@ mod artifact;
 mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod complaints;
 mod confinement;
 mod duration;
 mod host;

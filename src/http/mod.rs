@@ -17,6 +17,7 @@
 mod answer;
 mod bodies;
 mod call;
+mod connections;
 mod fields;
 mod limits;
 mod login;

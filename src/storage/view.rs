@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::complaints::Complaints;
 use super::envelope::{self, Entry};
 use super::{Batch, Change, Storage, StorageError, Transaction, TransactionMode};
+use crate::complaints::Complaints;
 use crate::limits::Limits;
 use crate::meter::MountMeter;
 

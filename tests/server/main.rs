@@ -8,6 +8,7 @@ mod auth;
 mod bodies;
 mod builtin;
 mod capacity;
+#[path = "../support/commands.rs"]
 mod commands;
 mod compiled;
 mod config;
@@ -17,7 +18,9 @@ mod forms;
 #[path = "../support/guests.rs"]
 mod guests;
 mod hang_up;
+#[path = "../support/http.rs"]
 mod http;
+#[path = "../support/http2.rs"]
 mod http2;
 mod instances;
 mod kv;
@@ -26,6 +29,7 @@ mod metrics;
 mod operations;
 mod output;
 mod plugins;
+#[path = "../support/program.rs"]
 mod program;
 mod restart;
 mod session;

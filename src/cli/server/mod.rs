@@ -115,10 +115,14 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
     if let Some(dev) = &dev {
         dev.apply(&mut config)?;
     }
+    let files = raise_files_limit();
     let runtime = Runtime::new().map_err(|cause| Ended::local(format!("Error starting the server: {cause}")))?;
     // Before anything opens: what a host finds in its storage is for the log.
     let log = log::Log::start(&settings)?;
     memory::forbid_core_dumps();
+    if let Err(error) = files {
+        tracing::warn!(%error, "the soft limit of open files (RLIMIT_NOFILE) stays as it is");
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }
@@ -143,6 +147,14 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
     });
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_DEADLINE);
     served
+}
+
+/// Lets the process open as many files as it ever may: the soft limit is low for the sake of programs that cannot count further, and
+/// each connection is a file.
+fn raise_files_limit() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
 }
 
 /// Opens everything that serving needs: sockets first, so that two servers never fight for one store.

@@ -164,6 +164,8 @@ pub(crate) struct Server {
     log: Arc<Mutex<String>>,
     /// Ends when the server has closed its standard error.
     logging: Option<JoinHandle<()>>,
+    /// The host and port of each listener.
+    pub(crate) listeners: Vec<String>,
     /// Its first listener's URL.
     pub(crate) address: String,
     /// The token that clients send.
@@ -176,8 +178,16 @@ impl Server {
         let mut server = Self::spawn(command);
         let address = server.line("Api Address: ");
         server.address = address.rsplit(' ').next().unwrap().to_owned();
-        server.line("Cofferdam server started!");
-        server
+        loop {
+            let line = server.line("");
+            if line.contains("Cofferdam server started!") {
+                return server;
+            }
+            // As in `Listener 1: tcp (addr: "127.0.0.1:8200", tls: "disabled")`.
+            if line.contains("Listener ") {
+                server.listeners.extend(line.split('"').nth(1).map(str::to_owned));
+            }
+        }
     }
 
     /// Starts a server that ends by itself, and returns how and with what words.
@@ -210,7 +220,15 @@ impl Server {
                 shared.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..count]));
             }
         });
-        Self { child, lines, log, logging: Some(logging), address: String::new(), token: String::new() }
+        Self {
+            child,
+            lines,
+            log,
+            logging: Some(logging),
+            listeners: Vec::new(),
+            address: String::new(),
+            token: String::new(),
+        }
     }
 
     /// Waits for a line that holds a text, and returns it.
@@ -243,6 +261,13 @@ impl Server {
     /// Returns its process id.
     pub(crate) fn pid(&self) -> String {
         self.child.id().to_string()
+    }
+
+    /// Returns the most memory that the process ever held, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Sends a signal.
