@@ -89,7 +89,7 @@ pub(crate) fn under(attack: impl FnOnce(&Siege)) -> Server {
 /// Attacks a server, and checks what it cost.
 pub(crate) fn attacked(server: &Server, attack: impl FnOnce(&Siege)) {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let before = memory_peak(server);
+    let before = server.memory_peak();
     let siege =
         Siege { host: server.listeners[0].clone(), asked: AtomicUsize::new(0), is_over: AtomicBool::new(false) };
     let mut late = std::thread::scope(|scope| {
@@ -102,7 +102,7 @@ pub(crate) fn attacked(server: &Server, attack: impl FnOnce(&Siege)) {
     });
     late.sort_unstable();
     let lateness = late[late.len() * 99 / 100];
-    let grown = memory_peak(server).saturating_sub(before);
+    let grown = server.memory_peak().saturating_sub(before);
     println!(
         "{} questions, p99 {lateness:?}, slowest {:?}, {} KiB more",
         late.len(),
@@ -135,13 +135,6 @@ fn questions(siege: &Siege) -> Vec<Duration> {
         std::thread::park_timeout(PAUSE);
     }
     late
-}
-
-/// Returns the most memory that a server ever held, in bytes.
-fn memory_peak(server: &Server) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
-    peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 /// Connects from this address of the machine.

@@ -196,6 +196,13 @@ impl Server {
         (status.code().unwrap_or(-1), log)
     }
 
+    /// Returns the most memory that the server ever held, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    }
+
     /// Lets clients send this token.
     pub(crate) fn with_token(mut self, token: &str) -> Self {
         self.token = token.to_owned();

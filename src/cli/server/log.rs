@@ -142,10 +142,11 @@ impl<'writer> MakeWriter<'writer> for Output {
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        // In one piece, at the end of the file, so that no line is torn. One that is lost on one of the two ways is not lost.
+        let filed = self.0.as_ref().map(|file| (&**file).write_all(line));
         let shown = io::stderr().write_all(line);
-        match &self.0 {
-            // In one piece, at the end of the file: nobody's line is torn. One that is lost on one of the two ways is not lost.
-            Some(file) => (&**file).write_all(line).or(shown)?,
+        match filed {
+            Some(filed) => filed.or(shown)?,
             None => shown?,
         }
         Ok(line.len())
