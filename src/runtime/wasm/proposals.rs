@@ -29,7 +29,7 @@ const ALLOWED: WasmFeatures = WasmFeatures::FLOATS
 const ALLOWED_ASYNC: WasmFeatures = ALLOWED.union(WasmFeatures::CM_ASYNC);
 
 /// Proposals that are off: their flag, their name, and how a component is built without them. The rest is told by its flag's name.
-const OFF: [(WasmFeatures, &str, &str); 24] = [
+const OFF: [(WasmFeatures, &str, &str); 28] = [
     (WasmFeatures::GC, "gc", "build it with a compiler that keeps its own heap in linear memory"),
     (WasmFeatures::GC_TYPES, "gc (reference types beyond funcref)", "build it without externref and anyref"),
     (WasmFeatures::FUNCTION_REFERENCES, "function-references", "build it without typed function references"),
@@ -58,6 +58,10 @@ const OFF: [(WasmFeatures, &str, &str); 24] = [
     (WasmFeatures::CM_GC, "component-model-gc", "lift and lower through linear memory"),
     (WasmFeatures::CM_VALUES, "component-model-values", "export and import functions in place of values"),
     (WasmFeatures::CM_MAP, "component-model-map", "use a list of pairs in its WIT"),
+    (WasmFeatures::CM64, "component-model-64", "build it for wasm32, not wasm64"),
+    (WasmFeatures::CM_IMPLEMENTS, "component-model-implements", "name each import and export after its own interface"),
+    (WasmFeatures::CM_CANON_NAMES, "component-model-canon-names", "write versions into the names of its interfaces"),
+    (WasmFeatures::CM_NESTED_NAMES, "component-model-nested-names", "name its packages as namespace:name"),
 ];
 
 /// Which guests: those of the plain world, or those of the async world.
@@ -87,15 +91,18 @@ impl Guests {
     }
 }
 
-/// Returns the proposal that an invalid component needs, where the validator does not say it itself: the one with which it comes
-/// further, if there is one.
+/// Returns the proposal that an invalid component needs, where the validator does not say it itself: the one with which it is valid,
+/// or else comes further, if there is one.
 fn needed(component: &[u8], allowed: WasmFeatures, without: &wasmparser::Error) -> Option<WasmFeatures> {
-    OFF.iter().map(|(feature, ..)| *feature).filter(|feature| !allowed.contains(*feature)).find(|feature| {
+    let mut further = None;
+    for (feature, ..) in OFF.iter().filter(|(feature, ..)| !allowed.contains(*feature)) {
         match Validator::new_with_features(allowed | *feature).validate_all(component) {
-            Ok(_) => true,
-            Err(with) => with.offset() > without.offset(),
+            Ok(_) => return Some(*feature),
+            Err(with) if with.offset() > without.offset() => further = further.or(Some(*feature)),
+            Err(_) => {}
         }
-    })
+    }
+    further
 }
 
 fn refusal(feature: WasmFeatures, cause: &wasmparser::Error) -> String {
