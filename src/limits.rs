@@ -56,6 +56,10 @@ pub struct Limits {
     pub hostcall_bytes_max: usize,
     /// Component handles and host resources that one instance may hold at a time.
     pub instance_handles_max: usize,
+    /// Bytes that the host keeps for one instance at a time, whichever world it is of: what its open transactions read and wrote, what
+    /// is on its way into storage, and in the async world storage calls that wait for their turn, and their answers, for which a
+    /// quarter is set aside. Three of the largest transactions fit into the rest.
+    pub instance_host_bytes_max: usize,
     /// Random bytes for one call.
     pub random_bytes_max: u64,
     /// Instances alive at a time in the whole host, idle ones included; idle instances give way when it is reached. Each takes 4 memory
@@ -153,6 +157,7 @@ impl Default for Limits {
             instance_table_elements_max: 20_000,
             hostcall_bytes_max: 8 << 20,
             instance_handles_max: 1_000,
+            instance_host_bytes_max: 32 << 20,
             random_bytes_max: 64 << 10,
             instances_max: 1_000,
             mount_instances_max: 4,

@@ -8,10 +8,12 @@ mod bench;
 mod guests;
 mod journal;
 
+mod background;
 mod compile;
 mod concurrent;
 mod doors;
 mod faults;
+mod hoards;
 mod lifecycle;
 mod output;
 mod registration;

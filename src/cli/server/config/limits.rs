@@ -50,6 +50,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         instance_table_elements_max,
         hostcall_bytes_max,
         instance_handles_max,
+        instance_host_bytes_max,
         random_bytes_max,
         instances_max,
         mount_instances_max,
@@ -100,6 +101,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("instance_table_elements", count, instance_table_elements_max, findings);
     stanza.set("hostcall", size, hostcall_bytes_max, findings);
     stanza.set("instance_handles", count, instance_handles_max, findings);
+    stanza.set("instance_host", size, instance_host_bytes_max, findings);
     stanza.set("random", size, random_bytes_max, findings);
     stanza.set("instances", count, instances_max, findings);
     stanza.set("mount_instances", count, mount_instances_max, findings);

@@ -1,0 +1,78 @@
+//! Work that nobody waits for has a share of a core, is seen, and keeps nobody else waiting.
+
+use std::time::{Duration, Instant};
+
+use cofferdam::Limits;
+
+use crate::bench::{Bench, component, limits, within};
+
+/// As many mounts as each have work without end.
+const BUSY_MOUNTS: usize = 6;
+
+/// What nobody waits for has half a core in a host, and may be ahead by this.
+const AHEAD: Duration = Duration::from_millis(200);
+
+/// How long any of the others waits, but one in a hundred.
+const P99: Duration = Duration::from_millis(100);
+
+/// Returns for how long plugins worked without anybody waiting.
+fn background(bench: &Bench) -> Duration {
+    let metrics = bench.host.metrics();
+    let [plugin] = metrics.plugins.as_slice() else { panic!("there is one plugin: {metrics:?}") };
+    assert!(plugin.counts.cpu >= plugin.counts.background_cpu, "{metrics:?}");
+    plugin.counts.background_cpu
+}
+
+async fn check(work: &str) {
+    let bench = Bench::start(Limits { request_deadline: Duration::from_secs(50), ..limits() }).await;
+    bench.register("hostile", &component("async-hostile"), |_| ()).await.expect("the plugin can be registered");
+    bench.enable("good", &[]).await.expect("it can be mounted");
+    let begun = Instant::now();
+    for mount in 0..BUSY_MOUNTS {
+        bench.enable(&format!("busy-{mount}"), &[("background", work)]).await.expect("it can be mounted");
+    }
+    let mut took = Vec::new();
+    while took.len() < 200 || background(&bench) < Duration::from_millis(800) {
+        let asked = Instant::now();
+        bench.count("good").await;
+        took.push(asked.elapsed());
+        tokio::task::yield_now().await;
+    }
+    let (used, elapsed) = (background(&bench), begun.elapsed());
+    assert!(used <= elapsed / 2 + AHEAD, "{work}: {used:?} in {elapsed:?}");
+    took.sort_unstable();
+    let p99 = took[took.len() * 99 / 100];
+    assert!(p99 <= P99, "{work}: {p99:?} of {} requests", took.len());
+}
+
+#[tokio::test]
+async fn work_that_never_pauses_keeps_nobody_waiting() {
+    check("compute").await;
+}
+
+#[tokio::test]
+async fn work_that_pauses_for_no_time_keeps_nobody_waiting() {
+    check("churn").await;
+}
+
+#[tokio::test]
+async fn whoever_asks_a_busy_instance_something_does_not_wait_for_its_share() {
+    let bench = Bench::start(Limits { request_deadline: Duration::from_secs(50), ..limits() }).await;
+    bench.register("hostile", &component("async-hostile"), |_| ()).await.expect("the plugin can be registered");
+    bench.enable("busy", &[("background", "churn")]).await.expect("it can be mounted");
+    // Beyond what it may use at once, so that it rests most of the time.
+    within(async {
+        while background(&bench) < Duration::from_millis(250) {
+            tokio::task::yield_now().await
+        }
+    })
+    .await;
+    let begun = Instant::now();
+    for asked in 1..=50 {
+        assert_eq!(bench.count("busy").await, asked);
+    }
+    // By its share alone, fifty turns of its work would take ten seconds.
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // And it ends at once where it has to.
+    within(bench.host.disable(&"busy/".parse().expect("a path"))).await.expect("it can be disabled");
+}
