@@ -56,7 +56,7 @@ pub async fn serve_mounts(host: Host) -> (SocketAddr, String) {
     };
     assert!(host.create_root_token(shown).await.expect("the storage works"), "the host has no token yet");
     let (tcp, address) = port();
-    let listener = Listener { tcp, tls: None, limits: ListenerLimits::from(host.limits()) };
+    let listener = Listener { socket: tcp.into(), tls: None, limits: ListenerLimits::from(host.limits()) };
     tokio::spawn(serve(host, vec![listener], ServerInfo::default(), std::future::pending()));
     (address, token)
 }

@@ -52,7 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         ..ServerInfo::default()
     };
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let listeners = vec![Listener { tcp, tls: None, limits: ListenerLimits::from(host.limits()) }];
+    let listeners = vec![Listener { socket: tcp.into(), tls: None, limits: ListenerLimits::from(host.limits()) }];
     let server = tokio::spawn(serve(host.clone(), listeners, info, async move { drop(stopped.await) }));
 
     let tour = {

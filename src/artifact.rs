@@ -1,9 +1,14 @@
 //! A plugin's file: opened once, inside the plugin directory, read whole and hashed. From here on only those bytes exist; no
 //! path is ever looked at again, so what was hashed is what runs.
+//!
+//! The directory itself is looked up for each file, so that one that is replaced while the host runs (a volume that is mounted over
+//! it, a deployment by rename) is the one that is read.
 
 use std::io::{ErrorKind, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use cap_std::fs::{Dir, Metadata, MetadataExt, OpenOptions, OpenOptionsExt};
 
 use crate::ident::{Command, Digest};
@@ -11,11 +16,22 @@ use crate::ident::{Command, Digest};
 /// Opens without waiting for a writer, should the file be a fifo. Has no effect on regular files.
 const O_NONBLOCK: i32 = 0o4000;
 
-/// The directory that plugins' files lie in. A handle: renaming or replacing the directory later changes nothing.
+/// The directory that plugins' files lie in: whichever its path leads to when a file is read. While the path leads nowhere, as in the
+/// middle of a deployment, it is the one that it led to last.
 #[derive(Debug)]
 pub struct PluginDirectory {
-    directory: Dir,
+    path: PathBuf,
+    last: ArcSwap<Dir>,
     shown: String,
+}
+
+/// What lies in a plugin directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The names of what can be a plugin, sorted.
+    pub(crate) files: Vec<String>,
+    /// The names of links that lead to no file inside the directory, and why each is none, sorted.
+    pub(crate) left_out: Vec<(String, String)>,
 }
 
 /// The bytes of a plugin's file, and their digest.
@@ -77,28 +93,63 @@ pub(crate) enum ArtifactError {
 }
 
 impl PluginDirectory {
-    /// Opens a directory by its path, links on the way to it included. This is the only time that the path is used.
+    /// Opens a directory by its path, links on the way to it included.
     pub fn open(path: &Path) -> std::io::Result<Self> {
-        let directory = Dir::open_ambient_dir(path, cap_std::ambient_authority())?;
-        Ok(Self { directory, shown: path.display().to_string() })
+        let last = ArcSwap::from_pointee(open(path)?);
+        Ok(Self { path: path.to_owned(), last, shown: path.display().to_string() })
     }
 
-    /// Returns the names of the regular files in the directory, sorted.
+    /// Returns the names of the regular files in the directory, sorted, with those that links inside the directory lead to.
     pub fn files(&self) -> std::io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in self.directory.entries()? {
+        Ok(self.look()?.files)
+    }
+
+    /// Looks through the directory.
+    pub(crate) fn look(&self) -> std::io::Result<Found> {
+        let directory = self.current();
+        let mut found = Found::default();
+        for entry in directory.entries()? {
             let entry = entry?;
-            if let (true, Ok(name)) = (entry.file_type()?.is_file(), entry.file_name().into_string()) {
-                names.push(name);
+            let kind = entry.file_type()?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            if kind.is_file() {
+                found.files.push(name);
+            } else if kind.is_symlink() {
+                // Followed as far as it stays inside, as reading the file does.
+                match directory.metadata(&name) {
+                    Ok(metadata) if metadata.is_file() => found.files.push(name),
+                    // A link to a directory is as little a plugin as the directory.
+                    Ok(_) => {}
+                    Err(cause) if cause.kind() == ErrorKind::PermissionDenied => {
+                        found.left_out.push((name, format!("it is a link that leads out of {}", self.shown)));
+                    }
+                    Err(cause) => found.left_out.push((name, format!("it is a link that leads to no file: {cause}"))),
+                }
             }
         }
-        names.sort();
-        Ok(names)
+        found.files.sort();
+        found.left_out.sort();
+        Ok(found)
+    }
+
+    /// Returns the directory that the path leads to now.
+    fn current(&self) -> Arc<Dir> {
+        match open(&self.path) {
+            Ok(directory) => {
+                let directory = Arc::new(directory);
+                self.last.store(Arc::clone(&directory));
+                directory
+            }
+            Err(cause) => {
+                tracing::warn!(directory = self.shown, %cause, "the plugin directory is not there: the last one is used");
+                self.last.load_full()
+            }
+        }
     }
 
     /// Reads a file whole, at most `bytes_max`, and hashes it. Takes as long as the disk does: call it off the serving threads.
     pub(crate) fn read(&self, command: &Command, bytes_max: u64) -> Result<Artifact, ArtifactError> {
-        let (file, metadata) = self.open_regular(command)?;
+        let (file, metadata) = self.open_regular(command, &self.current())?;
         let length = metadata.len();
         if length > bytes_max {
             return Err(too_large(command, length, bytes_max));
@@ -137,13 +188,13 @@ impl PluginDirectory {
         Ok(artifact)
     }
 
-    fn open_regular(&self, command: &Command) -> Result<(cap_std::fs::File, Metadata), ArtifactError> {
+    fn open_regular(&self, command: &Command, directory: &Dir) -> Result<(cap_std::fs::File, Metadata), ArtifactError> {
         let mut options = OpenOptions::new();
         options.read(true).custom_flags(O_NONBLOCK);
-        let file = self.directory.open_with(command.as_str(), &options).map_err(|source| match source.kind() {
+        let file = directory.open_with(command.as_str(), &options).map_err(|source| match source.kind() {
             ErrorKind::NotFound => ArtifactError::Missing { command: command.clone(), directory: self.shown.clone() },
             // cap-std's answer to a link that leads out of the directory.
-            ErrorKind::PermissionDenied if self.is_link(command) => {
+            ErrorKind::PermissionDenied if is_link(directory, command) => {
                 ArtifactError::Outside { command: command.clone(), directory: self.shown.clone() }
             }
             _ => self.unreadable(command, source),
@@ -174,13 +225,17 @@ impl PluginDirectory {
         })
     }
 
-    fn is_link(&self, command: &Command) -> bool {
-        self.directory.symlink_metadata(command.as_str()).is_ok_and(|metadata| metadata.is_symlink())
-    }
-
     fn unreadable(&self, command: &Command, source: std::io::Error) -> ArtifactError {
         ArtifactError::Unreadable { command: command.clone(), directory: self.shown.clone(), source }
     }
+}
+
+fn open(path: &Path) -> std::io::Result<Dir> {
+    Dir::open_ambient_dir(path, cap_std::ambient_authority())
+}
+
+fn is_link(directory: &Dir, command: &Command) -> bool {
+    directory.symlink_metadata(command.as_str()).is_ok_and(|metadata| metadata.is_symlink())
 }
 
 #[cfg(feature = "process")]
@@ -281,6 +336,50 @@ mod tests {
         refused(&directory, "large", "a plugin may have 1048576");
         refused(&directory, "link-out", "leads out of the plugin directory");
         refused(&directory, "link-up", "leads out of the plugin directory");
+    }
+
+    #[test]
+    fn a_directory_that_is_replaced_is_the_one_that_is_read() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = |name: &str| temporary.path().join(name);
+        let make = |name: &str, bytes: &[u8]| {
+            std::fs::create_dir(path(name)).unwrap();
+            std::fs::write(path(name).join("a"), bytes).unwrap();
+        };
+        make("plugins", b"one");
+        let directory = PluginDirectory::open(&path("plugins")).unwrap();
+        let read = || directory.read(&"a".parse().unwrap(), LIMIT).map(|artifact| artifact.bytes).ok();
+        assert_eq!(read().as_deref(), Some(&b"one"[..]));
+        // While it is on its way, the last one answers.
+        std::fs::rename(path("plugins"), path("old")).unwrap();
+        assert_eq!(read().as_deref(), Some(&b"one"[..]));
+        make("plugins", b"two");
+        assert_eq!(read().as_deref(), Some(&b"two"[..]));
+        std::fs::remove_dir_all(path("plugins")).unwrap();
+        std::os::unix::fs::symlink(path("old"), path("plugins")).unwrap();
+        assert_eq!(read().as_deref(), Some(&b"one"[..]));
+    }
+
+    #[test]
+    fn links_that_stay_inside_are_files_and_the_others_are_named() {
+        use std::os::unix::fs::symlink;
+        let (temporary, directory) = directory();
+        let path = |name: &str| temporary.path().join(name);
+        // As Kubernetes mounts what it projects.
+        std::fs::create_dir(path("..2026_01_01")).unwrap();
+        std::fs::write(path("..2026_01_01/inside"), b"one").unwrap();
+        symlink("..2026_01_01", path("..data")).unwrap();
+        symlink("..data/inside", path("inside")).unwrap();
+        symlink("/etc/passwd", path("outside")).unwrap();
+        symlink("nothing", path("dangling")).unwrap();
+        std::fs::write(path("plain"), b"two").unwrap();
+
+        let found = directory.look().unwrap();
+        assert_eq!(found.files, ["inside", "plain"]);
+        let left_out: Vec<_> = found.left_out.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(left_out, ["dangling", "outside"]);
+        assert!(found.left_out[1].1.contains("leads out of"), "{found:?}");
+        assert_eq!(directory.read(&"inside".parse().unwrap(), LIMIT).unwrap().bytes, b"one");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod artifact;
 mod catalog;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod complaints;
 mod confinement;
 mod duration;
 mod host;
@@ -35,3 +36,5 @@ pub use host::{StorageReport, check_storage, replace_root_token};
 pub use limits::Limits;
 #[cfg(feature = "process")]
 pub use runtime::process::NativePlugins;
+#[cfg(feature = "wasm")]
+pub use runtime::wasm::Compiler;

@@ -19,7 +19,7 @@ pub struct Limits {
     /// The part of that which requests without a token from one address may take together.
     pub address_bodies_bytes_max: usize,
     /// Connections at a time in the whole server, and never more than files that the process may open, less a reserve. Each takes some
-    /// 50 KiB, and 32 KiB more while the head of a request is incomplete.
+    /// 50 KiB, and up to 32 KiB more while the head of a request is incomplete: 330 MiB in all.
     pub connections_max: usize,
     /// Connections at a time from one address (of IPv6, one /64): half of all, so that nobody alone keeps everyone out. Fewer where the
     /// process may open few files: never more than half of those that there may be.
@@ -42,6 +42,10 @@ pub struct Limits {
     /// How long one plugin may take to compile before it is given up. A Go component of 45 MB compiles in
     /// 16 s on two cores; a busy machine takes several times that.
     pub load_deadline: Duration,
+    /// Memory that compiling one component may take, in bytes, where it is compiled in a process of its own: `RLIMIT_DATA`. A plugin in
+    /// Rust of 680 KB takes 135 MiB; Go's own compiler as a component, of 48 MB, takes 1.6 GiB with the four threads that a compiler has
+    /// at most. Two compile at a time.
+    pub compile_memory_bytes_max: u64,
     /// Compiled components that are kept on disk, in bytes, where a directory is given for them: 3 bytes for each byte of a component,
     /// so this is a hundred of ordinary size with some of Go's or Python's among them. Beyond it, those unused the longest go.
     pub compile_cache_bytes_max: u64,
@@ -114,6 +118,10 @@ pub struct Limits {
     /// Seconds of processor time that one native plugin's process may take in its whole life. None, because plugins live for weeks:
     /// it is for those that are known to do little.
     pub process_cpu_seconds_max: Option<u64>,
+    /// Processes and threads that the host's user may have when a confined native plugin asks for one more: `RLIMIT_NPROC`, which the
+    /// kernel counts by user, and not for root. 8,192 are 32 for each of the processes that there may be, twice what a Go program of
+    /// some load has; one that only forks ends there, before the machine is out of numbers (32,768 at first).
+    pub process_tasks_max: u64,
     /// How long a native plugin may take from its start until it says where it listens: go-plugin's `StartTimeout`.
     pub process_start_deadline: Duration,
     /// How long a native plugin that was asked to shut down may take before it is killed: what go-plugin waits.
@@ -142,8 +150,8 @@ impl Default for Limits {
             bodies_bytes_max: 256 << 20,
             anonymous_bodies_bytes_max: 32 << 20,
             address_bodies_bytes_max: 8 << 20,
-            connections_max: 8_192,
-            address_connections_max: 4_096,
+            connections_max: 4_096,
+            address_connections_max: 2_048,
             anonymous_requests_max: 64,
             address_requests_max: 8,
             address_queue_max: 64,
@@ -151,6 +159,7 @@ impl Default for Limits {
             request_deadline: Duration::from_secs(90),
             lifecycle_deadline: Duration::from_secs(30),
             load_deadline: Duration::from_secs(120),
+            compile_memory_bytes_max: 2 << 30,
             compile_cache_bytes_max: 1 << 30,
             drain_deadline: Duration::from_secs(10),
             instance_memory_bytes_max: 64 << 20,
@@ -180,6 +189,7 @@ impl Default for Limits {
             process_memory_bytes_max: 1 << 30,
             process_files_max: 1_024,
             process_cpu_seconds_max: None,
+            process_tasks_max: 8_192,
             process_start_deadline: Duration::from_secs(60),
             process_stop_grace: Duration::from_secs(2),
             process_message_bytes_max: 32 << 20,

@@ -3,12 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
@@ -31,13 +33,16 @@ const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 /// TLS handshakes at a time. Beyond that, connections wait in the socket's own queue.
 const HANDSHAKES_MAX: usize = 64;
 
+/// Why a connection is hung up on that came beyond those that a listener takes.
+const CROWDED: &str = "as many connections as are taken are there already";
+
 /// What can be read and written, whatever it is.
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
-/// One connection between a host and a plugin.
-pub struct Connection(Box<dyn Io>);
+/// One connection between a host and a plugin, with its place among those that a listener takes.
+pub struct Connection(Box<dyn Io>, Option<OwnedSemaphorePermit>);
 
 /// A Unix socket that listens.
 pub struct Listener {
@@ -50,10 +55,10 @@ pub struct Listener {
 pub async fn dial(address: &Path, tls: Option<&Tls>) -> io::Result<Connection> {
     let stream = UnixStream::connect(address).await?;
     Ok(match tls {
-        None => Connection(Box::new(stream)),
+        None => Connection(Box::new(stream), None),
         Some(tls) => {
             let connector = TlsConnector::from(tls.client.clone());
-            Connection(Box::new(connector.connect(tls.name.clone(), stream).await?))
+            Connection(Box::new(connector.connect(tls.name.clone(), stream).await?), None)
         }
     })
 }
@@ -90,7 +95,12 @@ impl Listener {
     /// Returns the connections as a server takes them. TLS handshakes run side by side, so that nobody keeps the others out;
     /// those that fail are passed over.
     pub fn incoming(self) -> Incoming {
-        Incoming { listener: self, handshakes: JoinSet::new() }
+        self.incoming_at_most(Semaphore::MAX_PERMITS)
+    }
+
+    /// Returns the connections, of which only so many last at a time; what comes beyond them is hung up on.
+    pub fn incoming_at_most(self, connections_max: usize) -> Incoming {
+        Incoming { listener: self, handshakes: JoinSet::new(), places: Arc::new(Semaphore::new(connections_max)) }
     }
 }
 
@@ -98,6 +108,7 @@ impl Listener {
 pub struct Incoming {
     listener: Listener,
     handshakes: JoinSet<io::Result<Connection>>,
+    places: Arc<Semaphore>,
 }
 
 impl Stream for Incoming {
@@ -108,9 +119,14 @@ impl Stream for Incoming {
             while self.handshakes.len() < HANDSHAKES_MAX {
                 let Poll::Ready(accepted) = self.listener.listener.poll_accept(cx) else { break };
                 let Ok((stream, _)) = accepted else { return Poll::Ready(accepted.err().map(Err)) };
-                let tls = self.listener.tls.clone();
+                let (tls, places) = (self.listener.tls.clone(), Arc::clone(&self.places));
                 self.handshakes.spawn(async move {
-                    timeout(HANDSHAKE_DEADLINE, secure(stream, tls)).await.unwrap_or_else(|late| Err(late.into()))
+                    let secured = timeout(HANDSHAKE_DEADLINE, secure(stream, tls)).await;
+                    let mut connection = secured.unwrap_or_else(|late| Err(late.into()))?;
+                    // Only now: whoever does not hold the key takes no place.
+                    let place = places.try_acquire_owned().map_err(|_| io::Error::other(CROWDED))?;
+                    connection.1 = Some(place);
+                    Ok(connection)
                 });
             }
             match ready!(self.handshakes.poll_join_next(cx)) {
@@ -126,8 +142,8 @@ impl Stream for Incoming {
 
 async fn secure(stream: UnixStream, tls: Option<Tls>) -> io::Result<Connection> {
     Ok(match tls {
-        None => Connection(Box::new(stream)),
-        Some(tls) => Connection(Box::new(TlsAcceptor::from(tls.server).accept(stream).await?)),
+        None => Connection(Box::new(stream), None),
+        Some(tls) => Connection(Box::new(TlsAcceptor::from(tls.server).accept(stream).await?), None),
     })
 }
 

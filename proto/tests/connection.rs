@@ -82,3 +82,34 @@ async fn a_certificate_that_was_not_announced_is_refused_by_both_sides() {
     let (accepted, _) = tokio::join!(listener.accept(), clear);
     assert!(accepted.is_err(), "nobody speaks in the clear");
 }
+
+#[tokio::test]
+async fn a_listener_with_few_places_is_nobodys_to_block() {
+    /// Who says nothing, more than there are places.
+    const SILENT: usize = 5;
+    let directory = tempfile::tempdir().unwrap();
+    let (host_tls, plugin_tls) = pinned();
+    let path = socket(&directory);
+    let mut incoming = Listener::bind(path.clone(), Some(plugin_tls)).unwrap().incoming_at_most(1);
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(tokio::net::UnixStream::connect(&path).await.unwrap());
+    }
+    // Whoever holds the key gets in, and only so many of them.
+    let (first, one) = tokio::join!(incoming.next(), dial(&path, Some(&host_tls)));
+    let (first, _one) = (first.unwrap().unwrap(), one.unwrap());
+    let beyond = async {
+        let mut two = dial(&path, Some(&host_tls)).await.unwrap();
+        let mut nothing = [0];
+        tokio::io::AsyncReadExt::read(&mut two, &mut nothing).await.unwrap_or(0)
+    };
+    let read = tokio::select! {
+        read = beyond => read,
+        _ = incoming.next() => panic!("there is one place"),
+    };
+    assert_eq!(read, 0, "it is hung up on");
+    // When that one ends, another gets its place.
+    drop(first);
+    let (next, again) = tokio::join!(incoming.next(), dial(&path, Some(&host_tls)));
+    assert!(next.unwrap().is_ok() && again.is_ok());
+}

@@ -2,6 +2,7 @@
 
 use clap::{Parser, Subcommand};
 
+use super::compile::CompileCommand;
 use super::flags::{ConnectionFlags, OutputFlags, Positionals};
 use super::logical::{DeleteCommand, ListCommand, PathHelpCommand, ReadCommand, WriteCommand};
 use super::mounts::{AuthCommand, SecretsCommand};
@@ -37,6 +38,9 @@ pub(super) enum Command {
     /// Look after the storage of a server that is stopped
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Compile a component for a server, which hands it in
+    #[command(hide = true)]
+    Compile(CompileCommand),
     /// Print the version of this program
     Version,
 }

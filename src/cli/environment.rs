@@ -39,6 +39,10 @@ pub struct Environment {
     pub log_level: Option<String>,
     /// How the server logs.
     pub log_format: Option<String>,
+    /// Where the server logs besides standard error.
+    pub log_file: Option<PathBuf>,
+    /// Where the service manager wants to be told how the server is getting on.
+    pub notify_socket: Option<OsString>,
     /// The development server's root token.
     pub dev_root_token_id: Option<String>,
     /// Where the development server listens.
@@ -81,12 +85,14 @@ impl Environment {
             unsupported: UNSUPPORTED.into_iter().filter(|name| variable(name).is_some()).map(str::to_owned).collect(),
             log_level: variable("LOG_LEVEL"),
             log_format: variable("LOG_FORMAT"),
+            log_file: variable("LOG_FILE").map(PathBuf::from),
+            notify_socket: std::env::var_os(NOTIFY_SOCKET).filter(|socket| !socket.is_empty()),
             dev_root_token_id: variable("DEV_ROOT_TOKEN_ID"),
             dev_listen_address: variable("DEV_LISTEN_ADDRESS"),
             api_addr: server_variable("API_ADDR"),
             plugin_multiplexing_opt_out: server_variable(sdk::MULTIPLEXING_OPT_OUT),
             plugin_legacy_env_layering: server_variable(sdk::LEGACY_ENV_LAYERING),
-            inheritable: std::env::vars_os().filter(|(name, _)| !is_own_secret(name)).collect(),
+            inheritable: std::env::vars_os().filter(|(name, _)| !is_own(name)).collect(),
             temporary_directory: Some(std::env::temp_dir()),
             home: std::env::var_os("HOME").map(PathBuf::from),
             proxy: ureq::Proxy::try_from_env(),
@@ -129,6 +135,18 @@ const PREFIXES: [&str; 3] = ["COFFERDAM_", "BAO_", "VAULT_"];
 /// Variables that hold what only this process is meant to know: whoever has one of these may do anything.
 const OWN_SECRETS: [&str; 2] = ["TOKEN", "DEV_ROOT_TOKEN_ID"];
 
+/// Where a service manager wants to be told.
+const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
+
+/// Variables that a service manager means for this process alone: whoever has them can speak, listen or be watched in its place.
+const OWN_CHANNELS: [&str; 6] =
+    [NOTIFY_SOCKET, "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
+
+/// Whether a variable is this process's and nobody else's.
+fn is_own(name: &OsStr) -> bool {
+    is_own_secret(name) || OWN_CHANNELS.iter().any(|own| name == *own)
+}
+
 /// Whether a variable holds a secret of this process. Vault's plugins inherit these, too.
 fn is_own_secret(name: &OsStr) -> bool {
     let bare = |name: &str| PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).map(str::to_owned);
@@ -154,7 +172,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plugins_inherit_no_token() {
+    fn plugins_inherit_no_token_and_no_channel() {
         for (name, is_secret) in [
             ("VAULT_TOKEN", true),
             ("BAO_TOKEN", true),
@@ -165,9 +183,11 @@ mod tests {
             ("MY_VAULT_TOKEN", false),
             ("VAULT_TOKEN_FILE", false),
             ("VAULT_ADDR", false),
+            ("NOTIFY_SOCKET", true),
+            ("LISTEN_FDS", true),
             ("PATH", false),
         ] {
-            assert_eq!(is_own_secret(OsStr::new(name)), is_secret, "{name}");
+            assert_eq!(is_own(OsStr::new(name)), is_secret, "{name}");
         }
     }
 

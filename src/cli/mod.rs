@@ -6,6 +6,7 @@
 mod arguments;
 mod argv;
 mod client;
+mod compile;
 mod console;
 mod data;
 mod duration;
@@ -99,6 +100,7 @@ fn dispatch(arguments: Arguments, environment: &Environment, console: &mut Conso
             return Ok(Exit::Success);
         }
         Command::Operator(command) => return operator::run(&command, console),
+        Command::Compile(command) => return command.run(),
         Command::Server(arguments) => return server::run(arguments, environment, console),
         Command::Client(command) => command,
     };

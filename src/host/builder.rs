@@ -29,7 +29,7 @@ use crate::runtime::builtin::BuiltinRuntime;
 #[cfg(feature = "process")]
 use crate::runtime::process::{NativePlugins, ProcessRuntime, Wrapping};
 #[cfg(feature = "wasm")]
-use crate::runtime::wasm::{WasmRuntime, grant_instances};
+use crate::runtime::wasm::{Compiler, WasmRuntime, grant_instances};
 use crate::storage::{MemoryStorage, Storage};
 
 /// Collects what a [`Host`] needs. Without any of it, a host keeps everything in memory and runs no plugin.
@@ -41,6 +41,8 @@ pub struct HostBuilder {
     root_token: Option<TokenDigest>,
     #[cfg(feature = "wasm")]
     compile_cache: Option<PathBuf>,
+    #[cfg(feature = "wasm")]
+    compiler: Compiler,
     #[cfg(feature = "process")]
     native: NativePlugins,
     #[cfg(feature = "builtin")]
@@ -75,6 +77,15 @@ impl HostBuilder {
     #[cfg(feature = "wasm")]
     pub fn compile_cache(mut self, directory: impl Into<PathBuf>) -> Self {
         self.compile_cache = Some(directory.into());
+        self
+    }
+
+    /// Compiles components there. The default is the host's own process, after a look through them that stops what is
+    /// large; only [`Compiler::Program`] bounds the memory and the time that compiling takes, and `cofferdam server`
+    /// uses it.
+    #[cfg(feature = "wasm")]
+    pub fn compiler(mut self, compiler: Compiler) -> Self {
+        self.compiler = compiler;
         self
     }
 
@@ -132,7 +143,9 @@ impl HostBuilder {
         let wrapping = Arc::new(Wrapping::new());
         let runtimes = Runtimes {
             #[cfg(feature = "wasm")]
-            wasm: WasmRuntime::new(Arc::clone(&limits), cache).map_err(ProgramError::from)?,
+            wasm: WasmRuntime::new(Arc::clone(&limits), cache)
+                .map_err(ProgramError::from)?
+                .with_compiler(self.compiler),
             #[cfg(feature = "process")]
             process: ProcessRuntime::new(self.native, Arc::clone(&limits), Arc::clone(&wrapping))
                 .map_err(ProgramError::from)?,

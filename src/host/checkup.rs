@@ -33,8 +33,10 @@ pub struct StorageReport {
 /// [`ErrorKind::Storage`] when it cannot be read.
 pub async fn check_storage(storage: &dyn Storage) -> Result<StorageReport, Error> {
     let mut report = StorageReport::default();
-    if let Err(error) = SystemRecord::load(storage).await {
-        report.problems.push(error.to_string());
+    match SystemRecord::load(storage).await {
+        Ok(_) => {}
+        Err(error) if is_lost(&error) => report.problems.push(error.to_string()),
+        Err(error) => return Err(error.into()),
     }
     report.records = check_below(storage, RECORDS, &mut report.problems).await?;
     let lost = lost_mounts(storage).await?;
@@ -77,14 +79,26 @@ async fn check_below(storage: &dyn Storage, prefix: &str, problems: &mut Vec<Str
 /// Makes a root token for a storage that no host has open, in place of the one that it has. It can be seen this once: `show` is given
 /// it before anything is stored, and where that fails nothing is.
 ///
-/// A storage that has lost what the host remembers of itself has it again afterwards.
+/// A storage that has lost what the host remembers of itself has it again afterwards. One that could only not be read keeps what it has.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Storage`], and [`ErrorKind::Internal`] when the token could not be shown.
 pub async fn replace_root_token(storage: &dyn Storage, show: impl FnOnce(&str) -> io::Result<()>) -> Result<(), Error> {
-    let record = SystemRecord::load(storage).await.ok().flatten().unwrap_or_else(SystemRecord::new);
+    let record = match SystemRecord::load(storage).await {
+        Ok(record) => record.unwrap_or_else(SystemRecord::new),
+        Err(error) if is_lost(&error) => SystemRecord::new(),
+        Err(error) => return Err(error.into()),
+    };
     make_root_token(storage, &record, show).await.map(drop)
+}
+
+/// Tells whether the host's own record is lost or damaged for good, rather than not to be read at the moment.
+fn is_lost(error: &StorageError) -> bool {
+    match error {
+        StorageError::Damaged { .. } | StorageError::Unusable(_) => true,
+        StorageError::Conflict | StorageError::Failed { .. } => false,
+    }
 }
 
 /// Shows a new token, then stores its digest.
@@ -156,6 +170,44 @@ mod tests {
         drop(storage);
         let host = Host::builder().storage(open()).build().await.unwrap();
         assert!(host.authenticate(&seen).is_some());
+    }
+
+    /// A storage whose disk fails.
+    struct Failing(MemoryStorage);
+
+    #[async_trait::async_trait]
+    impl Storage for Failing {
+        async fn get(&self, _: &str) -> Result<Option<bytes::Bytes>, StorageError> {
+            Err(StorageError::Failed { action: "read", source: "input/output error".into() })
+        }
+
+        async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StorageError> {
+            self.0.list(prefix, after, limit).await
+        }
+
+        async fn snapshot(&self) -> Result<Box<dyn crate::storage::Snapshot>, StorageError> {
+            self.0.snapshot().await
+        }
+
+        async fn commit(&self, batch: Batch) -> Result<(), StorageError> {
+            self.0.commit(batch).await
+        }
+
+        async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StorageError> {
+            self.0.keys(prefix, limit).await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_at_the_moment_is_not_lost() {
+        let storage = Failing(MemoryStorage::new());
+        let record = SystemRecord::load_or_create(&storage.0).await.unwrap();
+        let refused = replace_root_token(&storage, |_| panic!("no token is made")).await.unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Storage);
+        assert!(refused.to_string().contains("input/output error"), "{refused}");
+        assert!(check_storage(&storage).await.is_err());
+        let kept = SystemRecord::load(&storage.0).await.unwrap().unwrap();
+        assert_eq!((kept.uuid, kept.accessor), (record.uuid, record.accessor));
     }
 
     #[tokio::test]

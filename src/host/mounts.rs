@@ -70,9 +70,21 @@ impl Host {
         let Some(route) = self.inner.router.find(path) else { return false };
         let generation = route.mount.generation();
         let below = path.clone().below(route.prefix_length);
-        generation
-            .outcome()
-            .is_none_or(|outcome| outcome.as_ref().is_ok_and(|running| running.unauthenticated.matches(below.as_str())))
+        match generation.outcome() {
+            None => true,
+            Some(Ok(running)) => running.unauthenticated.matches(below.as_str()),
+            // Who logs in must not be told that it was for lack of a permission, and may be who makes it try again.
+            Some(Err(_)) => path.as_str().starts_with(places::AUTH),
+        }
+    }
+
+    /// Returns whether an anonymous caller is heard at this path. Starts its mount if it has not started yet.
+    pub async fn is_open(&self, path: &RequestPath) -> bool {
+        if let Some(route) = self.inner.router.find(path) {
+            // One that cannot be started is open to nobody but those who log in.
+            let _ = route.mount.start().await;
+        }
+        self.may_be_open(path)
     }
 
     /// Returns the lease TTLs that hold with these settings.

@@ -8,7 +8,7 @@ use crate::ident::{MountPath, PluginKind};
 const PROTECTED: [&str; 5] = ["audit/", "auth/token/", "cubbyhole/", "identity/", "sys/"];
 
 /// What auth methods are mounted below: itself it is no place for a mount.
-const AUTH: &str = "auth/";
+pub(super) const AUTH: &str = "auth/";
 
 /// Refuses a place that a new mount of this kind may not have.
 pub(super) fn check_new(path: &MountPath, kind: PluginKind) -> Result<(), Error> {

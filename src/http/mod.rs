@@ -17,6 +17,7 @@
 mod answer;
 mod bodies;
 mod call;
+mod connections;
 mod fields;
 mod limits;
 mod login;
@@ -24,6 +25,7 @@ mod plugin;
 mod refusal;
 mod server;
 mod service;
+mod socket;
 mod strangers;
 mod system;
 mod text;
@@ -31,6 +33,7 @@ mod tls;
 mod token;
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::Router;
@@ -39,6 +42,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt as _;
 
 use crate::host::Host;
 use crate::ident::RequestPath;
@@ -52,6 +56,7 @@ use system::{Migrations, Reloads};
 pub use crate::json::JsonLimits;
 pub use limits::ListenerLimits;
 pub use server::{Listener, ServeError, serve};
+pub use socket::ListenerSocket;
 pub use tls::{CertificateStore, TlsError, TlsSettings, TlsVersion};
 
 /// What the API says of the server it runs in.
@@ -106,9 +111,11 @@ async fn respond(State(door): State<Arc<Door>>, request: Request) -> Response {
 }
 
 impl Door {
-    /// Answers a request that came from this address, if it is known.
+    /// Answers a request that came from this address, if it is known. What panics while it is answered ends this request, and not the
+    /// others of its connection, which may be many clients' behind a proxy.
     async fn respond(&self, request: Request, client: Option<SocketAddr>) -> Response {
-        self.answer(request, client).await.unwrap_or_else(Refusal::into_response)
+        let answered = AssertUnwindSafe(self.answer(request, client)).catch_unwind().await;
+        answered.unwrap_or_else(|_| Err(failed())).unwrap_or_else(Refusal::into_response)
     }
 
     async fn answer(&self, request: Request, client: Option<SocketAddr>) -> Result<Response, Refusal> {
@@ -126,7 +133,10 @@ impl Door {
             Caller::Anonymous => self.let_in(&parts.uri, !body.is_end_stream(), client)?,
             Caller::Known(_) => None,
         };
-        let call = Call::read(&parts, body, limits, &api.bodies, visit.as_mut()).await?;
+        let call = match Call::read(&parts, body, limits, &api.bodies, visit.as_mut()).await {
+            Ok(call) => call,
+            Err(refusal) => return Err(self.as_told(refusal, &caller, &parts.uri, visit).await),
+        };
         if let Some(visit) = &mut visit {
             visit.wait().await?;
         }
@@ -139,9 +149,7 @@ impl Door {
         // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of requests: what
         // takes long here is a plugin that compiles or starts, and that has limits of its own.
         let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
-        answer.unwrap_or_else(|_| {
-            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request"))
-        })
+        answer.unwrap_or_else(|_| Err(failed()))
     }
 
     /// Refuses, unread, what nobody in particular sends to a path that is not open, and counts it where one may be.
@@ -158,6 +166,27 @@ impl Door {
         // Whether there is a mount is nothing that a stranger may learn.
         if has_body || !host.serves(&path) { Err(Refusal::denied()) } else { Ok(None) }
     }
+
+    /// Returns how a request is refused that could not be read. What is wrong with it is nothing for a stranger where nobody would
+    /// have read it: it differs from what is said where there is no mount.
+    async fn as_told(&self, refusal: Refusal, caller: &Caller, uri: &Uri, visit: Option<Visit>) -> Refusal {
+        let path = call::path_below_v1(uri.path()).ok().and_then(|path| path.parse::<RequestPath>().ok());
+        let Some(path) = path.filter(|path| matches!(caller, Caller::Anonymous) && !call::is_system(path.as_str()))
+        else {
+            return refusal;
+        };
+        let Some(mut visit) = visit else { return Refusal::denied() };
+        // To find out may start a plugin.
+        if let Err(busy) = visit.wait().await {
+            return busy;
+        }
+        if self.api.host.is_open(&path).await { refusal } else { Refusal::denied() }
+    }
+}
+
+/// Returns the answer where this program has a bug. The log says which.
+fn failed() -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to answer this request")
 }
 
 /// Sends a client to another path of this server, with the same method and body.

@@ -1,7 +1,7 @@
 //! The API as a service for the listeners of [`serve`](super::serve): one handler, with nothing before it that looks for a route.
 
 use std::convert::Infallible;
-use std::future::{Future, Ready, ready};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,37 +16,15 @@ use bytes::Bytes;
 use tower_service::Service;
 
 use super::Door;
-
-/// Makes a service for each connection of a listener.
-pub(super) struct Connections {
-    door: Arc<Door>,
-}
+use super::connections::Activity;
 
 /// Answers the requests of one connection.
 #[derive(Clone)]
 pub(super) struct Connection {
-    door: Arc<Door>,
-    client: SocketAddr,
-}
-
-impl Connections {
-    pub(super) fn to(door: Door) -> Self {
-        Self { door: Arc::new(door) }
-    }
-}
-
-impl Service<SocketAddr> for Connections {
-    type Response = Connection;
-    type Error = Infallible;
-    type Future = Ready<Result<Connection, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, client: SocketAddr) -> Self::Future {
-        ready(Ok(Connection { door: Arc::clone(&self.door), client }))
-    }
+    pub(super) door: Arc<Door>,
+    /// Where it comes from, unless that is a socket of this machine.
+    pub(super) client: Option<SocketAddr>,
+    pub(super) activity: Activity,
 }
 
 impl<B> Service<Request<B>> for Connection
@@ -64,9 +42,11 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (door, client) = (Arc::clone(&self.door), self.client);
+        let answering = self.activity.answering();
         Box::pin(async move {
             let is_head = request.method() == Method::HEAD;
-            let response = door.respond(request.map(Body::new), Some(client)).await;
+            let response = door.respond(request.map(Body::new), client).await;
+            drop(answering);
             Ok(if is_head { without_body(response) } else { response })
         })
     }
@@ -87,10 +67,27 @@ mod tests {
     use crate::http::{Api, ListenerLimits, ServerInfo};
 
     #[tokio::test]
+    async fn what_panics_ends_its_own_request() {
+        let host = Host::builder().root_token("root").build().await.unwrap();
+        let door = Door { api: Api::new(host, ServerInfo::default()), limits: ListenerLimits::default() };
+        let connection = Connection { door: Arc::new(door), client: None, activity: Activity::new() };
+        let buggy = futures_util::stream::poll_fn(|_| -> Poll<Option<Result<Bytes, BoxError>>> { panic!("a bug") });
+        let request = |path: &str, body: Body| {
+            let request = Request::builder().method(Method::POST).uri(path).header("X-Vault-Token", "root");
+            connection.clone().call(request.body(body).unwrap())
+        };
+        let (failed, other) =
+            tokio::join!(request("/v1/secret/a", Body::from_stream(buggy)), request("/v1/secret/a", Body::empty()));
+        assert_eq!(failed.unwrap().status(), 500);
+        assert_eq!(other.unwrap().status(), 404, "it is answered: there is no mount");
+    }
+
+    #[tokio::test]
     async fn head_tells_the_length_of_what_get_sends() {
         let host = Host::builder().root_token("root").build().await.unwrap();
         let door = Door { api: Api::new(host, ServerInfo::default()), limits: ListenerLimits::default() };
-        let connection = Connections::to(door).call("192.0.2.1:7".parse().unwrap()).await.unwrap();
+        let client = Some("192.0.2.1:7".parse().unwrap());
+        let connection = Connection { door: Arc::new(door), client, activity: Activity::new() };
         let ask = async |method: Method| {
             let request = Request::builder().method(method).uri("/v1/sys/health").body(Body::empty()).unwrap();
             let response = connection.clone().call(request).await.unwrap();

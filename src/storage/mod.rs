@@ -9,7 +9,6 @@
 //! * `Transaction` — reads from a snapshot, keeps writes in memory, and commits only if what it read is unchanged. No lock is
 //!   held while a plugin thinks.
 
-mod complaints;
 mod durable;
 mod envelope;
 mod keyspace;

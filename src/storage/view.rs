@@ -9,10 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::complaints::Complaints;
 use super::envelope::{self, Entry};
 use super::room::{Room, Taken};
 use super::{Batch, Change, Storage, StorageError, Transaction, TransactionMode};
+use crate::complaints::Complaints;
 use crate::limits::Limits;
 use crate::meter::{MountMeter, OpenTransaction};
 

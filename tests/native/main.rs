@@ -5,7 +5,7 @@
 
 mod auth;
 #[allow(dead_code, reason = "the server's own tests need more of it")]
-#[path = "../server/commands.rs"]
+#[path = "../support/commands.rs"]
 mod commands;
 mod confinement;
 mod ends;
@@ -17,17 +17,17 @@ mod go;
 mod guests;
 mod hang_up;
 #[allow(dead_code, reason = "the server's own tests need more of it")]
-#[path = "../server/http.rs"]
+#[path = "../support/http.rs"]
 mod http;
 #[allow(dead_code, reason = "the server's own tests need more of it")]
-#[path = "../server/http2.rs"]
+#[path = "../support/http2.rs"]
 mod http2;
 mod legacy;
 mod logs;
 mod plugins;
 mod processes;
 #[allow(dead_code, reason = "the server's own tests need more of it")]
-#[path = "../server/program.rs"]
+#[path = "../support/program.rs"]
 mod program;
 mod restart;
 mod servers;

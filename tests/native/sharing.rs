@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cofferdam::NativePlugins;
+use serde_json::json;
 
 use crate::plugins;
 use crate::processes::Watched;
@@ -137,5 +138,27 @@ async fn processes_are_counted_with_their_plugin() {
     let ended = counts();
     assert_eq!((ended.processes, ended.process_memory_bytes, ended.live()), (0, 0, 0));
     assert!(ended.process_cpu >= both.process_cpu, "its processor time is kept");
+    assert_eq!(stage.end().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_process_whose_sockets_were_cleaned_away_is_replaced() {
+    let Some(engine) = plugins::go("engine", "a cleaner of temporary files") else { return };
+    let stage = Stage::new().await;
+    stage.register("engine", &engine).await;
+    stage.enable("kept", "engine").await;
+    stage.write("kept/items/a", &json!({"value": "kept"})).await;
+    for whole in [false, true] {
+        let before = stage.pid("kept").await;
+        let replaced = Watched::of(before);
+        stage.clean_sockets(whole);
+        stage.enable("new", "engine").await;
+        assert_eq!(stage.read("kept/items/a").await, json!({"value": "kept"}));
+        let after = stage.pid("kept").await;
+        assert_ne!(after, before, "the process has no sockets any more");
+        assert_eq!(stage.pid("new").await, after, "both share the new one");
+        replaced.ends_soon().await;
+        stage.disable("new").await;
+    }
     assert_eq!(stage.end().await, [""; 0]);
 }

@@ -76,6 +76,17 @@ impl Stage {
         names(&self.sockets).len()
     }
 
+    /// Does what a cleaner of temporary files does to the sockets of processes. With `whole` not even their directory is left.
+    pub(crate) fn clean_sockets(&self, whole: bool) {
+        if whole {
+            fs::remove_dir_all(self.sockets.path()).expect("the sockets' directory can be removed");
+            return;
+        }
+        for name in names(&self.sockets) {
+            fs::remove_dir_all(self.sockets.path().join(name)).expect("a directory can be removed");
+        }
+    }
+
     /// Puts a file into the plugin directory.
     pub(crate) fn add(&self, name: &str, bytes: &[u8]) {
         let file = self.plugins.path().join(name);

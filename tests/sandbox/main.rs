@@ -9,6 +9,7 @@ mod guests;
 mod journal;
 
 mod background;
+mod bugs;
 mod compile;
 mod concurrent;
 mod doors;

@@ -49,6 +49,7 @@ fn the_servers_own_state_is_open() {
     let (_world, server) = server();
     for (path, member) in [
         ("sys/health", "initialized"),
+        ("sys/init", "initialized"),
         ("sys/seal-status", "sealed"),
         ("sys/leader", "is_self"),
         ("sys/internal/ui/mounts", "data"),

@@ -1,5 +1,7 @@
 //! Settings that are wrong: named with file and line before anything is opened.
 
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
 use crate::http::{Request, read};
 use crate::program::{Server, World};
 
@@ -27,7 +29,7 @@ listener "tcp" {
 #[test]
 fn wrong_settings_are_named_with_their_lines() {
     for (typed, instead, message) in [
-        ("plugin_directory = \"PLUGINS\"", "# none", "server.hcl: \"plugin_directory\" is missing\n"),
+        ("plugin_directory = \"PLUGINS\"", "plugin_directory = \"\"", "server.hcl:1: \"plugin_directory\" is empty\n"),
         (
             "path = \"STORE\"",
             "paths = \"STORE\"",
@@ -116,4 +118,35 @@ fn a_listener_may_grant_less_than_the_host() {
 
     let unfinished = Request::new("PUT", "kv/a").token(&token).header("Content-Length", "10").begin(&server.address);
     assert_eq!(read(unfinished).status, 408, "a body that does not arrive is waited for no longer");
+}
+
+#[test]
+fn a_socket_in_the_file_system_is_listened_on() {
+    let world = World::new();
+    let socket = world.text("api.sock");
+    let me = std::fs::metadata(world.path("home")).unwrap();
+    let hcl = format!(
+        "storage \"inmem\" {{}}\nplugin_directory = {:?}\nlistener \"unix\" {{\n  address = {socket:?}\n  socket_mode = \"0600\"\n  \
+         socket_user = {}\n  socket_group = \"{}\"\n  tls_disable = true\n}}\n",
+        world.text("plugins"),
+        me.uid(),
+        me.gid()
+    );
+    let configuration = world.write("unix.hcl", &hcl);
+    // As one that was killed leaves it.
+    drop(std::os::unix::net::UnixListener::bind(&socket).unwrap());
+    let server = Server::start(world.server_command(&configuration));
+    let token = server.line("Initial Root Token: ").rsplit(' ').next().unwrap().to_owned();
+    let server = server.with_token(&token);
+    assert_eq!(server.address, format!("unix://{socket}"));
+    let mode = std::fs::metadata(&socket).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    world.mount_passthrough(&server, &["kv"]);
+    world.succeed(&server, &["write", "kv/a", "b=c"]);
+    assert_eq!(world.succeed(&server, &["read", "-field=b", "kv/a"]), "c");
+    let (exit, log) = Server::refused(world.server_command(&configuration));
+    assert_eq!(exit, 1, "{log}");
+    assert!(log.contains("api.sock: another process listens there"), "{log}");
+    assert_eq!(server.stop().0.code(), Some(0));
+    assert!(!std::path::Path::new(&socket).exists());
 }

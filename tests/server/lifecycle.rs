@@ -301,6 +301,7 @@ fn declared_plugins_are_registered_and_changed_by_the_configuration_alone() {
     let server = Server::start(world.server_command(&configuration));
     let token = server.line("Initial Root Token: ").rsplit(' ').next().unwrap().to_owned();
     let server = server.with_token(&token);
+    server.logs("the plugins that the configuration declares were looked at", 1);
 
     let entry = |server: &Server, version: &str| {
         server.ask("GET", &format!("sys/plugins/catalog/secret/kv?version={version}"), "")
@@ -353,6 +354,7 @@ fn declared_plugins_are_registered_and_changed_by_the_configuration_alone() {
     assert_eq!(server.stop().0.code(), Some(0));
 
     let server = Server::start(world.server_command(&configuration)).with_token(&token);
+    server.logs("the plugins that the configuration declares were looked at", 1);
     assert_eq!((entry(&server, "1.0.0").status, entry(&server, "2.0.0").status), (404, 200), "the start takes it away");
     assert_eq!(server.ask("GET", "a/x", "").status, 404, "the mount answers");
     // Registered by somebody, it is nobody else's.

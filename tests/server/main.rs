@@ -8,7 +8,9 @@ mod auth;
 mod bodies;
 mod builtin;
 mod capacity;
+#[path = "../support/commands.rs"]
 mod commands;
+mod compile;
 mod compiled;
 mod config;
 mod damage;
@@ -17,14 +19,18 @@ mod forms;
 #[path = "../support/guests.rs"]
 mod guests;
 mod hang_up;
+#[path = "../support/http.rs"]
 mod http;
+#[path = "../support/http2.rs"]
 mod http2;
 mod instances;
 mod kv;
 mod lifecycle;
 mod metrics;
+mod operations;
 mod output;
 mod plugins;
+#[path = "../support/program.rs"]
 mod program;
 mod restart;
 mod session;

@@ -220,3 +220,53 @@ fn own_machine() -> u16 {
 fn foreign_machine() -> u16 {
     if cfg!(target_arch = "aarch64") { X86_64 } else { AARCH64 }
 }
+
+#[test]
+fn a_plugin_directory_that_is_replaced_is_looked_up_again() {
+    let world = World::new();
+    let server = world.dev_server();
+    let digest = sha256(&world.path("plugins/passthrough-plugin"));
+    // A deployment by rename: the new directory has what the old one had not.
+    std::fs::rename(world.path("plugins"), world.path("old")).unwrap();
+    std::fs::create_dir(world.path("plugins")).unwrap();
+    world.add_plugin("deployed", &passthrough());
+    let register = format!("-sha256={digest}");
+    world.succeed(&server, &["plugin", "register", &register, "secret", "deployed"]);
+    world.succeed(&server, &["secrets", "enable", "-path=a", "deployed"]);
+    world.succeed(&server, &["write", "a/x", "b=c"]);
+    // By a link that is pointed elsewhere.
+    std::fs::remove_dir_all(world.path("plugins")).unwrap();
+    symlink(world.path("old"), world.path("plugins")).unwrap();
+    world.succeed(&server, &["plugin", "register", &register, "secret", "passthrough-plugin"]);
+}
+
+#[test]
+fn the_development_server_follows_links_inside_its_directory_and_names_the_others() {
+    let world = World::new();
+    let plugins = world.path("plugins");
+    std::fs::create_dir(plugins.join("..2026")).unwrap();
+    std::fs::rename(plugins.join("passthrough-plugin"), plugins.join("..2026/projected")).unwrap();
+    symlink("..2026", plugins.join("..data")).unwrap();
+    symlink("..data/projected", plugins.join("projected")).unwrap();
+    symlink("/etc/hostname", plugins.join("elsewhere")).unwrap();
+    let server = world.dev_server_with(&["-dev-no-kv"]);
+    world.succeed(&server, &["secrets", "enable", "-path=a", "projected"]);
+    server.logs("elsewhere in -dev-plugin-dir is left out: it is a link that leads out of", 1);
+    assert!(!server.log().contains("..data in"), "{}", server.log());
+}
+
+#[test]
+fn a_server_without_a_plugin_directory_has_its_built_in_plugins() {
+    let world = World::new();
+    let configuration = world.configuration("");
+    let text = std::fs::read_to_string(&configuration).unwrap();
+    std::fs::write(&configuration, text.split_once('\n').unwrap().1).unwrap();
+    let server = Server::start(world.server_command(&configuration));
+    let token = server.line("Initial Root Token: ").rsplit(' ').next().unwrap().to_owned();
+    let server = server.with_token(&token);
+    world.succeed(&server, &["secrets", "enable", "-path=a", "kv"]);
+    world.succeed(&server, &["write", "a/x", "b=c"]);
+    let fields = json!({"sha256": "0".repeat(64), "command": "some"});
+    let answer = server.ask("PUT", "sys/plugins/catalog/secret/some", &fields.to_string());
+    assert!(answer.status == 400 && answer.errors().contains("set plugin_directory"), "{answer:?}");
+}

@@ -71,3 +71,38 @@ fn certificates_are_checked_before_anything_opens() {
         assert!(log.contains("tls.hcl:") && log.contains(because), "{log} should say {because:?}");
     }
 }
+
+#[test]
+fn certificates_are_read_again_at_a_hang_up() {
+    let world = World::new();
+    certify(&world);
+    let server = Server::start(world.server_command(&configuration(&world)));
+    let token = server.line("Initial Root Token: ").rsplit(' ').next().unwrap().to_owned();
+    let server = server.with_token(&token);
+    let trusts = |authority: &str| {
+        let listed = world.run(&server, &["secrets", "list", &format!("-ca-cert={}", world.text(authority))]);
+        listed.exit == 0
+    };
+    std::fs::copy(world.path("ca.pem"), world.path("old-ca.pem")).unwrap();
+    // Another authority's certificate with another key, and nothing happens by itself.
+    certify(&world);
+    assert!(trusts("old-ca.pem") && !trusts("ca.pem"));
+    server.signal("HUP");
+    server.logs("were taken over", 1);
+    assert!(trusts("ca.pem") && !trusts("old-ca.pem"));
+
+    // What cannot be used changes nothing.
+    let key = std::fs::read_to_string(world.path("key.pem")).unwrap();
+    for text in [KeyPair::generate().unwrap().serialize_pem().as_str(), "nonsense"] {
+        world.write("key.pem", text);
+        let before = server.log().matches("was not read again, the old one stays").count();
+        server.signal("HUP");
+        server.logs("was not read again, the old one stays", before + 1);
+        assert!(trusts("ca.pem"));
+    }
+    world.write("key.pem", &key);
+    server.signal("HUP");
+    server.logs("were taken over", 2);
+    assert!(trusts("ca.pem"));
+    assert_eq!(server.stop().0.code(), Some(0));
+}

@@ -2,7 +2,7 @@
 //!
 //! Those of 1.1 read `yes`, `1_000`, `1:30`, `2024-01-01` and more as something else than text, and each reader has its
 //! own idea of it. So plain text is what cannot be anything else: it begins with a letter, holds nothing special, and
-//! is no word that means something. All else is quoted. Numbers stand as they were written.
+//! is no word that means something; or it is a UUID. All else is quoted. Numbers stand as they were written.
 
 use super::clean::is_hostile;
 use crate::cli::json::Json;
@@ -122,11 +122,22 @@ fn scalar(text: &str) -> String {
 }
 
 fn is_plain(text: &str) -> bool {
+    if is_uuid(text) {
+        return true;
+    }
     let is_harmless = |c: char| c.is_ascii_alphanumeric() || matches!(c, ' ' | '_' | '-' | '.' | '/' | '+' | '@');
     text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '/'))
         && !text.ends_with(' ')
         && text.chars().all(is_harmless)
         && !WORDS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+/// Whether a text is a UUID in lower case. Whatever digit it begins with, none is a number or a date to any reader, and
+/// Vault's stand bare.
+fn is_uuid(text: &str) -> bool {
+    const PARTS: [usize; 5] = [8, 4, 4, 4, 12];
+    text.split('-').map(str::len).eq(PARTS)
+        && text.chars().all(|c| c == '-' || c.is_ascii_digit() || matches!(c, 'a'..='f'))
 }
 
 /// Whether a text may stand as it is, line below line. One that ends with a line end may not: whether it is kept would
@@ -162,7 +173,7 @@ mod tests {
         for text in [words, numbers, dates, marks].into_iter().flat_map(str::split_whitespace) {
             assert_eq!(scalar(text), format!("'{}'", text.replace('\'', "''")), "{text}");
         }
-        for text in ["", " ", " a", "a ", "a # b", "a: b", "- a", "2001-12-14 21:59:43.10 -5", "ü"] {
+        for text in ["", " ", " a", "a ", "a # b", "a: b", "- a", "2001-12-14 21:59:43.10 -5", "2024-01-01-1-1", "ü"] {
             assert_eq!(scalar(text), format!("'{text}'"));
         }
         for text in [
@@ -179,6 +190,9 @@ mod tests {
             "/a",
             "nan",
             "inf",
+            "00000000-0000-0000-0000-000000000000",
+            "1e345678-1234-4234-8234-123456789012",
+            "20240101-0000-4000-8000-00000000000e",
         ] {
             assert_eq!(scalar(text), text);
         }

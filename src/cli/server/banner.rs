@@ -8,24 +8,31 @@ use super::dev::{Registered, Settings, TokenFile};
 use super::{Opened, log};
 use crate::cli::console::Console;
 use crate::cli::environment::{Environment, TOKEN_FILES};
-use crate::http::Listener;
+use crate::http::{Listener, ListenerSocket};
 
 /// Columns of the names in the configuration block, as in Vault's.
 const NAME_WIDTH: usize = 24;
 
 /// Returns a listener's URL.
 pub(super) fn url(listener: &Listener) -> String {
-    let scheme = if listener.tls.is_some() { "https" } else { "http" };
-    listener.tcp.local_addr().map(|address| format!("{scheme}://{address}")).unwrap_or_default()
+    match &listener.socket {
+        ListenerSocket::Tcp(_) if listener.tls.is_some() => format!("https://{}", listener.socket),
+        ListenerSocket::Tcp(_) => format!("http://{}", listener.socket),
+        ListenerSocket::Unix(_) => format!("unix://{}", listener.socket),
+    }
 }
 
 /// Prints what the server will do.
 pub(super) fn before_start(opened: &Opened, log: &log::Settings, console: &mut Console) {
     let mut rows = vec![("Api Address".to_owned(), opened.info.api_addr.clone())];
     for (at, listener) in opened.listeners.iter().enumerate() {
-        let address = listener.tcp.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        let address = listener.socket.to_string();
         let tls = if listener.tls.is_some() { "enabled" } else { "disabled" };
-        rows.push((format!("Listener {}", at + 1), format!("tcp (addr: {address:?}, tls: {tls:?})")));
+        let kind = match &listener.socket {
+            ListenerSocket::Tcp(_) => "tcp",
+            ListenerSocket::Unix(_) => "unix",
+        };
+        rows.push((format!("Listener {}", at + 1), format!("{kind} (addr: {address:?}, tls: {tls:?})")));
     }
     let format = match log.format {
         LogFormat::Standard => "standard",

@@ -1,11 +1,9 @@
 //! The plugins that the configuration declares: registered at the start, and again when the process gets SIGHUP.
 
-use std::path::PathBuf;
-
-use tokio::signal::unix::Signal;
 use tokio::task::spawn_blocking;
 
-use super::config::{self, Mode, PluginBlock};
+use super::Upkeep;
+use super::config::{self, PluginBlock};
 use crate::host::{Declared, Host};
 use crate::http::CertificateStore;
 
@@ -34,33 +32,36 @@ pub(super) async fn apply(host: &Host, blocks: Vec<PluginBlock>) {
     }
 }
 
-/// Reads certificates and the configuration again whenever the process is told to hang up, and takes the declared plugins over from
-/// it. Of everything else, nothing changes before the next start. Never ends by itself.
-pub(super) async fn follow(
-    host: Host,
-    paths: Vec<PathBuf>,
-    mode: Mode,
-    certificates: Vec<CertificateStore>,
-    mut hangups: Signal,
-) {
+/// Reads again, whenever the process is told to hang up, what can change while the server runs: the log file, certificates, the log's
+/// settings and the declared plugins. Of everything else, nothing changes before the next start. Never ends by itself, unless nobody
+/// can be told to hang up.
+pub(super) async fn follow(host: Host, mut upkeep: Upkeep, certificates: Vec<CertificateStore>) {
+    let Some(mut hangups) = upkeep.hangups.take() else { return };
     while hangups.recv().await.is_some() {
+        upkeep.manager.reloading();
+        // First and in any case: a file that was moved away must not be written on.
+        upkeep.log.reopen();
         reload_certificates(certificates.clone()).await;
-        let paths = paths.clone();
-        let blocks = match spawn_blocking(move || config::load(&paths, mode)).await {
-            Ok(Ok((config, _))) => config.plugins,
-            Ok(Err(problems)) => {
-                tracing::error!("the configuration was read again and has problems; nothing was changed:\n{problems}");
-                continue;
+        reload(&host, &mut upkeep).await;
+        upkeep.manager.ready();
+    }
+}
+
+/// Reads the configuration again. One that is not good changes nothing.
+async fn reload(host: &Host, upkeep: &mut Upkeep) {
+    let (paths, mode) = (upkeep.paths.clone(), upkeep.mode);
+    match spawn_blocking(move || config::load(&paths, mode)).await {
+        Ok(Ok((config, _))) => {
+            upkeep.log.change(upkeep.typed.with(&config));
+            if let Some(blocks) = config.plugins {
+                apply(host, blocks).await;
             }
-            Err(_) => {
-                tracing::error!("reading the configuration again failed; nothing was changed");
-                continue;
-            }
-        };
-        if let Some(blocks) = blocks {
-            apply(&host, blocks).await;
+            tracing::info!("the configuration was read again, and its plugins were taken over");
         }
-        tracing::info!("the configuration was read again, and its plugins were taken over");
+        Ok(Err(problems)) => {
+            tracing::error!("the configuration was read again and has problems; nothing was changed:\n{problems}");
+        }
+        Err(_) => tracing::error!("reading the configuration again failed; nothing was changed"),
     }
 }
 

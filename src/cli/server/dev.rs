@@ -115,14 +115,18 @@ impl Settings {
         if self.plugins == Plugins::LeftAlone {
             return registered;
         }
-        let files = match PluginDirectory::open(directory).and_then(|directory| directory.files()) {
-            Ok(files) => files,
+        let found = match PluginDirectory::open(directory).and_then(|directory| directory.look()) {
+            Ok(found) => found,
             Err(cause) => {
                 registered.failures.push((directory.display().to_string(), cause.to_string()));
                 return registered;
             }
         };
-        for file in files {
+        for (link, why) in found.left_out {
+            tracing::warn!("{link} in -dev-plugin-dir is left out: {why}");
+            registered.failures.push((link, why));
+        }
+        for file in found.files {
             match register(host, directory, &file).await {
                 Ok(name) => registered.names.push(name),
                 Err(why) => registered.failures.push((file, why)),

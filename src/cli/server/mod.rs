@@ -1,28 +1,37 @@
-//! `cofferdam server`: settings first, then the listeners' sockets, then the host, then requests, until a signal.
+//! `cofferdam server`: settings first, then the listeners' sockets, then the host, then requests, until a signal. The
+//! plugins that the configuration declares are loaded while it serves.
 //!
 //! Nothing is opened before every setting has been checked, and nothing answers before everything is open.
 
 mod banner;
+mod caution;
 mod config;
 mod declared;
 mod dev;
 mod log;
+mod memory;
 mod native;
+mod notify;
+mod signals;
+mod socket;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
 use tokio::runtime::Runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use self::config::{ListenerConfig, Mode, ServerConfig, StorageConfig, TlsVersion};
+use self::socket::SocketFile;
 use super::console::{Console, Ended, Exit};
 use super::environment::Environment;
 use crate::artifact::PluginDirectory;
 use crate::host::{Host, HostBuilder};
 use crate::http::{self, Listener, ServerInfo, TlsSettings};
+use crate::runtime::process::{adopt_orphans, kill_orphans};
+use crate::runtime::wasm::Compiler;
 use crate::storage::{DurableStorage, MemoryStorage};
 
 /// Where the development server listens: Vault's port.
@@ -31,6 +40,9 @@ const DEV_ADDRESS: &str = "127.0.0.1:8200";
 /// How long the process waits for threads of its own once everything is closed: a compiler that is still at work cannot be
 /// interrupted, and there is nothing of it to lose.
 const RUNTIME_SHUTDOWN_DEADLINE: Duration = Duration::from_millis(100);
+
+/// This program, also when its file was replaced by a newer one meanwhile: that one's compiler would not fit.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// What `cofferdam server` takes.
 #[derive(Args)]
@@ -44,6 +56,9 @@ pub(super) struct ServerArgs {
     /// Log as standard or json [env: VAULT_LOG_FORMAT]
     #[arg(long)]
     log_format: Option<String>,
+    /// Log to this file, too; SIGHUP opens it again [env: VAULT_LOG_FILE]
+    #[arg(long)]
+    log_file: Option<PathBuf>,
     /// Serve for development: in memory, with a known root token. Nothing is kept
     #[arg(long)]
     dev: bool,
@@ -71,16 +86,22 @@ pub(super) struct ServerArgs {
 struct Opened {
     host: Host,
     listeners: Vec<Listener>,
+    /// Removed when the server ends.
+    socket_files: Vec<SocketFile>,
     info: ServerInfo,
     config: ServerConfig,
-    /// Where the configuration was read from, to be read again.
-    sources: Sources,
 }
 
-/// The files of a configuration, and what they must hold.
-struct Sources {
+/// What is needed to read the configuration again.
+struct Upkeep {
     paths: Vec<PathBuf>,
     mode: Mode,
+    log: log::Log,
+    /// What goes before the configuration.
+    typed: log::Typed,
+    manager: notify::Manager,
+    /// `None` where they cannot be waited for.
+    hangups: Option<Signal>,
 }
 
 /// Serves until the process is told to stop.
@@ -92,7 +113,8 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
     }
     let (mut config, warnings) =
         config::load(&arguments.config, mode).map_err(|error| Ended::local(error.to_string()))?;
-    let log = log::Settings::gather(&arguments, environment, &config)?;
+    let typed = log::Typed::gather(&arguments, environment)?;
+    let settings = typed.with(&config);
     if let Some(typed) = &environment.api_addr {
         // As in Vault, the environment goes before the file here.
         let checked = config::api_addr(typed).map_err(|why| Ended::local(format!("VAULT_API_ADDR {why}")))?;
@@ -101,34 +123,60 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
     if let Some(dev) = &dev {
         dev.apply(&mut config)?;
     }
+    let files = raise_files_limit();
     let runtime = Runtime::new().map_err(|cause| Ended::local(format!("Error starting the server: {cause}")))?;
     // Before anything opens: what a host finds in its storage is for the log.
-    log::start(&log);
+    let log = log::Log::start(&settings)?;
+    memory::forbid_core_dumps();
+    if let Err(error) = files {
+        tracing::warn!(%error, "the soft limit of open files (RLIMIT_NOFILE) stays as it is");
+    }
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     let served = runtime.block_on(async {
-        let sources = Sources { paths: arguments.config, mode };
-        let opened = open(config, sources, dev.as_ref(), environment).await?;
-        banner::before_start(&opened, &log, console);
-        serve(opened, dev, environment, console).await
+        // From here on a hang-up ends nothing.
+        let hangups = signal(SignalKind::hangup())
+            .inspect_err(|error| tracing::warn!(%error, "SIGHUP cannot be waited for: nothing will be read again"));
+        signals::pass_over();
+        // Before there are any plugins, and until they are gone.
+        let adopting = tokio::spawn(adopt_orphans());
+        let manager = notify::Manager::at(environment.notify_socket.as_deref());
+        let upkeep = Upkeep { paths: arguments.config, mode, log, typed, manager, hangups: hangups.ok() };
+        let opened = open(config, dev.as_ref(), environment).await?;
+        memory::close();
+        caution::warn(&opened.config, &upkeep.paths);
+        memory::warn_of_swap(opened.config.disable_mlock);
+        banner::before_start(&opened, &settings, console);
+        let served = serve(opened, upkeep, dev, environment, console).await;
+        adopting.abort();
+        kill_orphans().await;
+        served
     });
     runtime.shutdown_timeout(RUNTIME_SHUTDOWN_DEADLINE);
     served
 }
 
+/// Lets the process open as many files as it ever may: the soft limit is low for the sake of programs that cannot count further, and
+/// each connection is a file.
+fn raise_files_limit() -> rustix::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+}
+
 /// Opens everything that serving needs: sockets first, so that two servers never fight for one store.
-async fn open(
-    config: ServerConfig,
-    sources: Sources,
-    dev: Option<&dev::Settings>,
-    environment: &Environment,
-) -> Result<Opened, Ended> {
+async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &Environment) -> Result<Opened, Ended> {
     let failed = |what: String| Ended::local(format!("Error starting the server: {what}"));
-    let listeners = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let bound = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let (listeners, socket_files): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
     let native = native::settings(&config, environment, &listeners).map_err(failed)?;
     native::announce(&native);
-    let mut builder = Host::builder().limits(config.limits.clone()).native_plugins(native).shipped_plugins();
+    let mut builder = Host::builder()
+        .limits(config.limits.clone())
+        .compiler(Compiler::Program(OWN_PROGRAM.into()))
+        .native_plugins(native)
+        .shipped_plugins();
     if let Some(directory) = &config.plugin_directory {
         let opened = PluginDirectory::open(directory);
         let opened = opened.map_err(|cause| failed(format!("plugin directory {}: {cause}", directory.display())))?;
@@ -149,7 +197,7 @@ async fn open(
         cluster_name: String::new(),
         api_addr: api_addr(&config, &listeners),
     };
-    Ok(Opened { host, listeners, info, config, sources })
+    Ok(Opened { host, listeners, socket_files: socket_files.into_iter().flatten().collect(), info, config })
 }
 
 fn with_storage(builder: HostBuilder, storage: &StorageConfig) -> Result<(HostBuilder, &'static str), String> {
@@ -181,7 +229,7 @@ fn create_private(directory: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)
 }
 
-fn bind(listener: &ListenerConfig) -> Result<Listener, String> {
+fn bind(listener: &ListenerConfig) -> Result<(Listener, Option<SocketFile>), String> {
     let tls = match &listener.tls {
         None => None,
         Some(tls) => {
@@ -193,9 +241,8 @@ fn bind(listener: &ListenerConfig) -> Result<Listener, String> {
             Some(settings.load().map_err(|error| error.to_string())?)
         }
     };
-    let tcp = TcpListener::bind(listener.address)
-        .map_err(|cause| format!("failed to listen on {}: {cause}", listener.address))?;
-    Ok(Listener { tcp, tls, limits: listener.limits })
+    let (socket, file) = socket::bind(&listener.address)?;
+    Ok((Listener { socket, tls, limits: listener.limits }, file))
 }
 
 /// Returns the address that clients are told: the configured one, else the first listener's.
@@ -205,13 +252,19 @@ fn api_addr(config: &ServerConfig, listeners: &[Listener]) -> String {
 
 async fn serve(
     opened: Opened,
+    upkeep: Upkeep,
     dev: Option<dev::Settings>,
     environment: &Environment,
     console: &mut Console,
 ) -> Result<Exit, Ended> {
-    let Opened { host, listeners, info, config, sources } = opened;
-    // From here on a hang-up ends nothing.
-    let hangups = signal(SignalKind::hangup());
+    let Opened { host, listeners, socket_files: _socket_files, info, config } = opened;
+    // From here on the end is a shutdown: a signal that comes before requests are answered ends nothing in the middle of it.
+    let stop = CancellationToken::new();
+    let (told, stopping) = (signals::stop(), stop.clone());
+    tokio::spawn(async move {
+        told.await;
+        stopping.cancel();
+    });
     let api_addr = info.api_addr.clone();
     let _pid_file = config.pid_file.as_deref().map(PidFile::create).transpose()?;
     if dev.is_none() {
@@ -226,48 +279,31 @@ async fn serve(
         (Some(dev), Some(directory)) => dev.register_plugins(&host, directory).await,
         _ => dev::Registered::default(),
     };
-    if let Some(blocks) = config.plugins {
-        declared::apply(&host, blocks).await;
-    }
-    let following = match hangups {
-        Ok(hangups) => {
-            let certificates = listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
-            let following = declared::follow(host.clone(), sources.paths, sources.mode, certificates, hangups);
-            Some(tokio::spawn(following))
+    let manager = upkeep.manager.clone();
+    let certificates = listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
+    // A plugin can take its time to compile, and nobody's requests wait for it. What it is read again for comes after it, in order.
+    let declaring = tokio::spawn({
+        let host = host.clone();
+        async move {
+            if let Some(blocks) = config.plugins {
+                declared::apply(&host, blocks).await;
+                tracing::info!("the plugins that the configuration declares were looked at");
+            }
+            declared::follow(host, upkeep, certificates).await;
         }
-        Err(error) => {
-            tracing::warn!(%error, "SIGHUP cannot be waited for: the configuration will not be read again");
-            None
-        }
-    };
-    let serving = http::serve(host.clone(), listeners, info, stop_signal());
+    });
+    let serving = http::serve(host.clone(), listeners, info, stop.cancelled_owned());
     if let Some(dev) = &dev {
         banner::dev(dev, &api_addr, &plugins, environment, console);
     }
+    manager.ready();
     let served = serving.await;
     tracing::info!("shutting down");
-    if let Some(following) = following {
-        following.abort();
-    }
+    manager.stopping();
+    declaring.abort();
     host.shutdown().await;
     served.map_err(|error| Ended::local(error.to_string()))?;
     Ok(Exit::Success)
-}
-
-/// Takes the process's signals from now on, and returns when it is told to stop: SIGTERM, or Ctrl-C. What comes before the first
-/// request is answered must not end the process in the middle of it.
-fn stop_signal() -> impl Future<Output = ()> {
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    async move {
-        let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-            // Without signal handlers the system ends the process itself.
-            return std::future::pending().await;
-        };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }
 }
 
 /// A file with this process's number, gone when the server is.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::config::{PluginEnvironment, ServerConfig};
 use crate::cli::environment::Environment;
-use crate::http::Listener;
+use crate::http::{Listener, ListenerSocket};
 use crate::ident::PluginName;
 use crate::runtime::process::{NativePlugins, confinement_support};
 
@@ -28,7 +28,7 @@ pub(super) fn settings(
         },
         legacy_layering: legacy_layering(environment)?,
         multiplexing_opt_out: multiplexing_opt_out(environment)?,
-        api_address: config.api_addr.clone().or_else(|| listeners.first().and_then(address_from_here)),
+        api_address: config.api_addr.clone().or_else(|| listeners.iter().find_map(address_from_here)),
         socket_directory: socket_directory.cloned().unwrap_or(defaults.socket_directory),
     })
 }
@@ -51,7 +51,9 @@ pub(super) fn announce(settings: &NativePlugins) {
 
 /// Returns a listener's URL as a process on this machine reaches it: one that listens everywhere is asked at home.
 fn address_from_here(listener: &Listener) -> Option<String> {
-    let mut address = listener.tcp.local_addr().ok()?;
+    // A plugin's own client library may know no address but a URL.
+    let ListenerSocket::Tcp(socket) = &listener.socket else { return None };
+    let mut address = socket.local_addr().ok()?;
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -151,7 +153,7 @@ mod tests {
         let listener = |at: &str| {
             let tcp = TcpListener::bind(at).unwrap();
             let port = tcp.local_addr().unwrap().port();
-            (Listener { tcp, tls: None, limits: ListenerLimits::default() }, port)
+            (Listener { socket: tcp.into(), tls: None, limits: ListenerLimits::default() }, port)
         };
         let address =
             |hcl: &str, listeners: &[Listener]| settings(&config(hcl), &environment(), listeners).unwrap().api_address;

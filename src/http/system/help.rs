@@ -20,6 +20,7 @@ pub(super) fn of(route: Route<'_>) -> Reply {
 fn text(route: Route<'_>) -> &'static str {
     match route {
         Route::Health => "Says whether the server is up. The status is 200, or the one in the parameter activecode.",
+        Route::Init => "Says that the server is initialised.",
         Route::SealStatus => "Says that the server is unsealed.",
         Route::Leader => "Says which server leads.",
         Route::Metrics => "Shows what the server counted since it started, as JSON or with format=prometheus.",

@@ -52,6 +52,7 @@ pub(super) async fn answer(api: Arc<Api>, call: Call, caller: Caller) -> Result<
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Route<'a> {
     Health,
+    Init,
     SealStatus,
     Leader,
     Metrics,
@@ -82,6 +83,7 @@ impl<'a> Route<'a> {
         let below = |prefix| path.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
         match path {
             "health" => Some(Route::Health),
+            "init" => Some(Route::Init),
             "seal-status" => Some(Route::SealStatus),
             "leader" => Some(Route::Leader),
             "metrics" => Some(Route::Metrics),
@@ -111,7 +113,7 @@ impl<'a> Route<'a> {
 
     /// Says whether it is answered without a token.
     fn is_open(&self) -> bool {
-        matches!(self, Route::Health | Route::SealStatus | Route::Leader | Route::VisibleMounts)
+        matches!(self, Route::Health | Route::Init | Route::SealStatus | Route::Leader | Route::VisibleMounts)
     }
 }
 
@@ -127,6 +129,7 @@ async fn dispatch(
     match (route, operation) {
         (route, Operation::Help) => Ok(help::of(route)),
         (Route::Health, Read) => status::health(&api.info, fields),
+        (Route::Init, Read) => Ok(status::init()),
         (Route::SealStatus, Read) => Ok(status::seal_status(&api.info)),
         (Route::Leader, Read) => Ok(status::leader(&api.info)),
         (Route::Metrics, Read) => metrics::read(host, fields).await,
@@ -286,6 +289,7 @@ mod tests {
     fn only_the_servers_own_state_is_open() {
         let open: Vec<_> = [
             "health",
+            "init",
             "seal-status",
             "leader",
             "internal/ui/mounts",
@@ -298,6 +302,6 @@ mod tests {
         .into_iter()
         .filter(|path| Route::of(&format!("sys/{path}")).is_some_and(|route| route.is_open()))
         .collect();
-        assert_eq!(open, ["health", "seal-status", "leader", "internal/ui/mounts"]);
+        assert_eq!(open, ["health", "init", "seal-status", "leader", "internal/ui/mounts"]);
     }
 }

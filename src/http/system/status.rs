@@ -1,4 +1,4 @@
-//! `sys/health`, `sys/seal-status` and `sys/leader`: what the server says of itself, to anyone.
+//! `sys/health`, `sys/init`, `sys/seal-status` and `sys/leader`: what the server says of itself, to anyone.
 //!
 //! A host that answers is initialised, unsealed and alone: there is no seal and no second node yet.
 
@@ -70,6 +70,15 @@ fn health_json(info: &ServerInfo) -> Vec<u8> {
         version: &info.version,
         cluster_name: &info.cluster_name,
     })
+}
+
+/// Says that the server is initialised: it makes its store ready when it first starts.
+pub(super) fn init() -> Reply {
+    #[derive(Serialize)]
+    struct Init {
+        initialized: bool,
+    }
+    Reply::Bare(answer::to_json(&Init { initialized: true }))
 }
 
 /// Says that the server is unsealed.

@@ -1,6 +1,7 @@
 //! One backend in a process: what answers for one mount.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -37,6 +38,8 @@ struct Seat {
     process: Arc<Process>,
     backend: Backend,
     callbacks: Callbacks,
+    /// The socket that the plugin asks them through.
+    socket: PathBuf,
     mount: Arc<str>,
     unauthenticated: PathRules,
     /// The plugin's SDK lost it, or it was cleaned up.
@@ -62,8 +65,9 @@ impl ProcessInstance {
         let id = process.broker.next_id();
         let address = process.directory.path().join(id.to_string());
         let callbacks =
-            Callbacks::listen(scope, address.clone(), process.tls.clone(), limits.process_message_bytes_max)
-                .map_err(|error| Failure::Host(format!("its callbacks cannot be served: {error}")))?;
+            Callbacks::listen(scope, address.clone(), process.tls.clone(), limits.process_message_bytes_max).map_err(
+                |error| Failure::Host(format!("its callbacks cannot be served at {}: {error}", address.display())),
+            )?;
         let announced = timeout_at(call.deadline, process.broker.announce(id, &address)).await;
         announced
             .map_err(|_| Failure::Deadline(call.limit))?
@@ -73,6 +77,7 @@ impl ProcessInstance {
             process,
             backend,
             callbacks,
+            socket: address,
             mount: Arc::clone(&scope.id),
             unauthenticated: PathRules::default(),
             gone: AtomicBool::new(false),
@@ -149,7 +154,7 @@ impl Seat {
     }
 
     fn is_alive(&self) -> bool {
-        !self.gone.load(Ordering::Relaxed) && self.process.is_alive()
+        !self.gone.load(Ordering::Relaxed) && self.process.is_alive() && !self.process.misses(&self.socket)
     }
 }
 

@@ -39,7 +39,7 @@ use crate::limits::Limits;
 use crate::runtime::{Launch, LoadError, Program};
 
 #[cfg(feature = "cli")]
-pub(crate) use child::confinement_support;
+pub(crate) use child::{adopt_orphans, close_inherited, confinement_support, kill_orphans};
 pub use settings::NativePlugins;
 pub(crate) use wrapping::Wrapping;
 

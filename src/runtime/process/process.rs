@@ -1,5 +1,7 @@
 //! A running plugin: its process, the connection to it, and its end.
 
+use std::io::ErrorKind;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -51,6 +53,8 @@ pub(super) struct Process {
     /// Counts it with its plugin; `None` for one that is only asked what it is.
     pub(super) mark: Option<ProcessMark>,
     ending: Arc<AtomicBool>,
+    /// Whether it was said that its sockets are gone.
+    missed: AtomicBool,
     /// For questions that the plugin's SDK answers.
     patience: Duration,
     end: Ending,
@@ -99,6 +103,7 @@ impl Process {
             multiplexes: false,
             mark: None,
             ending: Arc::default(),
+            missed: AtomicBool::new(false),
             patience: patience.min(SDK_DEADLINE),
             end,
         };
@@ -131,6 +136,25 @@ impl Process {
     /// in between would fail with it.
     pub(super) fn is_alive(&self) -> bool {
         self.child.has_exited().is_none() && !self.child.is_killed() && !self.ending.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether another mount can be set up in it: its sockets' directory must be there for that. Says so once if it is not.
+    pub(super) fn takes_mounts(&self) -> bool {
+        self.is_alive() && !self.misses(self.directory.path())
+    }
+
+    /// Returns whether something that its sockets need was removed, as cleaners of temporary files do. What is connected stays so, and
+    /// what has to connect again cannot.
+    pub(super) fn misses(&self, path: &Path) -> bool {
+        let is_gone = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+        if is_gone && !self.missed.swap(true, Ordering::Relaxed) {
+            self.log.fault(&format!(
+                "{} was removed while the plugin was using it, and its process is replaced; keep cleaners of temporary files away \
+                 from it, or set native_plugins {{ socket_directory = … }}",
+                path.display()
+            ));
+        }
+        is_gone
     }
 
     /// Returns how the process ended, if it did or is about to: a connection breaks before the process is reaped.

@@ -155,7 +155,7 @@ impl Core {
             return self.supervised(mount).await;
         }
         let mut common = self.common.lock().await;
-        if let Some(process) = common.upgrade().filter(|process| process.is_alive()) {
+        if let Some(process) = common.upgrade().filter(|process| process.takes_mounts()) {
             return Ok(process);
         }
         if self.multiplexes.get() == Some(&false) {

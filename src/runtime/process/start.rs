@@ -1,5 +1,6 @@
 //! From sealed bytes to a process that answered its handshake, or to the reason why not.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -94,6 +95,7 @@ pub(super) async fn start(
         ))
     })?;
     let system = |what: &str, error: std::io::Error| StartError::Failed(format!("cannot {what}: {error}"));
+    make_again(&shared.settings.socket_directory);
     let directory = tempfile::Builder::new()
         .prefix("cofferdam-")
         .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700))
@@ -125,6 +127,7 @@ pub(super) async fn start(
         memory_bytes_max: Some(limits.process_memory_bytes_max),
         open_files_max: Some(limits.process_files_max),
         cpu_seconds_max: limits.process_cpu_seconds_max,
+        tasks_max: limits.process_tasks_max,
         confinement: launch.confinement.clone(),
         socket_directory: directory.path().to_owned(),
     };
@@ -158,6 +161,17 @@ pub(super) async fn start(
     let (grace, patience, tracker) = (limits.process_stop_grace, limits.lifecycle_deadline, shared.tracker.clone());
     let parts = Parts { child, channel, tls, log, directory, permit, grace, patience, tracker };
     Process::open(parts).await.map_err(StartError::Unfit)
+}
+
+/// Makes the directory that sockets' directories lie in, should it have been removed. Where that fails, the next step says why.
+fn make_again(directory: &Path) {
+    use std::os::unix::fs::DirBuilderExt as _;
+    if directory.exists() {
+        return;
+    }
+    if std::fs::DirBuilder::new().mode(0o700).create(directory).is_ok() {
+        tracing::warn!(directory = %directory.display(), "the directory for plugins' sockets was gone, and was made again");
+    }
 }
 
 /// The host's side of what a launch needs to be trusted.

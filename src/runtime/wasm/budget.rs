@@ -42,6 +42,15 @@ const BYTES_PER_MEMORY: u64 = (4 << 30) + (32 << 20);
 /// program lies at two thirds, with 85 TiB in one piece below it. The tables and stacks find room above it.
 const ADDRESS_SPACE_BYTES: u64 = 80 << 40;
 
+/// Address space that one instance takes in all engines, in bytes: its memories, and for its tables and stacks a fraction of one.
+const BYTES_PER_SLOT: u64 = ENGINES * (BYTES_PER_MEMORY * MEMORIES_PER_COMPONENT_MAX as u64 + (64 << 20));
+
+/// Address space for the rest of a process whose address space is limited: threads with their stacks and heaps, code, data.
+const BYTES_RESERVED: u64 = 16 << 30;
+
+/// A page of memory, as `/proc` counts them on the machines that sandboxes run on.
+const PAGE_BYTES: u64 = 4096;
+
 /// What a host grants, and why no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Plan {
@@ -58,6 +67,16 @@ enum Bound {
     Mappings { needed: u64 },
     /// The address space.
     AddressSpace,
+    /// The limit on the process's address space, which would have to be this many bytes.
+    AddressLimit { needed: u64 },
+}
+
+/// What the system gives a process.
+#[derive(Debug, Clone, Copy)]
+struct System {
+    max_map_count: u64,
+    /// Bytes of address space that are left to it; `None` without a limit.
+    address_bytes: Option<u64>,
 }
 
 /// Returns how many instances a host grants under these limits on this system: [`Limits::instances_max`], or as many as fit. Logs
@@ -65,7 +84,7 @@ enum Bound {
 pub(crate) fn grant_instances(limits: &Limits) -> u32 {
     let max_map_count = max_map_count(std::fs::read_to_string(MAX_MAP_COUNT));
     let asked = limits.instances_max;
-    let Plan { granted, bound } = plan(asked, max_map_count);
+    let Plan { granted, bound } = plan(asked, System { max_map_count, address_bytes: address_bytes_left() });
     match bound {
         Bound::Limit => {
             tracing::info!(asked, granted, max_map_count, "there is room for all sandboxes that are asked for")
@@ -83,6 +102,13 @@ pub(crate) fn grant_instances(limits: &Limits) -> u32 {
             max_map_count,
             "fewer sandboxes are granted than are asked for: no more fit into the address space of one process"
         ),
+        Bound::AddressLimit { needed } => tracing::warn!(
+            asked,
+            granted,
+            "fewer sandboxes are granted than are asked for, because of the limit on this process's address space (RLIMIT_AS); to \
+             grant all, raise it by {} GiB or take it away: ulimit -v unlimited, or LimitAS=infinity in a systemd unit",
+            needed.div_ceil(1 << 30)
+        ),
     }
     granted
 }
@@ -99,10 +125,37 @@ fn max_map_count(file: std::io::Result<String>) -> u64 {
     }
 }
 
+/// Returns how much address space this process may still take; `None` where nothing limits it.
+fn address_bytes_left() -> Option<u64> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
+    // The first number is of pages; where it cannot be read, nothing is taken to be in use.
+    let pages = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages = pages.and_then(|text| text.split(' ').next()?.parse().ok()).unwrap_or(0_u64);
+    Some(limit.saturating_sub(pages.saturating_mul(PAGE_BYTES)))
+}
+
+/// Says what to do where address space cannot be had, if a limit on it is the reason.
+pub(super) fn advice() -> &'static str {
+    match rustix::process::getrlimit(rustix::process::Resource::As).current {
+        None => "",
+        Some(_) => {
+            ". This process's address space is limited (RLIMIT_AS), and sandboxes reserve 16 GiB each, of which they use little: \
+             raise the limit or take it away (ulimit -v unlimited, or LimitAS=infinity in a systemd unit); limits { instances = … } \
+             asks for fewer sandboxes"
+        }
+    }
+}
+
 /// Returns what is granted of so many instances. One at least: a host without any would serve nothing.
-fn plan(asked: u32, max_map_count: u64) -> Plan {
+fn plan(asked: u32, system: System) -> Plan {
     let (asked_for, by_mappings, by_space) =
-        (u64::from(asked), instances_in(max_map_count), instances_in_address_space());
+        (u64::from(asked), instances_in(system.max_map_count), instances_in_address_space());
+    let by_limit = system.address_bytes.map_or(u64::MAX, instances_in_bytes);
+    if by_limit < asked_for && by_limit <= by_mappings.min(by_space) {
+        let granted = u32::try_from(by_limit).unwrap_or(asked).max(1);
+        let missing = bytes_of(asked_for.min(by_space)).saturating_sub(system.address_bytes.unwrap_or(0));
+        return Plan { granted, bound: Bound::AddressLimit { needed: missing } };
+    }
     let fitting = by_mappings.min(by_space);
     // What fits and is no more than was asked for is no more than 32 bits hold.
     let granted = u32::try_from(asked_for.min(fitting)).unwrap_or(asked).max(1);
@@ -126,6 +179,17 @@ fn instances_in(mappings: u64) -> u64 {
     mappings.saturating_sub(mappings_besides()) / mappings_per_instance()
 }
 
+/// Returns how many instances fit into so much address space.
+fn instances_in_bytes(bytes: u64) -> u64 {
+    let slots = bytes.saturating_sub(BYTES_RESERVED) / BYTES_PER_SLOT;
+    slots.saturating_sub(u64::from(DESCRIBE_SLOTS))
+}
+
+/// Returns how much address space so many instances take.
+fn bytes_of(instances: u64) -> u64 {
+    BYTES_RESERVED.saturating_add((instances + u64::from(DESCRIBE_SLOTS)).saturating_mul(BYTES_PER_SLOT))
+}
+
 fn instances_in_address_space() -> u64 {
     let slots = ADDRESS_SPACE_BYTES / ENGINES / (BYTES_PER_MEMORY * u64::from(MEMORIES_PER_COMPONENT_MAX));
     slots.saturating_sub(u64::from(DESCRIBE_SLOTS))
@@ -146,10 +210,29 @@ const fn mappings_besides() -> u64 {
 mod tests {
     use super::*;
 
+    fn mappings(max_map_count: u64) -> System {
+        System { max_map_count, address_bytes: None }
+    }
+
+    #[test]
+    fn a_limit_on_the_address_space_grants_what_fits() {
+        let plan = |asked, gib: u64| {
+            plan(asked, System { max_map_count: MAX_MAP_COUNT_DEFAULT, address_bytes: Some(gib << 30) })
+        };
+        // 16 that are only asked what they are, and as many as are left of some 16 GiB each.
+        let Plan { granted, bound } = plan(1_000, 400);
+        assert!((5..=8).contains(&granted), "{granted}");
+        let Bound::AddressLimit { needed } = bound else { panic!("{bound:?}") };
+        assert_eq!(plan(1_000, 400 + needed.div_ceil(1 << 30)), Plan { granted: 1_000, bound: Bound::Limit });
+        assert_eq!(plan(granted, 400).bound, Bound::Limit);
+        // One is tried where there is no room at all.
+        assert_eq!(plan(4, 8).granted, 1);
+    }
+
     #[test]
     fn the_default_limit_fits_the_default_system() {
         let asked = Limits::default().instances_max;
-        assert_eq!(plan(asked, MAX_MAP_COUNT_DEFAULT), Plan { granted: asked, bound: Bound::Limit });
+        assert_eq!(plan(asked, mappings(MAX_MAP_COUNT_DEFAULT)), Plan { granted: asked, bound: Bound::Limit });
     }
 
     #[test]
@@ -169,7 +252,7 @@ mod tests {
             (100, 0, 1, Bound::Mappings { needed: 8_160 + 10 * 100 }),
             (1, 8_159, 1, Bound::Mappings { needed: 8_170 }),
         ] {
-            let found = plan(asked, max_map_count);
+            let found = plan(asked, mappings(max_map_count));
             assert_eq!(found, Plan { granted, bound }, "{asked} asked, {max_map_count} mappings");
         }
     }
@@ -178,9 +261,9 @@ mod tests {
     fn what_is_needed_is_enough() {
         for asked in [1, 100, 5_000, instances_in_address_space() as u32] {
             let needed = mappings_of(u64::from(asked));
-            assert_eq!(plan(asked, needed).granted, asked);
-            assert_eq!(plan(asked, needed).bound, Bound::Limit);
-            assert_ne!(plan(asked, needed - 1).bound, Bound::Limit, "{asked}");
+            assert_eq!(plan(asked, mappings(needed)).granted, asked);
+            assert_eq!(plan(asked, mappings(needed)).bound, Bound::Limit);
+            assert_ne!(plan(asked, mappings(needed - 1)).bound, Bound::Limit, "{asked}");
         }
     }
 

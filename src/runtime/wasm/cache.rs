@@ -226,12 +226,11 @@ impl CompileCache {
     fn slot(&self, engine: &Engine, digest: Digest, component_bytes: usize) -> Slot {
         let identity = identity(engine);
         let mac = self.key.mac(NAME).chain_update(identity).finalize().into_bytes();
-        let per_component = (component_bytes as u64).saturating_mul(CODE_PER_COMPONENT_BYTE_MAX);
         Slot {
             name: format!("{digest}-{}{CODE_ENDING}", hex::encode(&mac[..16])),
             // All of fixed length, so that no two subjects read the same.
             subject: [CODE, &FORMAT, digest.as_bytes(), &identity].concat(),
-            bytes_max: per_component.saturating_add(CODE_BYTES_BASE).min(self.bytes_max),
+            bytes_max: code_bytes_max(component_bytes).min(self.bytes_max),
         }
     }
 
@@ -240,11 +239,10 @@ impl CompileCache {
         let (header, code) = bytes.split_at_checked(HEADER_BYTES).ok_or(Rejected::Format)?;
         let mac = header.strip_prefix(&FORMAT).ok_or(Rejected::Format)?;
         self.key.mac(&slot.subject).chain_update(code).verify_slice(mac).map_err(|_| Rejected::Mac)?;
-        // SAFETY: the bytes must come from `Component::serialize`, unchanged. Only who knows the key makes a MAC that matches, which
-        // is this host, and it makes one of nothing but what `write` got from there. `code` is memory of this process that nobody
-        // else can write, so what was verified is what is loaded. The MAC covers the engine's compatibility hash too.
-        #[allow(unsafe_code, reason = "compiled code cannot be checked, only authenticated; that was just done")]
-        let component = unsafe { Component::deserialize(engine, code) }.map_err(Rejected::Engine)?;
+        // Only who knows the key makes a MAC that matches, which is this host, and it makes one of nothing but what `write`
+        // got from the engine. `code` is memory of this process that nobody else can write, so what was verified is what is
+        // loaded. The MAC covers the engine's compatibility hash too.
+        let component = admit(engine, code).map_err(Rejected::Engine)?;
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         // At worst the file goes too early.
         let _ = rustix::fs::futimens(&file, &Timestamps { last_access: now, last_modification: now });
@@ -358,6 +356,22 @@ impl CompileCache {
             removed => removed,
         }
     }
+}
+
+/// Loads code that is known to come from an engine of ours: authentic under the host's key, or from a compiler that the
+/// host itself started. Nobody else may call this.
+pub(super) fn admit(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: the bytes must come from `Component::serialize`, or what precompiles to the same, unchanged. That is what both
+    // callers have made sure of; whether it was an engine with the same settings is checked by the engine.
+    #[allow(unsafe_code, reason = "compiled code cannot be checked, only its origin can; the callers did")]
+    unsafe {
+        Component::deserialize(engine, code)
+    }
+}
+
+/// Returns how much code a component of so many bytes may become.
+pub(super) fn code_bytes_max(component_bytes: usize) -> u64 {
+    (component_bytes as u64).saturating_mul(CODE_PER_COMPONENT_BYTE_MAX).saturating_add(CODE_BYTES_BASE)
 }
 
 // ------------------------------------------------------------------------------------------------------------------- directory

@@ -164,7 +164,7 @@ impl ConcurrentEngine {
 }
 
 fn unusable(cause: wasmtime::Error) -> LoadError {
-    LoadError::Host(format!("cannot set up the sandbox: {cause:#}"))
+    LoadError::Host(format!("cannot set up the sandbox: {cause:#}{}", super::budget::advice()))
 }
 
 fn unlinked(cause: wasmtime::Error) -> LoadError {
@@ -177,6 +177,13 @@ fn config(limits: &Limits, guests: Guests) -> Config {
         Guests::Async => STACKS_PER_CONCURRENT_INSTANCE,
         Guests::Plain => 1,
     };
+    let mut config = settings(guests);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, stacks_per_instance)));
+    config
+}
+
+/// Returns all of an engine's settings that compiled code depends on: those but where instances get their memory from.
+fn settings(guests: Guests) -> Config {
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
@@ -191,9 +198,15 @@ fn config(limits: &Limits, guests: Guests) -> Config {
         .wasm_features(guests.allowed(), true)
         // Source positions make a trap cost 7 ms instead of 50 µs, which a hostile plugin could use against its host.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX))
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, stacks_per_instance)));
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
     config
+}
+
+/// Compiles a component to bytes that an engine for these guests can load. Makes no instance, so it reserves no address space, of which
+/// a machine may grant little.
+#[cfg(feature = "cli")]
+pub(super) fn precompile(guests: Guests, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    Engine::new(&settings(guests))?.precompile_component(component)
 }
 
 fn pool(limits: &Limits, stacks_per_instance: u32) -> PoolingAllocationConfig {

@@ -1,8 +1,8 @@
 //! The sandboxed runtime: WASI components on wasmtime. Nothing outside this folder names wasmtime.
 //!
-//! `engine` compiles, `cache` keeps what was compiled, `budget` says how many sandboxes fit, `program` is a component compiled and
-//! linked, `instance` a sandbox that answers, `state` what its store holds, `imports` what it may call, `bindings` the generated
-//! contract, `convert` the same messages in both vocabularies.
+//! `engine` compiles, `compiler` has that done in another process, `cache` keeps what was compiled, `budget` says how many
+//! sandboxes fit, `program` is a component compiled and linked, `instance` a sandbox that answers, `state` what its store
+//! holds, `imports` what it may call, `bindings` the generated contract, `convert` the same messages in both vocabularies.
 //! `proposals` is what WebAssembly a guest may use, and `walk` what is looked at before anything is compiled.
 //! `concurrent` is the same for the async world: instance, state and imports of a sandbox that serves many calls at once.
 
@@ -10,6 +10,7 @@ mod bindings;
 mod budget;
 mod cache;
 mod capabilities;
+mod compiler;
 mod concurrent;
 mod convert;
 mod engine;
@@ -21,23 +22,29 @@ mod proposals;
 mod state;
 mod walk;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
 use self::engine::WasmEngine;
 use self::program::{Linked, WasmProgram, World};
+use self::proposals::Guests;
 use super::{Launch, LoadError, Program};
 use crate::ident::Digest;
 use crate::limits::Limits;
 
 pub(crate) use budget::grant_instances;
 pub(crate) use cache::{CacheKey, CompileCache};
+pub use compiler::Compiler;
+#[cfg(feature = "cli")]
+pub(crate) use compiler::{JobFailed, run as run_compile_job};
 
-/// Components that compile at the same time. One compilation already uses every core.
-const COMPILATIONS_MAX: usize = 1;
+/// Components that compile at the same time. One compilation already uses every core; the other is for those that wait
+/// behind one that does not end before its deadline.
+const COMPILATIONS_MAX: usize = 2;
 
 /// How many load deadlines a component waits for its turn: after a restart, every plugin of a host compiles.
 const LOADS_WAITED_FOR_MAX: u32 = 10;
@@ -56,6 +63,7 @@ const FAILED: &str =
 /// Loads components. One for each host: it owns the engine, and with it the memory of all sandboxes.
 pub(crate) struct WasmRuntime {
     engine: Arc<WasmEngine>,
+    compiler: Compiler,
     cache: Option<Arc<CompileCache>>,
     compilations: Arc<Semaphore>,
     cache_reads: Arc<Semaphore>,
@@ -73,11 +81,17 @@ impl WasmRuntime {
     pub(crate) fn new(limits: Arc<Limits>, cache: Option<CompileCache>) -> Result<Self, LoadError> {
         Ok(Self {
             engine: Arc::new(WasmEngine::new(limits)?),
+            compiler: Compiler::default(),
             cache: cache.map(Arc::new),
             compilations: Arc::new(Semaphore::new(COMPILATIONS_MAX)),
             cache_reads: Arc::new(Semaphore::new(CACHE_READS_MAX)),
             cache_writes: Arc::new(Semaphore::new(CACHE_WRITES_MAX as usize)),
         })
+    }
+
+    /// Compiles components there.
+    pub(crate) fn with_compiler(self, compiler: Compiler) -> Self {
+        Self { compiler, ..self }
     }
 
     /// Makes a program of a component with this digest: takes its compiled code from the cache or compiles it, links it, checks
@@ -136,23 +150,61 @@ impl WasmRuntime {
         }
     }
 
-    /// Compiles and links a component, when its turn comes.
+    /// Looks a component through, and compiles and links it when its turn comes.
     ///
-    /// Compiling happens on a thread of its own. It cannot be interrupted: after the load deadline the caller is told, while the
+    /// A compiler in a process of its own is killed at the load deadline, and its turn is free when it is gone. One in this
+    /// process runs on a thread of its own and cannot be interrupted: after the deadline the caller is told, while the
     /// compiler runs to its end unheard, and keeps its turn until then.
     async fn compiled(&self, source: &Arc<Source>) -> Result<Linked, LoadError> {
         let limit = self.engine.limits.load_deadline;
+        let (engine, looked_through) = (Arc::clone(&self.engine), Arc::clone(source));
+        let inspecting = tokio::task::spawn_blocking(move || program::inspect(&engine, &looked_through.bytes));
+        let world = timeout(limit, inspecting).await.map_err(|_| LoadError::Deadline(limit))?;
+        let world = world.map_err(|_| LoadError::Unfit(FAILED.to_owned()))??;
         let turn = timeout(limit * LOADS_WAITED_FOR_MAX, Arc::clone(&self.compilations).acquire_owned()).await;
         let turn = turn.map_err(|_| LoadError::Deadline(limit * LOADS_WAITED_FOR_MAX))?;
         let turn = turn.expect("the semaphore is never closed");
-        let (engine, source) = (Arc::clone(&self.engine), Arc::clone(source));
-        let compiling = tokio::task::spawn_blocking(move || {
-            let _turn = turn;
-            let world = program::inspect(&engine, &source.bytes)?;
-            program::compile(&engine, world, &source.bytes)
-        });
+        let engine = Arc::clone(&self.engine);
+        let compiling = match &self.compiler {
+            Compiler::InProcess => {
+                let source = Arc::clone(source);
+                tokio::task::spawn_blocking(move || {
+                    let _turn = turn;
+                    program::compile(&engine, world, &source.bytes)
+                })
+            }
+            Compiler::Program(path) => {
+                let (turn, code) = self.compiled_elsewhere(path, turn, world.guests(), source).await?;
+                tokio::task::spawn_blocking(move || {
+                    let _turn = turn;
+                    let component = cache::admit(world.engine(&engine), &code).map_err(|cause| {
+                        LoadError::Host(format!("what the compiler made does not fit this program: {cause:#}"))
+                    })?;
+                    program::link(&engine, world, component)
+                })
+            }
+        };
         let compiled = timeout(limit, compiling).await.map_err(|_| LoadError::Deadline(limit))?;
         compiled.map_err(|_| LoadError::Unfit(FAILED.to_owned()))?
+    }
+
+    /// Has a program compile a component. It keeps its turn until its process is gone, which is soon where nobody waits any more.
+    async fn compiled_elsewhere(
+        &self,
+        program: &Path,
+        turn: OwnedSemaphorePermit,
+        guests: Guests,
+        source: &Arc<Source>,
+    ) -> Result<(OwnedSemaphorePermit, Vec<u8>), LoadError> {
+        let (engine, program, source) = (Arc::clone(&self.engine), program.to_owned(), Arc::clone(source));
+        let (mut answer, answered) = oneshot::channel();
+        drop(tokio::spawn(async move {
+            let (limits, bytes) = (&engine.limits, &source.bytes);
+            let code_bytes_max = cache::code_bytes_max(bytes.len());
+            let code = compiler::compile(&program, limits, guests, bytes, code_bytes_max, answer.closed()).await;
+            drop(answer.send(code.map(|code| (turn, code))));
+        }));
+        answered.await.map_err(|_| LoadError::Host("the compiler was given up".to_owned()))?
     }
 
     /// Begins to write compiled code to the cache, if there is one. Nobody waits for the disk but [`WasmRuntime::ended`].

@@ -4,6 +4,7 @@
 //! or not, so that a new engine never widens what guests may do. The same list goes to the validator, which sees a component first and
 //! says what is wrong with it, and to the engines: what the one lets through by mistake the other refuses.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{Validator, WasmFeatures};
 
 /// What core modules and components of both worlds may use.
@@ -60,7 +61,7 @@ const OFF: [(WasmFeatures, &str, &str); 24] = [
 ];
 
 /// Which guests: those of the plain world, or those of the async world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Guests {
     Plain,
     Async,

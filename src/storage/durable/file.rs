@@ -10,11 +10,11 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable, WriteTransaction};
 
-use super::super::complaints::Complaints;
 use super::super::keyspace::{self, Keyspace, Verdict};
 use super::super::{Batch, Change, StorageError};
 use super::ballast::{Ballast, is_full, serves_the_store};
 use super::opening::{self, CLOSED, COMMITS, Opened, VALUES, WhenMissing};
+use crate::complaints::Complaints;
 
 /// All stored values, as of one commit.
 pub(super) type Table = Values<ReadOnlyTable<&'static str, &'static [u8]>>;

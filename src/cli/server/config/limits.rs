@@ -44,6 +44,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         request_deadline,
         lifecycle_deadline,
         load_deadline,
+        compile_memory_bytes_max,
         compile_cache_bytes_max,
         drain_deadline,
         instance_memory_bytes_max,
@@ -73,6 +74,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         process_memory_bytes_max,
         process_files_max,
         process_cpu_seconds_max,
+        process_tasks_max,
         process_start_deadline,
         process_stop_grace,
         process_message_bytes_max,
@@ -95,6 +97,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("request_deadline", duration, request_deadline, findings);
     stanza.set("lifecycle_deadline", duration, lifecycle_deadline, findings);
     stanza.set("load_deadline", duration, load_deadline, findings);
+    stanza.set("compile_memory", size, compile_memory_bytes_max, findings);
     stanza.set("compile_cache", size, compile_cache_bytes_max, findings);
     stanza.set("drain_deadline", duration, drain_deadline, findings);
     stanza.set("instance_memory", size, instance_memory_bytes_max, findings);
@@ -122,6 +125,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("process_memory", size, process_memory_bytes_max, findings);
     stanza.set("process_files", count, process_files_max, findings);
     stanza.set("process_cpu_seconds", |value| count(value).map(Some), process_cpu_seconds_max, findings);
+    stanza.set("process_tasks", count, process_tasks_max, findings);
     stanza.set("process_start_deadline", duration, process_start_deadline, findings);
     stanza.set("process_stop_grace", duration, process_stop_grace, findings);
     stanza.set("process_message", size, process_message_bytes_max, findings);

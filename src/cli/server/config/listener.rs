@@ -1,4 +1,4 @@
-//! The stanza `listener "tcp"`: where the server listens, and with which certificate.
+//! The stanzas `listener "tcp"` and `listener "unix"`: where the server listens, and with which certificate.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,21 +6,44 @@ use std::path::PathBuf;
 use super::document::Value;
 use super::problem::Findings;
 use super::stanza::Stanza;
-use super::value::{count, duration, listen_address, path, size, switch, word};
+use super::value::{count, duration, file_mode, listen_address, name_or_number, path, size, switch, text, word};
 use super::{tls, vault};
 use crate::duration::format_go_duration;
 use crate::http::ListenerLimits;
 use crate::limits::Limits;
 
+/// Where a listener of the type "unix" has its socket if it does not say: as in Vault.
+const DEFAULT_SOCKET: &str = "/run/vault.sock";
+
 /// Where the server listens, and what one connection may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ListenerConfig {
-    /// The address; port 0 lets the system choose.
-    pub(crate) address: SocketAddr,
+    pub(crate) address: ListenAddress,
     /// The certificate, or `None` for plain HTTP.
     pub(crate) tls: Option<TlsConfig>,
     /// What its clients are granted: size and duration at most the host's.
     pub(crate) limits: ListenerLimits,
+}
+
+/// What a listener listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ListenAddress {
+    /// An address; port 0 lets the system choose.
+    Tcp(SocketAddr),
+    /// A socket in the file system.
+    Unix(SocketFileConfig),
+}
+
+/// A socket in the file system, and who may use it: by default, this process's user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SocketFileConfig {
+    pub(crate) path: PathBuf,
+    /// The file's mode.
+    pub(crate) mode: Option<u32>,
+    /// The file's user, by name or number.
+    pub(crate) user: Option<String>,
+    /// The file's group, by name or number.
+    pub(crate) group: Option<String>,
 }
 
 /// A listener's certificate. The files were readable and matched when the configuration was loaded.
@@ -46,7 +69,7 @@ pub(crate) enum TlsVersion {
 impl ListenerConfig {
     /// Returns a listener without TLS that grants what the host grants.
     pub(crate) fn plain(address: SocketAddr, limits: &Limits) -> Self {
-        Self { address, tls: None, limits: ListenerLimits::from(limits) }
+        Self { address: ListenAddress::Tcp(address), tls: None, limits: ListenerLimits::from(limits) }
     }
 }
 
@@ -54,11 +77,16 @@ impl ListenerConfig {
 pub(super) fn read(root: &mut Stanza<'_>, limits: &Limits, findings: &mut Findings) -> Vec<ListenerConfig> {
     let mut listeners: Vec<ListenerConfig> = Vec::new();
     for (kind, stanza) in root.labelled("listener", findings) {
-        if !kind.eq_ignore_ascii_case("tcp") {
-            findings.problem(stanza.place(), format!("listener {kind:?} is not supported: the only type is \"tcp\""));
-            continue;
-        }
-        let listener = read_one(stanza, &listeners, limits, findings);
+        let is_unix = match kind.to_ascii_lowercase().as_str() {
+            "tcp" => false,
+            "unix" => true,
+            _ => {
+                let message = format!("listener {kind:?} is not supported: there are \"tcp\" and \"unix\"");
+                findings.problem(stanza.place(), message);
+                continue;
+            }
+        };
+        let listener = read_one(stanza, is_unix, &listeners, limits, findings);
         listeners.push(listener);
     }
     listeners
@@ -66,17 +94,39 @@ pub(super) fn read(root: &mut Stanza<'_>, limits: &Limits, findings: &mut Findin
 
 fn read_one(
     mut stanza: Stanza<'_>,
+    is_unix: bool,
     before: &[ListenerConfig],
     limits: &Limits,
     findings: &mut Findings,
 ) -> ListenerConfig {
     let mut listener = ListenerConfig::plain(SocketAddr::from(([127, 0, 0, 1], 8200)), limits);
-    let free_address = |value: &Value| {
-        let address = listen_address(value)?;
-        let is_taken = address.port() != 0 && before.iter().any(|listener| listener.address == address);
-        if is_taken { Err(format!("is {address}, which another listener has")) } else { Ok(address) }
+    let free = |address: ListenAddress, shown: String| {
+        let is_taken = before.iter().any(|listener| match (&listener.address, &address) {
+            (ListenAddress::Tcp(one), ListenAddress::Tcp(other)) => one == other && one.port() != 0,
+            (ListenAddress::Unix(one), ListenAddress::Unix(other)) => one.path == other.path,
+            _ => false,
+        });
+        if is_taken { Err(format!("is {shown}, which another listener has")) } else { Ok(address) }
     };
-    stanza.set("address", free_address, &mut listener.address, findings);
+    if is_unix {
+        let mut file = SocketFileConfig { path: DEFAULT_SOCKET.into(), mode: None, user: None, group: None };
+        file.mode = stanza.get("socket_mode", file_mode, findings);
+        file.user = stanza.get("socket_user", name_or_number, findings);
+        file.group = stanza.get("socket_group", name_or_number, findings);
+        listener.address = ListenAddress::Unix(file.clone());
+        let free_path = |value: &Value| {
+            let path = path(value)?;
+            let shown = path.display().to_string();
+            free(ListenAddress::Unix(SocketFileConfig { path, ..file.clone() }), shown)
+        };
+        stanza.set("address", free_path, &mut listener.address, findings);
+    } else {
+        let free_address = |value: &Value| {
+            let address = listen_address(value)?;
+            free(ListenAddress::Tcp(address), address.to_string())
+        };
+        stanza.set("address", free_address, &mut listener.address, findings);
+    }
     stanza.set("max_request_size", size, &mut listener.limits.request_body_bytes_max, findings);
     stanza.set("max_request_duration", duration, &mut listener.limits.request_deadline, findings);
     stanza.set("http_read_header_timeout", duration, &mut listener.limits.header_deadline, findings);
@@ -98,9 +148,25 @@ fn read_one(
         let message = format!("\"max_request_duration\" exceeds limits.request_deadline: {host}");
         findings.problem(stanza.place_of("max_request_duration"), message);
     }
-    listener.tls = read_tls(&mut stanza, findings);
+    // As in Vault: the file system decides who gets in.
+    listener.tls = if is_unix { ignore_tls(&mut stanza, findings) } else { read_tls(&mut stanza, findings) };
     stanza.finish(vault::LISTENER, findings);
     listener
+}
+
+fn ignore_tls(stanza: &mut Stanza<'_>, findings: &mut Findings) -> Option<TlsConfig> {
+    for name in ["tls_min_version", "tls_cert_file", "tls_key_file"] {
+        if !stanza.has(name) {
+            continue;
+        }
+        findings.warning(
+            stanza.place_of(name),
+            format!("{name:?} has no effect: a socket in the file system speaks no TLS"),
+        );
+        drop(stanza.get(name, text, findings));
+    }
+    let _ = stanza.get("tls_disable", switch, findings);
+    None
 }
 
 fn read_tls(stanza: &mut Stanza<'_>, findings: &mut Findings) -> Option<TlsConfig> {

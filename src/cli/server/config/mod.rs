@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use tracing::Level;
 
-pub(crate) use listener::{ListenerConfig, TlsVersion};
+pub(crate) use listener::{ListenAddress, ListenerConfig, SocketFileConfig, TlsVersion};
 pub(crate) use native::{NativeConfig, PluginEnvironment};
 pub(crate) use plugins::PluginBlock;
 pub(crate) use problem::{ConfigError, Problem};
@@ -49,7 +49,7 @@ pub(crate) const COMPILE_CACHE_DIRECTORY: &str = "compiled";
 /// What a server needs to start. Paths are as typed: relative ones lie below the working directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ServerConfig {
-    /// Where plugin files lie. Always there unless the mode is [`Mode::Dev`].
+    /// Where plugin files lie; built-in plugins need none.
     pub(crate) plugin_directory: Option<PathBuf>,
     /// Where data is kept.
     pub(crate) storage: StorageConfig,
@@ -63,6 +63,10 @@ pub(crate) struct ServerConfig {
     pub(crate) log_level: Option<Level>,
     /// How log lines look, if the file says so; a flag goes before it.
     pub(crate) log_format: Option<LogFormat>,
+    /// Where log lines go besides standard error, if the file says so; a flag goes before it.
+    pub(crate) log_file: Option<PathBuf>,
+    /// Whether the operator has seen to it that memory does not get onto a disk, if the file says so.
+    pub(crate) disable_mlock: Option<bool>,
     /// What native plugins are given.
     pub(crate) native: NativeConfig,
     /// The plugins that are registered by the server itself; `None` when the catalog is to be left alone.
@@ -94,9 +98,9 @@ pub(crate) enum LogFormat {
 /// How a server is started, which decides what its configuration must say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// `server`: storage, a listener and the plugin directory are required.
+    /// `server`: storage and a listener are required.
     Production,
-    /// `server -dev`: all three have a default or come from flags.
+    /// `server -dev`: both have a default or come from flags.
     Dev,
 }
 
@@ -140,13 +144,13 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
     if mode == Mode::Production && !root.has("listener") {
         root.missing("listener", findings);
     }
-    let plugin_directory = match mode {
-        Mode::Production => root.require("plugin_directory", value::path, findings),
-        Mode::Dev => root.get("plugin_directory", value::path, findings),
-    };
+    // Built-in plugins need none; registering another says that it is missing.
+    let plugin_directory = root.get("plugin_directory", value::path, findings);
     let api_addr = root.get("api_addr", value::url, findings);
     let log_level = root.get("log_level", value::word(LEVELS), findings);
     let log_format = root.get("log_format", value::word(FORMATS), findings);
+    let log_file = root.get("log_file", value::path, findings);
+    let disable_mlock = root.get("disable_mlock", value::switch, findings);
     let native = native::read(&mut root, findings);
     let plugins = plugins::read(&mut root, findings);
     let pid_file = root.get("pid_file", value::path, findings);
@@ -159,6 +163,8 @@ fn validate(mut root: Stanza<'_>, mode: Mode, findings: &mut Findings) -> Option
         api_addr,
         log_level,
         log_format,
+        log_file,
+        disable_mlock,
         native,
         plugins,
         pid_file,

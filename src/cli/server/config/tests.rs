@@ -59,6 +59,8 @@ plugin_directory = "/opt/plugins" // both kinds
 api_addr = "https://vault.example.com:8200"
 log_level = "Warning"
 log_format = "json"
+log_file = "/var/log/cofferdam.log"
+disable_mlock = true
 default_lease_ttl = "1h30m"
 max_lease_ttl = 86400
 pid_file = "/run/cofferdam.pid"
@@ -87,6 +89,7 @@ limits {
   mount_queue = 64
   process_memory = "2GiB"
   process_cpu_seconds = 3600
+  process_tasks = 500
   process_start_deadline = "10s"
 }
 "#;
@@ -96,6 +99,8 @@ const GOOD_JSON: &str = r#"{
   "api_addr": "https://vault.example.com:8200",
   "log_level": "warn",
   "log_format": "json",
+  "log_file": "/var/log/cofferdam.log",
+  "disable_mlock": true,
   "default_lease_ttl": "5400s",
   "max_lease_ttl": "24h",
   "pid_file": "/run/cofferdam.pid",
@@ -106,7 +111,7 @@ const GOOD_JSON: &str = r#"{
   ],
   "native_plugins": {"environment": "clean", "socket_directory": "/run/cofferdam"},
   "limits": {"instance_memory": 33554432, "request_deadline": 45, "mount_queue": "64",
-    "process_memory": 2147483648, "process_cpu_seconds": "3600", "process_start_deadline": 10}
+    "process_memory": 2147483648, "process_cpu_seconds": "3600", "process_tasks": 500, "process_start_deadline": 10}
 }"#;
 
 #[test]
@@ -121,6 +126,7 @@ fn hcl_and_json_say_the_same() {
         mount_queue_max: 64,
         process_memory_bytes_max: 2 << 30,
         process_cpu_seconds_max: Some(3_600),
+        process_tasks_max: 500,
         process_start_deadline: Duration::from_secs(10),
         default_lease_ttl: Duration::from_secs(5_400),
         max_lease_ttl: Duration::from_secs(86_400),
@@ -133,7 +139,7 @@ fn hcl_and_json_say_the_same() {
         compile_cache: Some("./data/compiled".into()),
         listeners: vec![
             ListenerConfig {
-                address: "0.0.0.0:8200".parse().unwrap(),
+                address: ListenAddress::Tcp("0.0.0.0:8200".parse().unwrap()),
                 tls: None,
                 limits: ListenerLimits {
                     request_body_bytes_max: 1 << 20,
@@ -142,7 +148,7 @@ fn hcl_and_json_say_the_same() {
                 },
             },
             ListenerConfig {
-                address: "[::]:8300".parse().unwrap(),
+                address: ListenAddress::Tcp("[::]:8300".parse().unwrap()),
                 tls: None,
                 limits: ListenerLimits { header_deadline: Duration::from_secs(5), ..ListenerLimits::from(&limits) },
             },
@@ -150,6 +156,8 @@ fn hcl_and_json_say_the_same() {
         api_addr: Some("https://vault.example.com:8200".into()),
         log_level: Some(Level::WARN),
         log_format: Some(LogFormat::Json),
+        log_file: Some("/var/log/cofferdam.log".into()),
+        disable_mlock: Some(true),
         native: NativeConfig { environment: PluginEnvironment::Clean, socket_directory: Some("/run/cofferdam".into()) },
         pid_file: Some("/run/cofferdam.pid".into()),
         limits,
@@ -230,8 +238,8 @@ fn blocks_have_several_spellings() {
         assert_eq!(load_text(memory).unwrap().0.storage, StorageConfig::Memory, "{memory}");
     }
     check_refused(
-        "listener {\n  type = \"unix\"\n}",
-        "a.hcl:1: listener \"unix\" is not supported: the only type is \"tcp\"",
+        "listener {\n  type = \"udp\"\n}",
+        "a.hcl:1: listener \"udp\" is not supported: there are \"tcp\" and \"unix\"",
     );
 }
 
@@ -243,9 +251,8 @@ fn dev_requires_nothing() {
 }
 
 #[test]
-fn production_requires_storage_a_listener_and_the_plugin_directory() {
-    let missing =
-        "a.hcl: \"storage\" is missing\na.hcl: \"listener\" is missing\na.hcl: \"plugin_directory\" is missing";
+fn production_requires_storage_and_a_listener() {
+    let missing = "a.hcl: \"storage\" is missing\na.hcl: \"listener\" is missing";
     let refused = Files::new(&[("a.hcl", "")]).load("a.hcl", Mode::Production);
     assert_eq!(refused.unwrap_err(), missing);
     assert_eq!(load(&[], Mode::Production).unwrap_err().to_string(), missing.replace("a.hcl", "-config"));
@@ -306,7 +313,7 @@ fn names_are_checked() {
         "storage \"raft\" {\n  node_id = \"a\"\n}",
         "a.hcl:1: storage \"raft\" is not supported: the types are \"file\" and \"inmem\"",
     );
-    check_refused("listener \"unix\" {}", "a.hcl:1: listener \"unix\" is not supported: the only type is \"tcp\"");
+    check_refused("listener \"udp\" {}", "a.hcl:1: listener \"udp\" is not supported: there are \"tcp\" and \"unix\"");
 }
 
 #[test]
@@ -487,17 +494,17 @@ fn every_problem_is_told_up_to_a_limit() {
 
 #[test]
 fn settings_of_vault_are_warned_of_or_refused() {
-    let (_, warnings) = load_text("ui = true\ncluster_addr = \"https://a:8201\"\ndisable_mlock = false").unwrap();
+    let (_, warnings) = load_text("ui = true\ncluster_addr = \"https://a:8201\"\ndisable_cache = false").unwrap();
     assert_eq!(
         warnings,
         "a.hcl:1: \"ui\" has no effect: there is no web interface\n\
          a.hcl:2: \"cluster_addr\" has no effect: this server runs alone\n\
-         a.hcl:3: \"disable_mlock\" has no effect: memory is never locked; encrypt or disable swap"
+         a.hcl:3: \"disable_cache\" has no effect: storage is not cached"
     );
     let (_, warnings) = load_text("listener \"tcp\" {\n  tls_disable = true\n  tls_key_file = \"k\"\n}").unwrap();
     assert_eq!(warnings, "a.hcl:3: \"tls_key_file\" has no effect: TLS is disabled");
     // What describes this server needs no words.
-    let (_, warnings) = load_text("ui = false\ndisable_mlock = true\nraw_storage_endpoint = \"false\"").unwrap();
+    let (_, warnings) = load_text("ui = false\ndisable_cache = true\nraw_storage_endpoint = \"false\"").unwrap();
     assert_eq!(warnings, "");
     check_refused(
         "seal \"transit\" {\n  token = \"s3cret\"\n}\nraw_storage_endpoint = true\ntelemetry {}",

@@ -141,6 +141,21 @@ pub(super) fn listen_address(value: &Value) -> Read<SocketAddr> {
     address.parse().map_err(|_| format!("is {typed:?}, expected an IP address with a port, such as \"127.0.0.1:8200\""))
 }
 
+/// A name, or a number with or without quotes.
+pub(super) fn name_or_number(value: &Value) -> Read<String> {
+    match value {
+        Value::Integer(number) => Ok(number.to_string()),
+        value => text(value),
+    }
+}
+
+/// The mode of a file, in octal: `"0660"` or `"660"`.
+pub(super) fn file_mode(value: &Value) -> Read<u32> {
+    let typed = name_or_number(value)?;
+    let mode = u32::from_str_radix(&typed, 8).ok().filter(|mode| *mode <= 0o777);
+    mode.ok_or_else(|| format!("is {typed:?}, expected a file's mode in octal, such as \"0660\""))
+}
+
 /// A URL that clients and plugins reach this server at.
 pub(super) fn url(value: &Value) -> Read<String> {
     let typed = text(value)?;

@@ -51,7 +51,6 @@ pub(super) const TOP_LEVEL: &[Foreign] = &[
     harmless("detect_deadlocks", "there are no such locks to watch"),
     harmless("disable_cache", "storage is not cached").acts_as(true),
     harmless("disable_clustering", NO_CLUSTER).acts_as(true),
-    harmless("disable_mlock", "memory is never locked; encrypt or disable swap").acts_as(true),
     harmless("disable_performance_standby", NO_CLUSTER).acts_as(true),
     harmless("disable_standby_reads", NO_CLUSTER).acts_as(true),
     harmless("enable_response_header_raft_node_id", NO_CLUSTER).acts_as(false),
@@ -79,10 +78,9 @@ pub(super) const TOP_LEVEL: &[Foreign] = &[
     refused("initialize", "mounts are made through the API"),
     refused("introspection_endpoint", "there is no such endpoint").acts_as(false),
     refused("kms", NO_SEAL),
-    refused("log_file", NO_LOG_FILE),
-    refused("log_rotate_bytes", NO_LOG_FILE),
-    refused("log_rotate_duration", NO_LOG_FILE),
-    refused("log_rotate_max_files", NO_LOG_FILE),
+    refused("log_rotate_bytes", NO_ROTATION),
+    refused("log_rotate_duration", NO_ROTATION),
+    refused("log_rotate_max_files", NO_ROTATION),
     refused("plugin_auto_download", NO_DOWNLOAD).acts_as(false),
     refused("plugin_file_permissions", NO_PERMISSION_CHECK),
     refused("plugin_file_uid", NO_PERMISSION_CHECK),
@@ -164,9 +162,9 @@ const NO_CLIENT_CERTIFICATES: &str = "clients are not asked for certificates";
 const NO_CLUSTER: &str = "this server runs alone";
 const NO_CORS: &str = "other sites' pages are never let in";
 const NO_DOWNLOAD: &str = "plugins are never downloaded";
-const NO_LOG_FILE: &str = "logs go to standard error";
 const NO_PERMISSION_CHECK: &str = "plugin files are checked by their digests, not by owner and mode";
 const NO_PROXY: &str = "a client's address is the connection's";
 const NO_REDACTION: &str = "answers are not redacted";
+const NO_ROTATION: &str = "move log_file away and send SIGHUP, which opens it again";
 const NO_SEAL: &str = "this server has no seal";
 const ONE_TIMEOUT: &str = "only http_read_header_timeout and max_request_duration bound a connection";

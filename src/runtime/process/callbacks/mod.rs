@@ -16,7 +16,6 @@ use cofferdam_proto::messages::pb::storage_server::StorageServer;
 use cofferdam_proto::messages::pb::system_view_server::SystemViewServer;
 use cofferdam_proto::tls::Tls;
 use cofferdam_proto::transport::Listener;
-use futures_util::{StreamExt, stream};
 use tokio::sync::{RwLock, RwLockReadGuard};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
@@ -38,8 +37,8 @@ pub(super) struct Callbacks {
 /// Questions under way at a time from one backend. Each may hold a message of the largest size in memory.
 const QUESTIONS_MAX: u32 = 64;
 
-/// How long to wait before listening again, after a connection could not be taken: the process may be out of descriptors.
-const LISTEN_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_millis(100);
+/// Connections at a time from one backend: the one that it asks through, and one that is just ending or beginning.
+const CONNECTIONS_MAX: usize = 2;
 
 /// Whom the questions are about, and whether they are answered.
 pub(super) struct Desk {
@@ -66,7 +65,7 @@ pub(super) struct Admission<'desk> {
 }
 
 impl Callbacks {
-    /// Begins to listen at a path for the one connection that a backend makes.
+    /// Begins to listen at a path for the connection that a backend makes, and for the next when that has ended.
     pub(super) fn listen(
         scope: &Arc<MountScope>,
         path: PathBuf,
@@ -84,12 +83,8 @@ impl Callbacks {
             SystemViewServer::new(SystemService::new(Arc::clone(&desk))).max_decoding_message_size(message_bytes_max);
         let ended = ending.clone();
         tokio::spawn(async move {
-            let connection = tokio::select! {
-                connection = first(listener) => connection,
-                () = ended.cancelled() => return,
-            };
-            // The stream does not end with its one connection, since the server would.
-            let incoming = stream::once(async { Ok::<_, io::Error>(connection) }).chain(stream::pending());
+            // Not the first connection alone: a client of Go's ends one that was idle for half an hour, and makes another.
+            let incoming = listener.incoming_at_most(CONNECTIONS_MAX);
             let server =
                 Server::builder().max_concurrent_streams(QUESTIONS_MAX).add_service(storage).add_service(system);
             let served = server.serve_with_incoming_shutdown(incoming, ended.cancelled_owned()).await;
@@ -143,20 +138,5 @@ impl Desk {
     /// Returns the mount as it is now.
     pub(super) fn scope(&self) -> Arc<MountScope> {
         self.scope.load_full()
-    }
-}
-
-/// Returns the first connection of somebody who holds the right key. Handshakes run side by side and have a deadline each, so that
-/// whoever connects and says nothing keeps nobody out.
-async fn first(listener: Listener) -> cofferdam_proto::transport::Connection {
-    let mut incoming = listener.incoming();
-    loop {
-        match incoming.next().await {
-            Some(Ok(connection)) => return connection,
-            Some(Err(error)) => tracing::debug!("a connection to a plugin's callbacks failed: {error}"),
-            // A socket that listens has no end.
-            None => {}
-        }
-        tokio::time::sleep(LISTEN_AGAIN_AFTER).await;
     }
 }

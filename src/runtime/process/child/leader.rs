@@ -11,6 +11,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::watch;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::own::Owned;
 use super::setup::Guard;
 use super::{Exit, SpawnError, Spawner};
 
@@ -71,6 +72,8 @@ pub(super) struct Leader {
     /// `None` once it was reaped.
     process: Option<std::process::Child>,
     pid: Pid,
+    /// Until it was reaped.
+    owned: Option<Owned>,
     pidfd: OwnedFd,
     _guard: Guard,
     unconfined: Option<String>,
@@ -89,7 +92,8 @@ impl Leader {
         let opened = opened.and_then(|pid| Ok((pid, rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK)?)));
         match opened {
             Ok((pid, pidfd)) => {
-                Ok(Self { process: Some(process), pid, pidfd, _guard: guard, unconfined, _spawner: spawner })
+                let owned = Some(Owned::new(pid));
+                Ok(Self { process: Some(process), pid, owned, pidfd, _guard: guard, unconfined, _spawner: spawner })
             }
             Err(error) => {
                 // It has just been executed: at most it is gone already.
@@ -146,7 +150,12 @@ impl Drop for Leader {
         let Some(mut process) = self.process.take() else { return };
         if matches!(process.try_wait(), Ok(None)) {
             // It is about to die; where no thread can be had to wait for that, it stays a zombie until the host ends.
-            let _ = std::thread::Builder::new().name("plugin-reaper".to_owned()).spawn(move || process.wait());
+            let owned = self.owned.take();
+            let wait = move || {
+                let _owned = owned;
+                process.wait()
+            };
+            let _ = std::thread::Builder::new().name("plugin-reaper".to_owned()).spawn(wait);
         }
     }
 }

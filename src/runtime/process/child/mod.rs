@@ -10,6 +10,9 @@ mod confine;
 mod executable;
 mod exit;
 mod leader;
+#[cfg(feature = "cli")]
+mod orphans;
+mod own;
 mod setup;
 mod spawner;
 mod syscalls;
@@ -27,6 +30,9 @@ pub(crate) use confine::confinement_support;
 pub(crate) use executable::Executable;
 pub(crate) use exit::Exit;
 pub(crate) use leader::Child;
+#[cfg(feature = "cli")]
+pub(crate) use orphans::{adopt_orphans, kill_orphans};
+pub(crate) use setup::close_inherited;
 pub(crate) use spawner::Spawner;
 
 /// How a process is started. Not `Debug`: arguments and environment may hold secrets.
@@ -39,6 +45,8 @@ pub(crate) struct ChildSettings {
     pub(crate) memory_bytes_max: Option<u64>,
     pub(crate) open_files_max: Option<u64>,
     pub(crate) cpu_seconds_max: Option<u64>,
+    /// For all of the host's user, and for the confined alone: others could leave the group, and with it the plugin.
+    pub(crate) tasks_max: u64,
     /// `None` leaves it what the host's user may.
     pub(crate) confinement: Option<Confinement>,
     /// Where the plugin's sockets are made. It can be written to, confined or not, and exists.

@@ -64,6 +64,7 @@ pub(super) enum Step {
     MemoryLimit,
     FilesLimit,
     CpuLimit,
+    TasksLimit,
     Privileges,
     Landlock,
     Seccomp,
@@ -140,7 +141,7 @@ impl Setup {
 impl Step {
     /// Error numbers are below 4,096.
     const SHIFT: i32 = 16;
-    const ALL: [Step; 13] = [
+    const ALL: [Step; 14] = [
         Step::Fork,
         Step::Execute,
         Step::ParentDeath,
@@ -151,6 +152,7 @@ impl Step {
         Step::MemoryLimit,
         Step::FilesLimit,
         Step::CpuLimit,
+        Step::TasksLimit,
         Step::Privileges,
         Step::Landlock,
         Step::Seccomp,
@@ -186,6 +188,7 @@ impl Step {
             Step::MemoryLimit => "limit the plugin's memory (RLIMIT_DATA)",
             Step::FilesLimit => "limit the plugin's open files (RLIMIT_NOFILE)",
             Step::CpuLimit => "limit the plugin's processor time (RLIMIT_CPU)",
+            Step::TasksLimit => "limit the processes and threads that the plugin may start (RLIMIT_NPROC)",
             Step::Privileges => "keep the plugin from gaining privileges (PR_SET_NO_NEW_PRIVS)",
             Step::Landlock => "confine the plugin's files (Landlock)",
             Step::Seccomp => "confine the plugin's system calls (seccomp)",
@@ -213,6 +216,12 @@ fn limits(settings: &ChildSettings) -> Vec<(Step, Resource, Rlimit)> {
     }
     if let Some(seconds) = settings.cpu_seconds_max {
         limit(Step::CpuLimit, Resource::Cpu, seconds, seconds.saturating_add(CPU_GRACE_SECONDS));
+    }
+    if settings.confinement.is_some() {
+        // What the host itself is held to is not given away by the plugin.
+        let host = rustix::process::getrlimit(Resource::Nproc).current.unwrap_or(u64::MAX);
+        let tasks = settings.tasks_max.min(host);
+        limit(Step::TasksLimit, Resource::Nproc, tasks, tasks);
     }
     limits
 }
@@ -317,6 +326,16 @@ fn close_on_exec_from(first: libc::c_uint) -> Result<(), rustix::io::Errno> {
     #[allow(unsafe_code, reason = "rustix has no close_range")]
     let set = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if set == -1 { Err(last_error()) } else { Ok(()) }
+}
+
+/// Closes every descriptor but standard input, output and error. Only for a program that has opened nothing yet, whose
+/// descriptors nobody has but who started it.
+#[cfg(feature = "cli")]
+pub(crate) fn close_inherited() -> io::Result<()> {
+    // SAFETY: the call takes numbers only. No object of this process owns a descriptor that it closes, as said above.
+    #[allow(unsafe_code, reason = "rustix has no close_range")]
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, FIRST_DESCRIPTOR, libc::c_uint::MAX, 0) };
+    if closed == -1 { Err(last_error().into()) } else { Ok(()) }
 }
 
 fn forbid_new_privileges() -> Result<(), rustix::io::Errno> {

@@ -25,6 +25,7 @@ fn settings() -> ChildSettings {
         memory_bytes_max: None,
         open_files_max: None,
         cpu_seconds_max: None,
+        tasks_max: 500,
         confinement: None,
         socket_directory: "/nonexistent".into(),
     }
@@ -292,6 +293,13 @@ async fn the_confined_reach_what_they_are_granted_and_nothing_else() {
     let settings = confined(&path("sockets"), Confinement::default());
     let (printed, _) = run(shell, ChildSettings { args, ..settings }).await;
     assert!(printed.ends_with("Permission denied\n"), "{printed}");
+
+    // Processes and threads, which POSIX has no way to ask for: shells differ.
+    let script = "#!/bin/sh\nulimit -u 2>/dev/null || ulimit -p";
+    let (printed, _) = run(script, confined(&path("sockets"), Confinement::default())).await;
+    assert_eq!(printed, "500\n");
+    let (printed, _) = run(script, self::settings()).await;
+    assert_ne!(printed, "500\n", "others could leave, and count for everybody");
 
     let (printed, _) =
         run("#!/bin/sh\nunshare --user true; echo done", confined(&path("sockets"), Confinement::default())).await;

@@ -164,6 +164,8 @@ pub(crate) struct Server {
     log: Arc<Mutex<String>>,
     /// Ends when the server has closed its standard error.
     logging: Option<JoinHandle<()>>,
+    /// The host and port of each listener.
+    pub(crate) listeners: Vec<String>,
     /// Its first listener's URL.
     pub(crate) address: String,
     /// The token that clients send.
@@ -176,14 +178,29 @@ impl Server {
         let mut server = Self::spawn(command);
         let address = server.line("Api Address: ");
         server.address = address.rsplit(' ').next().unwrap().to_owned();
-        server.line("Cofferdam server started!");
-        server
+        loop {
+            let line = server.line("");
+            if line.contains("Cofferdam server started!") {
+                return server;
+            }
+            // As in `Listener 1: tcp (addr: "127.0.0.1:8200", tls: "disabled")`.
+            if line.contains("Listener ") {
+                server.listeners.extend(line.split('"').nth(1).map(str::to_owned));
+            }
+        }
     }
 
     /// Starts a server that ends by itself, and returns how and with what words.
     pub(crate) fn refused(command: Command) -> (i32, String) {
         let (status, _, log) = Self::spawn(command).ended();
         (status.code().unwrap_or(-1), log)
+    }
+
+    /// Returns the most memory that the server ever held, in bytes.
+    pub(crate) fn memory_peak(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says so");
+        peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
     }
 
     /// Lets clients send this token.
@@ -210,7 +227,15 @@ impl Server {
                 shared.lock().unwrap().push_str(&String::from_utf8_lossy(&piece[..count]));
             }
         });
-        Self { child, lines, log, logging: Some(logging), address: String::new(), token: String::new() }
+        Self {
+            child,
+            lines,
+            log,
+            logging: Some(logging),
+            listeners: Vec::new(),
+            address: String::new(),
+            token: String::new(),
+        }
     }
 
     /// Waits for a line that holds a text, and returns it.

@@ -48,25 +48,45 @@ impl Request {
 
     /// Sends the request and reads the whole answer.
     pub(crate) fn send(self, address: &str) -> Answer {
-        let length = self.body.len();
-        let head = self.header("Content-Length", &length.to_string());
-        let mut stream = head.begin(address);
+        let host = address.strip_prefix("http://").unwrap();
+        let mut stream = connect(host);
         // Who is refused early may not be listened to until the end.
-        let _ = stream.write_all(&head.body);
+        let _ = self.send_on(&mut stream, host);
         read(stream)
+    }
+
+    /// Sends the request on a connection to this host and port.
+    pub(crate) fn send_on(self, stream: &mut TcpStream, host: &str) -> std::io::Result<()> {
+        let length = self.body.len();
+        let whole = self.header("Content-Length", &length.to_string());
+        stream.write_all(whole.head(host).as_bytes())?;
+        stream.write_all(&whole.body)
     }
 
     /// Sends the head alone, and returns the connection.
     pub(crate) fn begin(&self, address: &str) -> TcpStream {
         let host = address.strip_prefix("http://").unwrap();
-        let mut stream = TcpStream::connect(host).unwrap();
-        stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        stream.set_write_timeout(Some(DEADLINE)).unwrap();
-        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let head =
-            format!("{} /v1/{} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n", self.method, self.path);
-        stream.write_all(head.as_bytes()).unwrap();
+        self.begin_on(connect(host), host)
+    }
+
+    /// Sends the head alone on a connection to this host and port, and returns it.
+    pub(crate) fn begin_on(&self, mut stream: TcpStream, host: &str) -> TcpStream {
+        stream.write_all(self.head(host).as_bytes()).unwrap();
         stream
+    }
+}
+
+fn connect(host: &str) -> TcpStream {
+    let stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+impl Request {
+    fn head(&self, host: &str) -> String {
+        let headers: String = self.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        format!("{} /v1/{} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{headers}\r\n", self.method, self.path)
     }
 }
 
@@ -79,14 +99,19 @@ pub(crate) fn read(mut stream: TcpStream) -> Answer {
         Err(error) if error.kind() == ErrorKind::ConnectionReset && !bytes.is_empty() => {}
         Err(error) => panic!("no answer: {error}"),
     }
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("not an answer: {text:?}"));
-    let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
-    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status line");
-    Answer { status, headers: headers.to_lowercase(), body: body.to_owned() }
+    Answer::parse(&bytes).unwrap_or_else(|| panic!("not an answer: {:?}", String::from_utf8_lossy(&bytes)))
 }
 
 impl Answer {
+    /// Reads what a connection brought. `None` if that is no answer.
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n")?;
+        let (line, headers) = head.split_once("\r\n").unwrap_or((head, ""));
+        let status = line.split(' ').nth(1).and_then(|status| status.parse().ok())?;
+        Some(Self { status, headers: headers.to_lowercase(), body: body.to_owned() })
+    }
+
     /// Returns the body as JSON.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
