@@ -110,7 +110,8 @@ mod tests {
             let two = memory.reserve(20).unwrap();
             assert_eq!(memory.reserve(10).err(), Some(NoRoom::Now));
             // It grows for them once, and keeps that.
-            assert!(memory.grow(70 - memory.book().for_requests));
+            let kept = memory.book().for_requests;
+            assert!(memory.grow(70 - kept));
             drop(one);
             let three = memory.reserve(10).unwrap();
             drop((two, three));
