@@ -26,7 +26,8 @@ pub(crate) struct Taken(OwnedSemaphorePermit);
 impl Room {
     /// Returns room for so many bytes, which a limit of this name allows.
     pub(crate) fn new(bytes_max: usize, limit: &'static str) -> Self {
-        let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS);
+        // What is taken is counted in 32 bits.
+        let bytes_max = bytes_max.min(Semaphore::MAX_PERMITS).min(u32::MAX as usize);
         Self { free: Arc::new(Semaphore::new(bytes_max)), bytes_max, limit }
     }
 
