@@ -1,5 +1,6 @@
 //! Makes the host keep as much as it lets: many things that wait at once, or that nobody waits for any more.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -20,18 +21,23 @@ pub(crate) async fn all(ctx: &Context, what: &str, rest: &str) -> Answer {
     let bytes: usize = bytes.parse().expect("a number of bytes");
     let value = vec![b'v'; bytes];
     let key = |number: usize| format!("hoard/{number}");
+    // They stay open until all is done.
+    let transactions = RefCell::new(Vec::new());
     let mut asked: Vec<Asked<'_>> = Vec::new();
     for number in 0..count {
-        let value = &value;
+        let (value, transactions) = (&value, &transactions);
         asked.push(match what {
             "hoard-transactions" => Box::pin(async move {
                 let transaction = ctx.begin(false).await?;
                 let mut kept = 0;
-                // It stays open until this is done.
-                while transaction.put(entry(&key(kept), value)).await.is_ok() {
-                    kept += 1;
-                }
-                transaction.put(entry("one-more", value)).await.map(|()| kept)
+                let refused = loop {
+                    match transaction.put(entry(&key(kept), value)).await {
+                        Ok(()) => kept += 1,
+                        Err(refused) => break refused,
+                    }
+                };
+                transactions.borrow_mut().push(transaction);
+                Err(refused)
             }),
             "hoard-reads" => Box::pin(async move { Ok(ctx.get("large".into()).await?.map_or(0, |value| value.len())) }),
             _ => Box::pin(async move { ctx.put(entry(&key(number), value)).await.map(|()| 1) }),

@@ -171,9 +171,14 @@ impl Guest for Hostile {
 
     async fn background(ctx: &Context) -> Result<(), Error> {
         let cancelled = cancelled(ctx.call_id());
-        match ctx.options().iter().find(|(name, _)| name == "background").map(|(_, what)| what.as_str()) {
+        let options = ctx.options();
+        let work = options.iter().find(|(name, _)| name == "background").map(|(_, what)| what.as_str());
+        if work.is_some() {
+            either(&bell("go"), &cancelled).await;
+        }
+        match work {
             // Never pauses.
-            Some("compute") => loop {
+            Some("compute") if !cancelled.is_rung() => loop {
                 black_box(());
             },
             // Pauses, and is never at rest.
