@@ -1,10 +1,11 @@
-//! Work that nobody waits for has a share of a core, is seen, and keeps nobody else waiting.
+//! Work that nobody waits for has a share of a core, is seen, keeps nobody else waiting, and holds no transaction for ever.
 
 use std::time::{Duration, Instant};
 
 use cofferdam::Limits;
 
 use crate::bench::{Bench, component, limits, within};
+use crate::journal::Journal;
 
 /// As many mounts as each have work without end.
 const BUSY_MOUNTS: usize = 6;
@@ -85,4 +86,37 @@ async fn whoever_asks_a_busy_instance_something_does_not_wait_for_its_share() {
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     // And it ends at once where it has to.
     within(bench.host.disable(&"busy/".parse().expect("a path"))).await.expect("it can be disabled");
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_held_in_the_background_ends_when_its_time_is_up() {
+    let journal = Journal::begin();
+    let bench = Bench::start(Limits { request_deadline: Duration::from_secs(3), ..limits() }).await;
+    bench.register("hostile", &component("async-hostile"), |_| ()).await.expect("the plugin can be registered");
+    bench.enable("good", &[]).await.expect("it can be mounted");
+    begin(&bench, "busy", "hold").await;
+    within(journal.says("holding", 1)).await;
+    let open = || bench.host.metrics().mounts.iter().map(|mount| mount.counts.storage.transactions_open).sum::<u64>();
+    let mut served = 0;
+    within(async {
+        while open() > 0 {
+            served += 1;
+            assert_eq!(bench.count("good").await, served);
+        }
+    })
+    .await;
+    // The guest still has it, and finds out when it uses it.
+    bench.ask("busy/ring/use").await.expect("the instance lives");
+    let told = || journal.lines().into_iter().find_map(|line| line.message.strip_prefix("held: ").map(str::to_owned));
+    let told = within(async {
+        loop {
+            match told() {
+                Some(told) => break told,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let told = told.await;
+    assert!(told.contains("Unavailable") && told.contains("open for longer than 3s"), "{told}");
+    assert_eq!(bench.count("busy").await, 2, "it is the same instance");
 }

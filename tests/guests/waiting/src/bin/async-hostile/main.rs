@@ -181,6 +181,14 @@ impl Guest for Hostile {
             Some("compute") if !cancelled.is_rung() => loop {
                 black_box(());
             },
+            // Begins a transaction, and never ends it.
+            Some("hold") => {
+                let held = ctx.begin(false).await.expect("it can be begun");
+                say(ctx, "holding");
+                either(&bell("use"), &cancelled).await;
+                say(ctx, &format!("held: {:?}", held.get("a".into()).await));
+                cancelled.rung().await;
+            }
             // Pauses, and is never at rest.
             Some("churn") => {
                 while !cancelled.is_rung() {
