@@ -23,6 +23,7 @@ format:
 
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
+    for features in '' wasm process builtin http wasm,process,builtin; do cargo clippy --lib --no-default-features --features "$features" -- -D warnings || exit 1; done
 
 # The Go plugins, formatted and vetted. Without Go it says so.
 go:

@@ -32,6 +32,7 @@ pub(crate) use exit::Exit;
 pub(crate) use leader::Child;
 #[cfg(feature = "cli")]
 pub(crate) use orphans::{adopt_orphans, kill_orphans};
+#[cfg(feature = "cli")]
 pub(crate) use setup::close_inherited;
 pub(crate) use spawner::Spawner;
 
