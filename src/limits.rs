@@ -60,6 +60,10 @@ pub struct Limits {
     pub hostcall_bytes_max: usize,
     /// Component handles and host resources that one instance may hold at a time.
     pub instance_handles_max: usize,
+    /// Bytes that the host keeps for one instance at a time, whichever world it is of: what its open transactions read and wrote, what
+    /// is on its way into storage, and in the async world storage calls that wait for their turn, and their answers, for which a
+    /// quarter is set aside. Three of the largest transactions fit into the rest.
+    pub instance_host_bytes_max: usize,
     /// Random bytes for one call.
     pub random_bytes_max: u64,
     /// Instances alive at a time in the whole host, idle ones included; idle instances give way when it is reached. Each takes 4 memory
@@ -125,6 +129,10 @@ pub struct Limits {
     /// Largest message that is taken from a native plugin, in bytes. A response holds no more than a request may, which is 32 MiB;
     /// go-plugin takes 2 GiB.
     pub process_message_bytes_max: usize,
+    /// Bytes that the host keeps for one native plugin's process at a time, all its mounts together: what it asks its mounts' storage
+    /// and is answered, what its open transactions read and wrote, and what is on its way into storage. Two of the largest messages, or
+    /// eight of the largest transactions.
+    pub process_host_bytes_max: usize,
     /// Native plugins' processes alive at a time in the whole host. Each takes 5 of the host's file descriptors and 1 for each
     /// connection, of the 1,024 that many systems give a process at first.
     pub processes_max: u32,
@@ -162,6 +170,7 @@ impl Default for Limits {
             instance_table_elements_max: 20_000,
             hostcall_bytes_max: 8 << 20,
             instance_handles_max: 1_000,
+            instance_host_bytes_max: 32 << 20,
             random_bytes_max: 64 << 10,
             instances_max: 1_000,
             mount_instances_max: 4,
@@ -188,6 +197,7 @@ impl Default for Limits {
             process_start_deadline: Duration::from_secs(60),
             process_stop_grace: Duration::from_secs(2),
             process_message_bytes_max: 32 << 20,
+            process_host_bytes_max: 64 << 20,
             processes_max: 256,
             process_calls_max: 128,
             builtin_calls_max: 256,

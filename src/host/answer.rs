@@ -148,6 +148,10 @@ fn failed(failure: Failure, record: &MountRecord) -> Error {
         Failure::Busy(reason) => {
             return Error::new(ErrorKind::Unavailable, format!("the mount {path} is busy: {reason}"));
         }
+        Failure::TooLarge(reason) => {
+            let text = format!("the plugin {plugin} at {path} cannot take this request: {reason}");
+            return Error::new(ErrorKind::TooLarge, text);
+        }
         Failure::Failing(reason) => {
             let text = format!("the plugin {plugin} at {path} is failing: {reason}");
             return Error::new(ErrorKind::Unavailable, text);

@@ -14,8 +14,8 @@ mod plugin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use histogram::{DURATION_BUCKETS, Distribution};
-pub(crate) use mount::MountMeter;
 pub use mount::{MountCounts, Outcome, StorageCounts};
+pub(crate) use mount::{MountMeter, OpenTransaction};
 pub(crate) use plugin::{InUse, LiveInstance, PluginMeter};
 #[cfg(feature = "process")]
 pub(crate) use plugin::{Measured, ProcessMark, Usage};

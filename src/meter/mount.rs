@@ -2,8 +2,8 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::Tally;
@@ -102,6 +102,7 @@ struct StorageTally {
     writes: AtomicU64,
     bytes_read: AtomicU64,
     bytes_written: AtomicU64,
+    transactions_open: AtomicU64,
 }
 
 /// What one mount did since it was enabled or the host started, whichever was later.
@@ -132,7 +133,12 @@ pub struct StorageCounts {
     pub bytes_read: u64,
     /// Bytes of the values that were stored, as stored.
     pub bytes_written: u64,
+    /// Transactions that are open now, each of which holds on to a moment of the storage.
+    pub transactions_open: u64,
 }
+
+/// A transaction that is open, until it is dropped.
+pub(crate) struct OpenTransaction(Arc<MountMeter>);
 
 /// A request under way. Dropped before it [ends](Self::end), it counts as cancelled.
 pub(crate) struct RequestMark<'meter> {
@@ -189,6 +195,12 @@ impl MountMeter {
         storage.bytes_written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Counts a transaction as open until the result is dropped.
+    pub(crate) fn transaction_began(self: &Arc<Self>) -> OpenTransaction {
+        self.storage().transactions_open.fetch_add(1, Ordering::Relaxed);
+        OpenTransaction(Arc::clone(self))
+    }
+
     fn storage(&self) -> &StorageTally {
         self.storage.get_or_init(Box::default)
     }
@@ -213,6 +225,12 @@ impl MountMeter {
     }
 }
 
+impl Drop for OpenTransaction {
+    fn drop(&mut self) {
+        self.0.storage().transactions_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 impl StorageTally {
     fn read(&self) -> StorageCounts {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
@@ -222,6 +240,7 @@ impl StorageTally {
             writes: load(&self.writes),
             bytes_read: load(&self.bytes_read),
             bytes_written: load(&self.bytes_written),
+            transactions_open: load(&self.transactions_open),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::Tally;
+#[cfg(feature = "wasm")]
+use super::histogram::nanoseconds;
 
 /// Why an instance went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,8 @@ pub(crate) struct PluginMeter {
     /// May be below zero for a moment, between two threads that lend and return the same instance.
     idle: AtomicI64,
     memory_bytes: AtomicU64,
+    cpu_ns: AtomicU64,
+    background_cpu_ns: AtomicU64,
     /// Locked when a process starts or ends, and when it is read.
     processes: Mutex<Processes>,
 }
@@ -107,6 +111,11 @@ pub struct PluginCounts {
     pub idle: u64,
     /// Linear memory of all its sandboxes, in bytes: what they have asked for, which may be more than they have touched.
     pub memory_bytes: u64,
+    /// How long instances ran that serve many calls at once: the time within their polls, which no mount has for itself. What others
+    /// took counts on their mounts.
+    pub cpu: Duration,
+    /// The part of that in which nobody waited for an answer: work in the background.
+    pub background_cpu: Duration,
     /// Native processes that run.
     pub processes: u64,
     /// The resident set of those processes, in bytes.
@@ -152,6 +161,16 @@ impl PluginMeter {
         self.memory_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
+    /// Takes note of how long an instance ran that serves many calls at once, and whether nobody waited for it meanwhile.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn ran(&self, took: Duration, in_the_background: bool) {
+        let took = nanoseconds(took);
+        self.cpu_ns.fetch_add(took, Ordering::Relaxed);
+        if in_the_background {
+            self.background_cpu_ns.fetch_add(took, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a process until the result is dropped.
     pub(crate) fn process_started(self: &Arc<Self>, process: Arc<dyn Measured>) -> ProcessMark {
         let mut processes = self.processes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,6 +194,8 @@ impl PluginMeter {
             retired,
             idle: u64::try_from(self.idle.load(Ordering::Relaxed)).unwrap_or(0),
             memory_bytes: self.memory_bytes.load(Ordering::Relaxed),
+            cpu: Duration::from_nanos(self.cpu_ns.load(Ordering::Relaxed)),
+            background_cpu: Duration::from_nanos(self.background_cpu_ns.load(Ordering::Relaxed)),
             processes: resident.len() as u64,
             process_memory_bytes: resident.iter().sum(),
             process_cpu: ended_cpu + usages.iter().map(|usage| usage.cpu).sum::<Duration>(),
@@ -199,6 +220,8 @@ impl PluginCounts {
         self.retired.iter_mut().zip(other.retired).for_each(|(sum, count)| *sum += count);
         self.idle += other.idle;
         self.memory_bytes += other.memory_bytes;
+        self.cpu += other.cpu;
+        self.background_cpu += other.background_cpu;
         self.processes += other.processes;
         self.process_memory_bytes += other.process_memory_bytes;
         self.process_cpu += other.process_cpu;

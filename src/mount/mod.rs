@@ -97,6 +97,7 @@ impl MountError {
             MountError::Failed(Failure::Unusable(_)) => Outcome::Unusable,
             MountError::Failed(Failure::Deadline(_)) => Outcome::Deadline,
             MountError::Failed(Failure::Busy(_)) => Outcome::Busy,
+            MountError::Failed(Failure::TooLarge(_)) => Outcome::Declined,
             MountError::Failed(Failure::Failing(_)) => Outcome::Failing,
             MountError::Failed(Failure::Host(_)) => Outcome::HostFault,
         }

@@ -202,6 +202,9 @@ pub(crate) enum Failure {
     /// All instances that may live are busy, and stayed so until the deadline.
     #[error("{0}")]
     Busy(String),
+    /// What was sent does not fit into the instance, and never will. It was not called.
+    #[error("{0}")]
+    TooLarge(String),
     /// It crashes again and again, and is left alone for a while.
     #[error("{0}")]
     Failing(String),
@@ -220,6 +223,7 @@ impl Failure {
             | Failure::Unusable(_)
             | Failure::Backend(_)
             | Failure::Busy(_)
+            | Failure::TooLarge(_)
             | Failure::Failing(_)
             | Failure::Host(_) => Retired::Crashed,
         }

@@ -38,10 +38,15 @@ impl std::fmt::Debug for Entry {
     }
 }
 
+/// Returns how many bytes [`seal`] makes of an entry.
+pub(super) fn sealed_bytes(entry: &Entry) -> usize {
+    HEADER_BYTES + entry.value.len()
+}
+
 /// Returns the bytes to store for an entry under this key.
 pub(super) fn seal(key: &str, entry: &Entry) -> Bytes {
     let flags = if entry.seal_wrap { FLAG_SEAL_WRAP } else { 0 };
-    let mut sealed = BytesMut::with_capacity(HEADER_BYTES + entry.value.len());
+    let mut sealed = BytesMut::with_capacity(sealed_bytes(entry));
     sealed.put_u8(FORMAT);
     sealed.put_u8(flags);
     sealed.put_u32_le(checksum(key, flags, &entry.value));

@@ -14,6 +14,7 @@ mod envelope;
 mod keyspace;
 mod memory;
 mod record;
+mod room;
 mod transaction;
 mod view;
 
@@ -24,7 +25,11 @@ pub use durable::{CheckedFile, DurableStorage};
 pub(crate) use envelope::Entry;
 pub use memory::MemoryStorage;
 pub(crate) use record::{check_value, load_record, load_records, store_record};
+#[cfg(any(feature = "wasm", feature = "process"))]
+pub(crate) use room::{Room, Taken};
 pub(crate) use transaction::{Transaction, TransactionMode};
+#[cfg(feature = "wasm")]
+pub(crate) use view::Write;
 pub(crate) use view::{StorageView, ViewError, ViewLimits, WriteObserver};
 
 /// A store of bytes under ordered text keys.

@@ -5,7 +5,8 @@
 //! and so does whatever decided whether a folder is empty, so that transactions are serialisable.
 //!
 //! A transaction keeps what it reads and writes until it ends. The number of keys, their bytes and the time until then are bounded,
-//! whoever began it: the moment that it reads from keeps the storage from using what was freed since.
+//! whoever began it: the moment that it reads from keeps the storage from using what was freed since. Where its view has a room, all
+//! that it keeps comes out of that as well, until it is stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,12 +17,17 @@ use tokio::task::AbortHandle;
 
 use super::envelope::{self, Entry};
 use super::keyspace::child_of;
+use super::room::{Room, Taken};
 use super::view::{StorageView, ViewError};
 use super::{Batch, Change, Expectation, Snapshot};
 use crate::duration::format_go_duration;
+use crate::meter::OpenTransaction;
 
 /// A transaction may hold as many bytes as this many of the largest values: what OpenBao allows for one.
 const LARGEST_VALUES_MAX: usize = 8;
+
+/// What the host takes for each key that a transaction holds, beside its bytes: its place in a map, and the lengths of both.
+const BYTES_PER_KEY: usize = 128;
 
 /// What a transaction is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,22 +63,32 @@ struct Budget {
     keys_max: usize,
     bytes: usize,
     bytes_max: usize,
+    /// Where all of it counts too, names included, and what it has there.
+    room: Option<(Room, Taken)>,
 }
 
 // ---------------------------------------------------------------------------------------------------------------- Transaction
 
 impl Transaction {
-    pub(super) fn new(view: StorageView, mode: TransactionMode, snapshot: Box<dyn Snapshot>) -> Self {
+    pub(super) fn new(
+        view: StorageView,
+        mode: TransactionMode,
+        snapshot: Box<dyn Snapshot>,
+    ) -> Result<Self, ViewError> {
         let limits = view.limits();
         let (keys, bytes) = (limits.transaction_keys_max, limits.value_bytes_max.saturating_mul(LARGEST_VALUES_MAX));
+        let room = match view.room() {
+            Some(room) => Some((room.clone(), room.take(BYTES_PER_KEY)?)),
+            None => None,
+        };
         let open = Open {
-            moment: Moment::hold(snapshot, limits.transaction_lifetime),
+            moment: Moment::hold(snapshot, view.count_transaction(), limits.transaction_lifetime),
             reads: HashMap::new(),
             listings: Vec::new(),
             writes: BTreeMap::new(),
-            budget: Budget { keys, keys_max: keys, bytes, bytes_max: bytes },
+            budget: Budget { keys, keys_max: keys, bytes, bytes_max: bytes, room },
         };
-        Self { view, mode, open: Some(open) }
+        Ok(Self { view, mode, open: Some(open) })
     }
 
     /// Returns the entry under a key: what this transaction wrote, or else what was there when it began.
@@ -144,12 +160,13 @@ impl Transaction {
     /// Afterwards every use is [`ViewError::Unavailable`], however it went.
     pub(crate) async fn commit(&mut self) -> Result<(), ViewError> {
         self.check_open()?;
-        let open = self.open.take().ok_or_else(ended)?;
+        let mut open = self.open.take().ok_or_else(ended)?;
+        let kept = open.budget.room.take().map(|(_, kept)| kept);
         let batch = open.into_batch();
         if self.mode == TransactionMode::ReadOnly || (batch.changes.is_empty() && batch.expectations.is_empty()) {
             return Ok(());
         }
-        self.view.commit(batch).await
+        self.view.commit(batch, kept).await
     }
 
     /// Refuses a transaction that has ended, and lets all go that one holds whose time is up.
@@ -173,10 +190,10 @@ impl Transaction {
 
     fn write(&mut self, key: String, sealed: Option<Bytes>) -> Result<(), ViewError> {
         let open = self.open.as_mut().ok_or_else(ended)?;
-        let new_keys = usize::from(!open.writes.contains_key(&key));
-        open.budget.take(new_keys, sealed.as_ref().map_or(0, Bytes::len))?;
+        let (new_keys, names) = if open.writes.contains_key(&key) { (0, 0) } else { (1, key.len()) };
+        open.budget.take(new_keys, names, sealed.as_ref().map_or(0, Bytes::len))?;
         if let Some(Some(replaced)) = open.writes.insert(key, sealed) {
-            open.budget.bytes += replaced.len();
+            open.budget.give_back(replaced.len());
         }
         Ok(())
     }
@@ -190,27 +207,34 @@ fn ended() -> ViewError {
 
 /// A snapshot that is let go when its time is up, whether anybody uses it then or not.
 struct Moment {
-    held: Arc<Mutex<Option<Arc<dyn Snapshot>>>>,
+    held: Arc<Mutex<Option<Held>>>,
     lifetime: Duration,
     timer: AbortHandle,
 }
 
+struct Held {
+    snapshot: Arc<dyn Snapshot>,
+    _counted: Option<OpenTransaction>,
+}
+
 impl Moment {
-    fn hold(snapshot: Box<dyn Snapshot>, lifetime: Duration) -> Self {
-        let held: Arc<Mutex<Option<Arc<dyn Snapshot>>>> = Arc::new(Mutex::new(Some(Arc::from(snapshot))));
+    fn hold(snapshot: Box<dyn Snapshot>, counted: Option<OpenTransaction>, lifetime: Duration) -> Self {
+        let held = Held { snapshot: Arc::from(snapshot), _counted: counted };
+        let held = Arc::new(Mutex::new(Some(held)));
         let left = Arc::downgrade(&held);
         // From now on, and not from when the task has its first turn.
         let time_is_up = tokio::time::sleep(lifetime);
         let timer = tokio::spawn(async move {
             time_is_up.await;
-            let snapshot = left.upgrade().and_then(|held| place(&held).take());
-            drop(snapshot);
+            let held = left.upgrade().and_then(|held| place(&held).take());
+            drop(held);
         });
         Self { held, lifetime, timer: timer.abort_handle() }
     }
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, ViewError> {
-        place(&self.held).clone().ok_or_else(|| {
+        let held = place(&self.held).as_ref().map(|held| Arc::clone(&held.snapshot));
+        held.ok_or_else(|| {
             let lifetime = format_go_duration(self.lifetime);
             ViewError::Unavailable(format!("the transaction was open for longer than {lifetime}, and was undone"))
         })
@@ -223,7 +247,7 @@ impl Drop for Moment {
     }
 }
 
-fn place(held: &Mutex<Option<Arc<dyn Snapshot>>>) -> MutexGuard<'_, Option<Arc<dyn Snapshot>>> {
+fn place(held: &Mutex<Option<Held>>) -> MutexGuard<'_, Option<Held>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -234,7 +258,7 @@ impl Open {
     async fn read(&mut self, mode: TransactionMode, key: &str) -> Result<Option<Bytes>, ViewError> {
         let stored = self.moment.snapshot()?.get(key).await?;
         if mode == TransactionMode::ReadWrite {
-            self.budget.take(1, stored.as_ref().map_or(0, Bytes::len))?;
+            self.budget.take(1, key.len(), stored.as_ref().map_or(0, Bytes::len))?;
             self.reads.insert(key.to_owned(), stored.clone());
         }
         Ok(stored)
@@ -250,7 +274,8 @@ impl Open {
     ) -> Result<Vec<String>, ViewError> {
         let children = self.moment.snapshot()?.list(prefix, after, limit).await?;
         if mode == TransactionMode::ReadWrite {
-            self.budget.take(children.len().max(1), children.iter().map(String::len).sum())?;
+            let names = prefix.len() + after.map_or(0, str::len);
+            self.budget.take(children.len().max(1), names, children.iter().map(String::len).sum())?;
             self.listings.push(Expectation::Children {
                 prefix: prefix.to_owned(),
                 after: after.map(str::to_owned),
@@ -314,13 +339,24 @@ impl Open {
 }
 
 impl Budget {
-    fn take(&mut self, keys: usize, bytes: usize) -> Result<(), ViewError> {
+    /// Takes so many keys and bytes. Names, and what is kept around them, count only where there is a room.
+    fn take(&mut self, keys: usize, names: usize, bytes: usize) -> Result<(), ViewError> {
         let keys_max = self.keys_max;
         let too_many = || ViewError::Unavailable(format!("a transaction may read and write {keys_max} keys at most"));
-        let keys = self.keys.checked_sub(keys).ok_or_else(too_many)?;
-        let bytes = self.bytes.checked_sub(bytes).ok_or(ViewError::TooLarge(self.bytes_max as u64))?;
-        (self.keys, self.bytes) = (keys, bytes);
+        let keys_left = self.keys.checked_sub(keys).ok_or_else(too_many)?;
+        let bytes_left = self.bytes.checked_sub(bytes).ok_or(ViewError::TooLarge(self.bytes_max as u64))?;
+        if let Some((room, taken)) = &mut self.room {
+            taken.add(room.take(bytes + names + keys * BYTES_PER_KEY)?);
+        }
+        (self.keys, self.bytes) = (keys_left, bytes_left);
         Ok(())
+    }
+
+    fn give_back(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if let Some((_, taken)) = &mut self.room {
+            taken.give_back(bytes);
+        }
     }
 }
 
@@ -498,11 +534,55 @@ mod tests {
         assert_eq!(transaction.put("x", &large), Err(ViewError::TooLarge(512)));
     }
 
+    #[cfg(feature = "wasm")]
+    #[tokio::test]
+    async fn transactions_of_one_holder_keep_no_more_than_it_has_room_for() {
+        let room = Room::new(2_000, "a_limit");
+        let view = view_of(&["a"]).await.within(&room);
+        let (mut one, mut two) = (begin(&view).await, begin(&view).await);
+        let large = Entry::from(Bytes::from_static(&[0; 60]));
+        let mut stored = 0;
+        let refused = loop {
+            match one.put(&stored.to_string(), &large) {
+                Ok(()) => stored += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert!(stored > 5 && matches!(refused, ViewError::TooLarge(512)), "its own limit comes first: {refused}");
+        let left = room.free();
+        for _ in 0..2 {
+            one.delete("0").unwrap();
+            assert!(room.free() > left, "what is replaced does not count");
+            one.put("0", &large).unwrap();
+            assert_eq!(room.free(), left);
+        }
+        let refused = loop {
+            if let Err(refused) = two.put(&room.free().to_string(), &entry("x")) {
+                break refused;
+            }
+        };
+        assert!(refused.to_string().contains("2000 bytes at most for it (a_limit)"), "{refused}");
+        for refused in [two.get("a").await.map(drop), two.list("", None, 0).await.map(drop)] {
+            assert!(refused.unwrap_err().to_string().contains("a_limit"), "what is read is kept as well");
+        }
+        assert!(view.put("b", &large).await.is_err(), "and so is what is written beside it");
+        one.commit().await.unwrap();
+        assert_eq!(two.get("a").await.unwrap(), Some(entry("old")), "who is refused goes on when there is room again");
+        drop(two);
+        assert_eq!(room.free(), 2_000);
+        assert_eq!(view.list("", None, 0).await.unwrap().len(), stored + 1);
+    }
+
     #[tokio::test]
     async fn nothing_works_after_a_commit() {
         let view = view_of(&["a"]).await;
+        let meter = Arc::new(crate::meter::MountMeter::default());
+        let view = view.metered(&meter);
         let mut transaction = begin(&view).await;
+        drop(begin(&view).await);
+        assert_eq!(meter.read_counts().unwrap().storage.transactions_open, 1);
         transaction.commit().await.unwrap();
+        assert_eq!(meter.read_counts().unwrap().storage.transactions_open, 0);
         assert_eq!(transaction.get("a").await, Err(ended()));
         assert_eq!(transaction.put("a", &entry("x")), Err(ended()));
         assert_eq!(transaction.delete("a"), Err(ended()));
@@ -512,7 +592,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nothing_works_when_the_time_is_up_and_nothing_is_held() {
-        let view = view_of(&["a"]).await;
+        let meter = Arc::new(crate::meter::MountMeter::default());
+        let view = view_of(&["a"]).await.metered(&meter);
+        let open = || meter.read_counts().unwrap().storage.transactions_open;
         let advance = async |seconds| {
             tokio::time::advance(Duration::from_secs(seconds)).await;
             // Whatever that woke has its turn.
@@ -523,11 +605,13 @@ mod tests {
         for mode in [TransactionMode::ReadOnly, TransactionMode::ReadWrite] {
             let begin = async || view.begin(mode).await.unwrap();
             let (mut one, mut two, mut three, mut four) = (begin().await, begin().await, begin().await, begin().await);
+            assert_eq!(open(), 4);
             let held = Arc::downgrade(&one.open.as_ref().unwrap().moment.snapshot().unwrap());
             advance(89).await;
             assert_eq!(one.get("a").await.unwrap(), Some(entry("old")));
             advance(2).await;
             assert!(held.upgrade().is_none(), "the snapshot is gone though the transaction is there");
+            assert_eq!(open(), 0);
             let uses = [
                 one.get("a").await.map(drop),
                 two.list("", None, 0).await.map(drop),

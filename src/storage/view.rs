@@ -10,10 +10,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::envelope::{self, Entry};
+use super::room::{Room, Taken};
 use super::{Batch, Change, Storage, StorageError, Transaction, TransactionMode};
 use crate::complaints::Complaints;
 use crate::limits::Limits;
-use crate::meter::MountMeter;
+use crate::meter::{MountMeter, OpenTransaction};
 
 /// A prefix of the keys. Cloning it is cheap.
 #[derive(Clone)]
@@ -21,6 +22,14 @@ pub(crate) struct StorageView {
     shared: Arc<Shared>,
     access: Access,
     observer: Option<Arc<dyn WriteObserver>>,
+    /// Where counts what is kept for its holder, if anywhere.
+    room: Option<Room>,
+}
+
+/// A write that was checked. It counts as kept until it is stored, or dropped before.
+pub(crate) struct Write {
+    batch: Batch,
+    kept: Option<Taken>,
 }
 
 /// Hears of what is written through a view.
@@ -99,7 +108,7 @@ impl StorageView {
     /// Returns a view of what lies below a prefix, which ends in `/`.
     pub(crate) fn new(storage: Arc<dyn Storage>, prefix: impl Into<String>, limits: ViewLimits) -> Self {
         let shared = Shared { storage, prefix: prefix.into(), limits, meter: None };
-        Self { shared: Arc::new(shared), access: Access::ReadWrite, observer: None }
+        Self { shared: Arc::new(shared), access: Access::ReadWrite, observer: None, room: None }
     }
 
     /// Returns the same view, on which everything that is asked of it counts here.
@@ -107,17 +116,25 @@ impl StorageView {
         let Shared { storage, prefix, limits, .. } = &*self.shared;
         let (storage, prefix, meter) = (Arc::clone(storage), prefix.clone(), Some(Arc::clone(meter)));
         let shared = Arc::new(Shared { storage, prefix, limits: *limits, meter });
-        Self { shared, access: self.access, observer: self.observer.clone() }
+        Self { shared, ..self.clone() }
     }
 
     /// Returns a view of the same keys that refuses to write.
     pub(crate) fn read_only(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), access: Access::ReadOnly, observer: None }
+        Self { access: Access::ReadOnly, observer: None, ..self.clone() }
     }
 
     /// Returns the same view, whose writes this observer hears of.
     pub(crate) fn observed_by(mut self, observer: Arc<dyn WriteObserver>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Returns the same view, for a holder for whom the host keeps no more than there is room for: writes on their way, and what its
+    /// transactions read and wrote.
+    #[cfg(any(feature = "wasm", feature = "process"))]
+    pub(crate) fn within(mut self, room: &Room) -> Self {
+        self.room = Some(room.clone());
         self
     }
 
@@ -131,18 +148,35 @@ impl StorageView {
 
     /// Stores an entry. It is durable when this returns.
     pub(crate) async fn put(&self, key: &str, entry: &Entry) -> Result<(), ViewError> {
-        self.check_writable()?;
-        let key = self.full_key(key)?;
-        self.check_size(entry)?;
-        let sealed = envelope::seal(&key, entry);
-        self.commit(Batch::default().put(key, sealed)).await
+        self.write(self.prepare_put(key, entry)?).await
     }
 
     /// Removes a key, if it is there. That is durable when this returns.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), ViewError> {
+        self.write(self.prepare_delete(key)?).await
+    }
+
+    /// Checks what is to be stored, and keeps it until it is [written](Self::write).
+    pub(crate) fn prepare_put(&self, key: &str, entry: &Entry) -> Result<Write, ViewError> {
         self.check_writable()?;
         let key = self.full_key(key)?;
-        self.commit(Batch::default().delete(key)).await
+        self.check_size(entry)?;
+        let kept = self.keep(key.len() + envelope::sealed_bytes(entry))?;
+        let sealed = envelope::seal(&key, entry);
+        Ok(Write { batch: Batch::default().put(key, sealed), kept })
+    }
+
+    /// The same for what is to be removed.
+    pub(crate) fn prepare_delete(&self, key: &str) -> Result<Write, ViewError> {
+        self.check_writable()?;
+        let key = self.full_key(key)?;
+        let kept = self.keep(key.len())?;
+        Ok(Write { batch: Batch::default().delete(key), kept })
+    }
+
+    /// Does what was prepared. It is durable when this returns.
+    pub(crate) async fn write(&self, Write { batch, kept }: Write) -> Result<(), ViewError> {
+        self.commit(batch, kept).await
     }
 
     /// Returns the direct children of a prefix in byte order, from behind `after`, at most `limit` and at most as many as the
@@ -158,7 +192,7 @@ impl StorageView {
     /// Begins a transaction. On a read-only view its writes are refused, whatever the mode.
     pub(crate) async fn begin(&self, mode: TransactionMode) -> Result<Transaction, ViewError> {
         let snapshot = self.shared.storage.snapshot().await?;
-        Ok(Transaction::new(self.clone(), mode, snapshot))
+        Transaction::new(self.clone(), mode, snapshot)
     }
 
     /// Deletes everything below the prefix, so many keys at a time. Doing it again after a failure does the rest.
@@ -183,12 +217,18 @@ impl StorageView {
         self.shared.limits
     }
 
-    /// Applies a batch of full keys.
-    pub(super) async fn commit(&self, batch: Batch) -> Result<(), ViewError> {
+    pub(super) fn room(&self) -> Option<&Room> {
+        self.room.as_ref()
+    }
+
+    /// Applies a batch of full keys, of which this is kept meanwhile.
+    pub(super) async fn commit(&self, batch: Batch, kept: Option<Taken>) -> Result<(), ViewError> {
         let (values, bytes) = (batch.changes.len(), batch.changes.iter().map(written_bytes).sum());
-        match self.observer.as_ref().filter(|_| !batch.changes.is_empty()) {
-            None => self.shared.storage.commit(batch).await?,
-            Some(observer) => self.commit_observed(batch, observer).await?,
+        let observer = self.observer.as_ref().filter(|_| !batch.changes.is_empty());
+        if observer.is_none() && kept.is_none() {
+            self.shared.storage.commit(batch).await?;
+        } else {
+            self.commit_to_its_end(batch, observer, kept).await?;
         }
         if let Some(meter) = &self.shared.meter {
             meter.wrote(values, bytes);
@@ -197,14 +237,28 @@ impl StorageView {
     }
 
     /// Applies a batch, and goes on with it in a task of its own if it takes time: so the observer hears of a write whose writer stopped
-    /// waiting, after it was applied. It is on its way when this first waits, so that a wipe comes after it.
-    async fn commit_observed(&self, batch: Batch, observer: &Arc<dyn WriteObserver>) -> Result<(), ViewError> {
-        let (shared, observer) = (Arc::clone(&self.shared), Arc::clone(observer));
+    /// waiting, after it was applied, and what is on its way counts as kept until it is there, whoever stopped waiting. It is on its way
+    /// when this first waits, so that a wipe comes after it.
+    async fn commit_to_its_end(
+        &self,
+        batch: Batch,
+        observer: Option<&Arc<dyn WriteObserver>>,
+        kept: Option<Taken>,
+    ) -> Result<(), ViewError> {
+        let (shared, observer) = (Arc::clone(&self.shared), observer.cloned());
         let mut applying = Box::pin(async move {
-            let keys = batch.changes.iter().filter_map(|change| change.key().strip_prefix(&shared.prefix));
-            let keys: Vec<Arc<str>> = keys.map(Arc::from).collect();
+            let keys: Vec<Arc<str>> = match &observer {
+                Some(_) => {
+                    let keys = batch.changes.iter().filter_map(|change| change.key().strip_prefix(&shared.prefix));
+                    keys.map(Arc::from).collect()
+                }
+                None => Vec::new(),
+            };
             let applied = shared.storage.commit(batch).await;
-            if !matches!(applied, Err(StorageError::Conflict)) {
+            drop(kept);
+            if let Some(observer) = observer
+                && !matches!(applied, Err(StorageError::Conflict))
+            {
                 observer.written(&keys);
             }
             applied
@@ -214,6 +268,11 @@ impl StorageView {
         }
         let applied = tokio::spawn(applying).await;
         Ok(applied.map_err(|_| ViewError::Unavailable("the storage failed".to_owned()))??)
+    }
+
+    /// Takes note of a transaction, which is open until the result is dropped.
+    pub(super) fn count_transaction(&self) -> Option<OpenTransaction> {
+        self.shared.meter.as_ref().map(MountMeter::transaction_began)
     }
 
     /// Takes note of a value that was looked up, and of as many bytes as were found.
@@ -242,26 +301,44 @@ impl StorageView {
         if entry.value.len() > max { Err(ViewError::TooLarge(max as u64)) } else { Ok(()) }
     }
 
-    /// Checks a key that is kept until it is its turn, and returns how many bytes that takes.
+    /// Makes room for so many bytes that are to be kept.
+    fn keep(&self, bytes: usize) -> Result<Option<Taken>, ViewError> {
+        self.room.as_ref().map(|room| room.take(bytes)).transpose()
+    }
+
+    /// Checks a key that is to be kept until it is its turn, and makes room for it.
     #[cfg(feature = "wasm")]
-    pub(crate) fn weigh_key(&self, key: &str) -> Result<usize, ViewError> {
+    pub(crate) fn keep_key(&self, key: &str) -> Result<Option<Taken>, ViewError> {
         self.check(key)?;
-        Ok(key.len())
+        self.keep(key.len())
     }
 
     /// The same for an entry.
     #[cfg(feature = "wasm")]
-    pub(crate) fn weigh_entry(&self, key: &str, entry: &Entry) -> Result<usize, ViewError> {
+    pub(crate) fn keep_entry(&self, key: &str, entry: &Entry) -> Result<Option<Taken>, ViewError> {
         self.check_size(entry)?;
-        Ok(self.weigh_key(key)? + entry.value.len())
+        self.check(key)?;
+        self.keep(key.len() + entry.value.len())
     }
 
     /// The same for what is to be listed.
     #[cfg(feature = "wasm")]
-    pub(crate) fn weigh_list(&self, prefix: &str, after: Option<&str>) -> Result<usize, ViewError> {
+    pub(crate) fn keep_list(&self, prefix: &str, after: Option<&str>) -> Result<Option<Taken>, ViewError> {
         self.full_prefix(prefix)?;
         self.check_after(after)?;
-        Ok(prefix.len() + after.map_or(0, str::len))
+        self.keep(prefix.len() + after.map_or(0, str::len))
+    }
+
+    /// Returns how many bytes a stored value may have.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn value_bytes_max(&self) -> usize {
+        self.shared.limits.value_bytes_max
+    }
+
+    /// Returns how many bytes a listing with this limit may have.
+    #[cfg(feature = "wasm")]
+    pub(crate) fn list_bytes_max(&self, limit: u32) -> usize {
+        self.list_limit(limit).saturating_mul(self.shared.limits.key_bytes_max)
     }
 
     /// Returns the storage's key for a plugin's key.
@@ -440,20 +517,90 @@ mod tests {
 
     #[cfg(feature = "wasm")]
     #[test]
-    fn what_waits_is_checked_and_weighed_before() {
+    fn what_waits_is_checked_before_and_comes_out_of_the_room() {
         let (_, view, _) = views();
-        assert_eq!(view.weigh_key("a/b"), Ok(3));
-        assert_eq!(view.weigh_entry("a/b", &entry("12345")), Ok(8));
-        assert_eq!(view.weigh_list("a/", Some("b")), Ok(3));
+        let room = Room::new(40, "a_limit");
+        let view = view.within(&room);
+        let check = |kept: Result<Option<Taken>, ViewError>, bytes: usize| {
+            let kept = kept.unwrap();
+            assert_eq!(room.free(), 40 - bytes);
+            drop(kept);
+            assert_eq!(room.free(), 40);
+        };
+        check(view.keep_key("a/b"), 3);
+        check(view.keep_entry("a/b", &entry("12345")), 8);
+        check(view.keep_list("a/", Some("b")), 3);
+        // The prefix and the envelope are kept as well.
+        check(view.prepare_put("a", &entry("12345")).map(|write| write.kept), 22);
+        check(view.prepare_delete("a").map(|write| write.kept), 11);
         let long = "k".repeat(8_000_000);
         for refused in [
-            view.weigh_key(&long),
-            view.weigh_entry(&long, &entry("1")),
-            view.weigh_entry("a", &entry("123456789")),
-            view.weigh_list(&format!("{long}/"), None),
-            view.weigh_list("", Some(&long)),
+            view.keep_key(&long),
+            view.keep_entry(&long, &entry("1")),
+            view.keep_entry("a", &entry("123456789")),
+            view.keep_list(&format!("{long}/"), None),
+            view.keep_list("", Some(&long)),
+            view.prepare_put("a", &entry("123456789")).map(|write| write.kept),
         ] {
-            assert!(matches!(refused, Err(ViewError::InvalidKey(_) | ViewError::TooLarge(8))), "{refused:?}");
+            let refused = refused.map(drop).unwrap_err();
+            assert!(matches!(refused, ViewError::InvalidKey(_) | ViewError::TooLarge(8)), "{refused:?}");
+        }
+        let one = view.prepare_put("a", &entry("12345")).unwrap();
+        let refused = view.prepare_put("b", &entry("12345")).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("40 bytes at most for it (a_limit)"), "{refused}");
+        drop(one);
+        assert!(view.prepare_put("b", &entry("12345")).is_ok());
+    }
+
+    /// Whoever stops waiting for a write leaves it where it was on its way to, and its bytes in the host.
+    #[cfg(feature = "wasm")]
+    #[tokio::test]
+    async fn a_write_that_nobody_waits_for_counts_until_it_is_stored() {
+        let storage = Arc::new(Slow { turns: tokio::sync::Semaphore::new(0), stored: MemoryStorage::new() });
+        let room = Room::new(100, "a_limit");
+        let view = StorageView::new(storage.clone(), "logical/1/", views().1.limits()).within(&room);
+        let mut given_up = 0;
+        while let Ok(write) = view.prepare_put(&given_up.to_string(), &entry("12345678")) {
+            assert!(futures_util::poll!(Box::pin(view.write(write))).is_pending());
+            given_up += 1;
+        }
+        assert_eq!((given_up, room.free()), (4, 0));
+        storage.turns.add_permits(given_up);
+        while room.free() < 100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(storage.keys("", 10).await.unwrap().len(), given_up);
+    }
+
+    /// A storage whose commits wait for their turns.
+    #[cfg(feature = "wasm")]
+    struct Slow {
+        turns: tokio::sync::Semaphore,
+        stored: MemoryStorage,
+    }
+
+    #[cfg(feature = "wasm")]
+    #[async_trait::async_trait]
+    impl Storage for Slow {
+        async fn get(&self, key: &str) -> Result<Option<Bytes>, StorageError> {
+            self.stored.get(key).await
+        }
+
+        async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StorageError> {
+            self.stored.list(prefix, after, limit).await
+        }
+
+        async fn snapshot(&self) -> Result<Box<dyn super::super::Snapshot>, StorageError> {
+            self.stored.snapshot().await
+        }
+
+        async fn commit(&self, batch: Batch) -> Result<(), StorageError> {
+            self.turns.acquire().await.unwrap().forget();
+            self.stored.commit(batch).await
+        }
+
+        async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StorageError> {
+            self.stored.keys(prefix, limit).await
         }
     }
 
@@ -502,7 +649,8 @@ mod tests {
         assert_eq!((before_commit.writes, before_commit.bytes_written), (2, sealed));
         transaction.commit().await.unwrap();
 
-        let StorageCounts { reads, lists, writes, bytes_read, bytes_written } = meter.read_counts().unwrap().storage;
+        let StorageCounts { reads, lists, writes, bytes_read, bytes_written, .. } =
+            meter.read_counts().unwrap().storage;
         assert_eq!((reads, lists, writes), (3, 2, 4));
         assert_eq!((bytes_read, bytes_written), (sealed, 2 * sealed));
     }

@@ -38,12 +38,12 @@ fn metrics(answered: u64, trapped: u64) -> String {
 #[test]
 fn what_stands_still_is_shown_to_the_byte() {
     let answer = metrics(5, 1);
-    let header = "Plugin    Version    Mount          Req/s    Err/s    p50    p99    Wait p99    CPU %    Live    Idle    \
-                  Memory     Read/s    Written/s\n------    -------    -----          -----    -----    ---    ---    \
-                  --------    -----    ----    ----    ------     ------    ---------\n";
-    let rows = "kv        v1.0.0     (all)          0.0      0.0      n/a    n/a    n/a         0.0      2       1       \
+    let header = "Plugin    Version    Mount          Req/s    Err/s    p50    p99    Wait p99    CPU %    Background %    \
+                  Live    Idle    Memory     Read/s    Written/s\n------    -------    -----          -----    -----    \
+                  ---    ---    --------    -----    ------------    ----    ----    ------     ------    ---------\n";
+    let rows = "kv        v1.0.0     (all)          0.0      0.0      n/a    n/a    n/a         0.0      0.0             2       1       \
                 2.1 MiB    0 B       0 B\nkv        v1.0.0     my-secrets/    0.0      0.0      n/a    n/a    n/a         \
-                0.0      n/a     n/a     n/a        0 B       0 B\n";
+                0.0      n/a             n/a     n/a     n/a        0 B       0 B\n";
     for once in [&[][..], &["-once"]] {
         check(Case {
             typed: &[&["plugin", "top", "-interval=200ms"], once].concat(),

@@ -94,7 +94,8 @@ async fn a_place_for_sockets_that_is_none_is_named() {
     fs::create_dir(&long).expect("a directory can be made");
     let program = Plugin::file(fs::read(healthy()).expect("the healthy plugin was built"));
     for (name, place, kind, phrase) in [
-        ("missing", scratch.path().join("missing"), Internal, "No such file or directory"),
+        // One that is gone is made again, but not what it lay in.
+        ("missing", scratch.path().join("missing/missing"), Internal, "No such file or directory"),
         ("a file", file, Internal, "Not a directory"),
         (
             "not to be written to",

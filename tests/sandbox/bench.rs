@@ -53,6 +53,14 @@ impl Bench {
         Self { host, plugins }
     }
 
+    /// Starts a host with these limits on a storage.
+    pub(crate) async fn start_on(storage: impl Storage, limits: Limits) -> Self {
+        let plugins = tempfile::tempdir().expect("a temporary directory can be made");
+        let directory = PluginDirectory::open(plugins.path()).expect("the plugin directory opens");
+        let builder = Host::builder().plugin_directory(directory).limits(limits).storage(storage);
+        Self { host: builder.build().await.expect("the host starts"), plugins }
+    }
+
     /// Starts a host on a storage and a plugin directory that were there before.
     pub(crate) async fn resume(storage: impl Storage, plugins: TempDir) -> Self {
         let directory = PluginDirectory::open(plugins.path()).expect("the plugin directory opens");

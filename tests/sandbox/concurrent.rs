@@ -212,3 +212,45 @@ async fn a_transaction_ends_with_the_call_that_began_it() {
     assert_eq!(opened["open"], 4);
     assert_eq!(bench.ask("bad/transactions").await.expect("they ended with their call")["open"], 4);
 }
+
+#[tokio::test]
+async fn bodies_that_do_not_fit_together_are_refused_before_they_enter() {
+    let journal = Journal::begin();
+    let bench = bench(patient()).await;
+    let body = |bytes: usize| format!(r#"{{"data": "{}"}}"#, "x".repeat(bytes));
+    let send = |path: &str, bytes: usize| {
+        let (host, request) = (bench.host.clone(), crate::bench::request(path).with_data(body(bytes)));
+        tokio::spawn(async move { host.handle(request).await.map(drop) })
+    };
+    for round in 1..=3 {
+        let waiting: Vec<_> = (0..12).map(|_| bench.spawn("bad/wait/bell")).collect();
+        within(journal.says("waiting", 12)).await;
+        let large: Vec<_> = (0..8).map(|_| send("bad/wait/bell", 3 << 20)).collect();
+        let (mut entered, mut refused) = (Vec::new(), 0);
+        within(journal.says("waiting", 14)).await;
+        for request in large {
+            tokio::task::yield_now().await;
+            if request.is_finished() {
+                refused += 1;
+                let phrases = ["bad/ is busy", "other requests take the memory", "instance_memory_bytes_max"];
+                check_refused("large", joined(request).await, Unavailable, &phrases);
+            } else {
+                entered.push(request);
+            }
+        }
+        assert_eq!((entered.len(), refused), (2, 6), "of 16 MiB, each takes six");
+        let phrases = ["hostile at bad/ cannot take this request", "instance_memory_bytes_max"];
+        check_refused("larger", joined(send("bad/ring/bell", 9 << 20)).await, ErrorKind::TooLarge, &phrases);
+        assert_eq!(bench.count("good").await, round);
+        bench.ask("bad/ring/bell").await.expect("who sends little is served");
+        for request in waiting {
+            joined(request).await.expect("nobody's request was lost");
+        }
+        for request in entered {
+            joined(request).await.expect("and neither were those that fit");
+        }
+        assert_eq!(bench.count("bad").await, round, "it is the same instance");
+        bench.ask("bad/unring/bell").await.expect("it waits again");
+        journal.forget();
+    }
+}

@@ -8,11 +8,13 @@ mod bench;
 mod guests;
 mod journal;
 
+mod background;
 mod bugs;
 mod compile;
 mod concurrent;
 mod doors;
 mod faults;
+mod hoards;
 mod lifecycle;
 mod output;
 mod registration;

@@ -64,10 +64,11 @@ impl ProcessInstance {
         let (limits, scope) = (&self.core.shared.limits, &call.scope);
         let id = process.broker.next_id();
         let address = process.directory.path().join(id.to_string());
-        let callbacks =
-            Callbacks::listen(scope, address.clone(), process.tls.clone(), limits.process_message_bytes_max).map_err(
-                |error| Failure::Host(format!("its callbacks cannot be served at {}: {error}", address.display())),
-            )?;
+        let (tls, room) = (process.tls.clone(), &process.room);
+        let callbacks = Callbacks::listen(scope, address.clone(), tls, room, limits.process_message_bytes_max);
+        let callbacks = callbacks.map_err(|error| {
+            Failure::Host(format!("its callbacks cannot be served at {}: {error}", address.display()))
+        })?;
         let announced = timeout_at(call.deadline, process.broker.announce(id, &address)).await;
         announced
             .map_err(|_| Failure::Deadline(call.limit))?

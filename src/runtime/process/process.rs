@@ -28,6 +28,7 @@ use super::child::{Child, Exit};
 use super::client::{Missed, after, identified, within};
 use super::log::PluginLog;
 use crate::meter::ProcessMark;
+use crate::storage::Room;
 
 /// How long the questions take at most that a plugin's SDK answers by itself.
 const SDK_DEADLINE: Duration = Duration::from_secs(10);
@@ -50,6 +51,8 @@ pub(super) struct Process {
     pub(super) started: Instant,
     /// Whether one process serves many mounts.
     pub(super) multiplexes: bool,
+    /// For all that the host keeps for it.
+    pub(super) room: Room,
     /// Counts it with its plugin; `None` for one that is only asked what it is.
     pub(super) mark: Option<ProcessMark>,
     ending: Arc<AtomicBool>,
@@ -78,6 +81,7 @@ pub(super) struct Parts {
     pub(super) log: Arc<PluginLog>,
     pub(super) directory: TempDir,
     pub(super) permit: OwnedSemaphorePermit,
+    pub(super) room: Room,
     pub(super) grace: Duration,
     /// For any one question.
     pub(super) patience: Duration,
@@ -87,7 +91,7 @@ pub(super) struct Parts {
 impl Process {
     /// Opens what every plugin serves. An error says what it does not do.
     pub(super) async fn open(parts: Parts) -> Result<Self, String> {
-        let Parts { child, channel, tls, log, directory, permit, grace, patience, tracker } = parts;
+        let Parts { child, channel, tls, log, directory, permit, room, grace, patience, tracker } = parts;
         let broker = Broker::connect(channel.clone());
         let stdio = tokio::spawn(follow_stdio(channel.clone(), Arc::clone(&log))).abort_handle();
         let alive = tracker.token();
@@ -101,6 +105,7 @@ impl Process {
             directory: Arc::new(directory),
             started: Instant::now(),
             multiplexes: false,
+            room,
             mark: None,
             ending: Arc::default(),
             missed: AtomicBool::new(false),

@@ -263,6 +263,7 @@ async fn ask(core: &Core, process: &Process) -> Result<Description, String> {
         &scope,
         process.directory.path().join("0"),
         process.tls.clone(),
+        &process.room,
         limits.process_message_bytes_max,
     )
     .map_err(|error| format!("its callbacks cannot be served: {error}"))?;

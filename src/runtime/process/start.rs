@@ -20,6 +20,7 @@ use super::{Shared, wrapping};
 use crate::duration::format_go_duration;
 use crate::runtime::Launch;
 use crate::runtime::text::brief;
+use crate::storage::Room;
 
 /// How long a plugin that said where it listens may take to accept.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(10);
@@ -159,7 +160,8 @@ pub(super) async fn start(
         }
     };
     let (grace, patience, tracker) = (limits.process_stop_grace, limits.lifecycle_deadline, shared.tracker.clone());
-    let parts = Parts { child, channel, tls, log, directory, permit, grace, patience, tracker };
+    let room = Room::new(limits.process_host_bytes_max, "process_host_bytes_max");
+    let parts = Parts { child, channel, tls, log, directory, permit, room, grace, patience, tracker };
     Process::open(parts).await.map_err(StartError::Unfit)
 }
 

@@ -15,7 +15,7 @@ use wasmtime::{
 };
 
 use super::bindings;
-use super::concurrent::ConcurrentState;
+use super::concurrent::{ConcurrentState, Ration};
 use super::proposals::Guests;
 use super::state::{Grants, State};
 use crate::limits::Limits;
@@ -23,7 +23,7 @@ use crate::runtime::LoadError;
 
 /// How often the epoch advances. A guest that computes gives its thread to others this often, and a deadline is noticed this
 /// late at most.
-const EPOCH_TICK: Duration = Duration::from_millis(10);
+pub(super) const EPOCH_TICK: Duration = Duration::from_millis(10);
 
 /// A guest that computes yields after this many ticks.
 pub(super) const YIELD_TICKS: u64 = 1;
@@ -89,6 +89,8 @@ pub(super) struct WasmEngine {
 pub(super) struct ConcurrentEngine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<ConcurrentState>,
+    /// What all its instances have together for work that nobody waits for.
+    pub(super) background: Arc<Ration>,
     limits: Arc<Limits>,
 }
 
@@ -133,7 +135,7 @@ impl ConcurrentEngine {
         let mut linker = Linker::new(&engine);
         link_concurrent(&mut linker).map_err(unlinked)?;
         start_clock(&engine)?;
-        Ok(Self { engine, linker, limits })
+        Ok(Self { engine, linker, background: Arc::new(Ration::of_host()), limits })
     }
 
     /// Returns a store for a new sandbox, with every limit set and its clock running.
@@ -153,6 +155,7 @@ impl ConcurrentEngine {
             if computing > patience {
                 return Err(wasmtime::Error::msg(format!("it computed for {}s without a pause", computing.as_secs())));
             }
+            store.data().answers().interrupted();
             Ok(UpdateDeadline::Yield(YIELD_TICKS))
         });
         store.set_epoch_deadline(YIELD_TICKS);

@@ -16,6 +16,7 @@ mod convert;
 mod engine;
 mod imports;
 mod instance;
+mod memory;
 mod program;
 mod proposals;
 mod state;

@@ -260,7 +260,10 @@ impl Program for WasmProgram {
             Pre::Concurrent(pre, concurrent) => {
                 let mut store = concurrent.store(&grants);
                 match tokio::time::timeout_at(deadline, pre.instantiate_async(&mut store)).await {
-                    Ok(Ok(plugin)) => Ok(Arc::new(ConcurrentInstance::start(store, plugin, &self.engine.limits))),
+                    Ok(Ok(plugin)) => {
+                        let (limits, meter) = (&self.engine.limits, &self.launch.meter);
+                        Ok(Arc::new(ConcurrentInstance::start(store, plugin, limits, &concurrent.background, meter)))
+                    }
                     Ok(Err(cause)) => Err(Failure::Trap(trap_report(&cause, &store.data().base))),
                     Err(_) => Err(Failure::Deadline(limit)),
                 }

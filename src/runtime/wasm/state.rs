@@ -8,10 +8,11 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::imports::output::{GuestOutput, OutputScope, StreamName};
+use super::memory::Memory;
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
 use crate::runtime::{Call, Launch};
-use crate::storage::Transaction;
+use crate::storage::{Room, Transaction};
 
 /// Stands for the context that a guest is lent; its handle's number is the number of the call.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
@@ -36,6 +37,8 @@ pub(super) struct State {
     call: Option<Call>,
     transactions: HashMap<u32, Transaction>,
     transactions_begun: u32,
+    /// For all that the host keeps for the guest.
+    room: Room,
 }
 
 /// What a sandbox may see of its registration.
@@ -75,14 +78,21 @@ impl State {
             call: None,
             transactions: HashMap::new(),
             transactions_begun: 0,
+            room: Room::new(limits.instance_host_bytes_max, "instance_host_bytes_max"),
         }
     }
 
+    /// Returns the room for all that the host keeps for the guest.
+    pub(super) fn room(&self) -> &Room {
+        &self.room
+    }
+
     /// Begins a call and returns the context to lend for it.
-    pub(super) fn begin(&mut self, call: Call) -> Resource<ContextHandle> {
+    pub(super) fn begin(&mut self, mut call: Call) -> Resource<ContextHandle> {
         self.calls_begun = self.calls_begun.wrapping_add(1);
         self.memory.refused = false;
         self.output.enter(&call.scope);
+        call.storage = call.storage.within(&self.room);
         self.call = Some(call);
         Resource::new_borrow(self.calls_begun)
     }
@@ -145,9 +155,8 @@ impl WasiView for State {
 
 /// Holds all memories of a sandbox together below one limit, and remembers if it had to in the current call.
 pub(super) struct MemoryLimiter {
-    bytes_max: usize,
     table_elements_max: usize,
-    bytes: usize,
+    memory: Arc<Memory>,
     refused: bool,
     /// Where its bytes count; `None` for a sandbox that only says what it is.
     meter: Option<Arc<PluginMeter>>,
@@ -161,30 +170,33 @@ impl MemoryLimiter {
         };
         Self {
             meter,
-            bytes_max: limits.instance_memory_bytes_max,
+            memory: Arc::new(Memory::new(limits.instance_memory_bytes_max)),
             table_elements_max: limits.instance_table_elements_max,
-            bytes: 0,
             refused: false,
         }
     }
 
     /// Returns the limit if the guest was refused memory, which is the likely reason of the trap that follows.
     pub(super) fn exhausted(&self) -> Option<usize> {
-        self.refused.then_some(self.bytes_max)
+        self.refused.then_some(self.memory.bytes_max())
+    }
+
+    /// Returns what is known of the guest's memory outside its store.
+    pub(super) fn memory(&self) -> &Arc<Memory> {
+        &self.memory
     }
 }
 
 impl ResourceLimiter for MemoryLimiter {
     fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.bytes.saturating_add(desired.saturating_sub(current));
-        if total > self.bytes_max {
+        let bytes = desired.saturating_sub(current);
+        if !self.memory.grow(bytes) {
             self.refused = true;
             return Ok(false);
         }
         if let Some(meter) = &self.meter {
-            meter.memory_grew(total - self.bytes);
+            meter.memory_grew(bytes);
         }
-        self.bytes = total;
         Ok(true)
     }
 
@@ -196,7 +208,7 @@ impl ResourceLimiter for MemoryLimiter {
 impl Drop for MemoryLimiter {
     fn drop(&mut self) {
         if let Some(meter) = &self.meter {
-            meter.memory_went(self.bytes);
+            meter.memory_went(self.memory.bytes());
         }
     }
 }

@@ -23,8 +23,10 @@ pub(super) struct Row {
     latency_p50_seconds: Option<f64>,
     latency_p99_seconds: Option<f64>,
     queue_wait_p99_seconds: Option<f64>,
-    /// Of one core. A mount of a native plugin has none of its own.
+    /// Of one core. A mount of a native plugin has none of its own, nor has one whose plugin serves many requests in one instance.
     cpu_percent: f64,
+    /// The part of that in which nobody waited for an answer: work in the background. It is a plugin's.
+    background_cpu_percent: Option<f64>,
     /// Instances are a plugin's, and so is their memory.
     instances_live: Option<u64>,
     instances_idle: Option<u64>,
@@ -95,11 +97,14 @@ pub(super) fn rows(before: &Scrape, now: &Scrape, order: Order) -> Vec<Row> {
                 row
             })
             .collect();
-        let cpu_before = before.plugins.get(plugin).map_or(0.0, |plugin| plugin.process_cpu_seconds);
-        let process_cpu = grown_seconds(cpu_before, numbers.process_cpu_seconds);
+        let nothing = PluginNumbers::default();
+        let numbers_before = before.plugins.get(plugin).unwrap_or(&nothing);
+        let cpu = grown_seconds(numbers_before.cpu_seconds, numbers.cpu_seconds);
+        let background = grown_seconds(numbers_before.background_cpu_seconds, numbers.background_cpu_seconds);
         let of_plugin = row(plugin, &of_all, seconds, None);
         rows.push(Row {
-            cpu_percent: of_plugin.cpu_percent + percent(process_cpu, seconds),
+            cpu_percent: of_plugin.cpu_percent + percent(cpu, seconds),
+            background_cpu_percent: Some(percent(background, seconds)),
             instances_live: Some(numbers.live),
             instances_idle: Some(numbers.idle),
             memory_bytes: Some(numbers.memory_bytes),
@@ -153,6 +158,7 @@ fn row(plugin: &PluginKey, grown: &MountNumbers, seconds: f64, mount: Option<Str
         latency_p99_seconds: quantile(&grown.latency, 0.99),
         queue_wait_p99_seconds: quantile(&grown.queue_wait, 0.99),
         cpu_percent: percent(grown.guest_cpu_seconds, seconds),
+        background_cpu_percent: None,
         instances_live: None,
         instances_idle: None,
         memory_bytes: None,
@@ -237,7 +243,7 @@ fn round(value: f64) -> f64 {
 
 // ------------------------------------------------------------------------------------------------------------------ as a table
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 15] = [
     "Plugin",
     "Version",
     "Mount",
@@ -247,6 +253,7 @@ const COLUMNS: [&str; 14] = [
     "p99",
     "Wait p99",
     "CPU %",
+    "Background %",
     "Live",
     "Idle",
     "Memory",
@@ -269,6 +276,7 @@ pub(super) fn table(rows: &[Row]) -> Table {
             time(row.latency_p99_seconds),
             time(row.queue_wait_p99_seconds),
             format!("{:.1}", row.cpu_percent),
+            row.background_cpu_percent.map(|percent| format!("{percent:.1}")).unwrap_or_default(),
             whole(row.instances_live),
             whole(row.instances_idle),
             row.memory_bytes.map(|bytes| size(bytes as f64)).unwrap_or_default(),

@@ -33,7 +33,10 @@ pub(super) struct PluginNumbers {
     pub(super) live: u64,
     pub(super) idle: u64,
     pub(super) memory_bytes: u64,
-    pub(super) process_cpu_seconds: f64,
+    /// Of its processes, or of its sandboxes that serve many requests at once.
+    pub(super) cpu_seconds: f64,
+    /// The part of that in which nobody waited for an answer.
+    pub(super) background_cpu_seconds: f64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -124,7 +127,8 @@ impl PluginNumbers {
             "instances_live" => self.live = value,
             "instances_idle" => self.idle = value,
             "memory_bytes" | "process_memory_bytes" => self.memory_bytes += value,
-            "process_cpu_seconds_total" => self.process_cpu_seconds = series.sum,
+            "process_cpu_seconds_total" | "guest_cpu_seconds_total" => self.cpu_seconds += series.sum,
+            "background_cpu_seconds_total" => self.background_cpu_seconds = series.sum,
             _ => {}
         }
     }
@@ -177,13 +181,18 @@ mod tests {
                 {"Name": "vault.something", "Value": 1.5, "Labels": {}},
             ],
             "Points": [],
-            "Counters": [requests("answered", 5), requests("declined", 2), requests("trapped", 1)],
+            "Counters": [requests("answered", 5), requests("declined", 2), requests("trapped", 1),
+                {"Name": "cofferdam_plugin_guest_cpu_seconds_total", "Count": 2, "Sum": 1.5, "Labels": labels},
+                {"Name": "cofferdam_plugin_background_cpu_seconds_total", "Count": 1, "Sum": 0.5, "Labels": labels},
+                {"Name": "cofferdam_plugin_process_cpu_seconds_total", "Count": 0, "Sum": 0.25, "Labels": labels}],
             "Samples": [{"Name": "cofferdam_mount_request_duration_seconds", "Count": 8, "Labels": of_mount(json!({})),
                 "Buckets": [{"UpTo": 0.1, "Count": 8}, {"UpTo": null, "Count": 0}]}],
         }));
         let scrape = scrape.unwrap();
         let plugin = PluginKey { name: "kv".into(), version: String::new(), kind: "secret".into() };
         assert_eq!((scrape.plugins[&plugin].live, scrape.plugins[&plugin].memory_bytes), (3, 110));
+        let numbers = &scrape.plugins[&plugin];
+        assert_eq!((numbers.cpu_seconds, numbers.background_cpu_seconds), (1.75, 0.5));
         let mount = &scrape.mounts[&MountKey { plugin, path: "a\u{fffd}[2J/".into() }];
         assert_eq!((mount.requests, mount.errors, mount.latency.len()), (8, 1, 2));
         assert!(Scrape::read(json!({"errors": []})).is_err());

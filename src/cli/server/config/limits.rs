@@ -51,6 +51,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         instance_table_elements_max,
         hostcall_bytes_max,
         instance_handles_max,
+        instance_host_bytes_max,
         random_bytes_max,
         instances_max,
         mount_instances_max,
@@ -77,6 +78,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
         process_start_deadline,
         process_stop_grace,
         process_message_bytes_max,
+        process_host_bytes_max,
         processes_max,
         process_calls_max,
         builtin_calls_max,
@@ -103,6 +105,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("instance_table_elements", count, instance_table_elements_max, findings);
     stanza.set("hostcall", size, hostcall_bytes_max, findings);
     stanza.set("instance_handles", count, instance_handles_max, findings);
+    stanza.set("instance_host", size, instance_host_bytes_max, findings);
     stanza.set("random", size, random_bytes_max, findings);
     stanza.set("instances", count, instances_max, findings);
     stanza.set("mount_instances", count, mount_instances_max, findings);
@@ -127,6 +130,7 @@ fn read_stanza(mut stanza: Stanza<'_>, limits: &mut Limits, findings: &mut Findi
     stanza.set("process_start_deadline", duration, process_start_deadline, findings);
     stanza.set("process_stop_grace", duration, process_stop_grace, findings);
     stanza.set("process_message", size, process_message_bytes_max, findings);
+    stanza.set("process_host", size, process_host_bytes_max, findings);
     stanza.set("processes", count, processes_max, findings);
     stanza.set("process_calls", count, process_calls_max, findings);
     stanza.set("builtin_calls", count, builtin_calls_max, findings);

@@ -130,6 +130,19 @@ fn of_plugins(plugins: &[PluginMetrics]) -> Vec<Family<'_>> {
             "Linear memory of all its sandboxes: what they asked for, which may be more than they have touched.",
             |plugin| Value::Whole(plugin.counts.memory_bytes),
         ),
+        counter(
+            "cofferdam_plugin_guest_cpu_seconds",
+            Some(Unit::Seconds),
+            "Time that those of its sandboxes ran which serve many requests at once. What others took counts on their mounts.",
+            |plugin| Value::Seconds(plugin.counts.cpu.as_secs_f64()),
+        ),
+        counter(
+            "cofferdam_plugin_background_cpu_seconds",
+            Some(Unit::Seconds),
+            "The part of cofferdam_plugin_guest_cpu_seconds_total in which nobody waited for an answer: work in the background, which \
+             has a share of a core.",
+            |plugin| Value::Seconds(plugin.counts.background_cpu.as_secs_f64()),
+        ),
         gauge("cofferdam_plugin_processes", None, "Processes of a native plugin that run.", |plugin| {
             Value::Whole(plugin.counts.processes)
         }),
@@ -187,9 +200,16 @@ fn of_mounts(mounts: &[MountMetrics]) -> Vec<Family<'_>> {
             Some(Unit::Seconds),
             "Time that sandboxes ran, waiting for imports excluded. On a machine that is short of cores it holds some waiting for \
              one. Not counted for plugins whose instance runs several calls at once, nor for native ones: see \
-             cofferdam_plugin_process_cpu_seconds_total.",
+             cofferdam_plugin_guest_cpu_seconds_total and cofferdam_plugin_process_cpu_seconds_total.",
             |mount| Value::Seconds(mount.counts.cpu.as_secs_f64()),
         ),
+        Family {
+            name: "cofferdam_mount_transactions_open",
+            unit: None,
+            help: "Transactions that are open. Each keeps the storage from using what was freed since it began.",
+            kind: Kind::Gauge,
+            series: each(|mount| Value::Whole(mount.counts.storage.transactions_open)),
+        },
         counter("cofferdam_mount_storage_reads", None, "Values looked up, found or not.", |mount| {
             Value::Whole(mount.counts.storage.reads)
         }),

@@ -4,6 +4,7 @@
 //! that mount, whatever the plugin says. A plugin may ask at any time, not only during a call: native plugins work in the background.
 //! When the mount ends, or the backend is given up, the door is closed first, and nothing is stored after that.
 
+mod questions;
 mod storage;
 mod system;
 
@@ -22,6 +23,8 @@ use tonic::Status;
 use tonic::transport::Server;
 
 use crate::runtime::MountScope;
+use crate::storage::Room;
+use questions::Bounded;
 use storage::StorageService;
 use system::SystemService;
 
@@ -34,7 +37,7 @@ pub(super) struct Callbacks {
     ending: CancellationToken,
 }
 
-/// Questions under way at a time from one backend. Each may hold a message of the largest size in memory.
+/// Questions under way at a time from one backend. Each holds some KiB beside what comes out of its process's room.
 const QUESTIONS_MAX: u32 = 64;
 
 /// Connections at a time from one backend: the one that it asks through, and one that is just ending or beginning.
@@ -65,22 +68,25 @@ pub(super) struct Admission<'desk> {
 }
 
 impl Callbacks {
-    /// Begins to listen at a path for the connection that a backend makes, and for the next when that has ended.
+    /// Begins to listen at a path for the connection that a backend makes, and for the next when that has ended. What is kept for what
+    /// it asks comes out of this room, which is its process's.
     pub(super) fn listen(
         scope: &Arc<MountScope>,
         path: PathBuf,
         tls: Option<Tls>,
+        room: &Room,
         message_bytes_max: usize,
     ) -> io::Result<Self> {
         let ending = CancellationToken::new();
         let (scope, door) = (ArcSwap::new(Arc::clone(scope)), RwLock::new(Door::ReadOnly));
         let desk = Arc::new(Desk { scope, door, ending: ending.clone() });
         let listener = Listener::bind(path, tls)?;
-        let storage = StorageServer::new(StorageService::new(Arc::clone(&desk), message_bytes_max))
+        let storage = StorageServer::new(StorageService::new(Arc::clone(&desk), room, message_bytes_max))
             .max_decoding_message_size(message_bytes_max)
             .max_encoding_message_size(message_bytes_max);
         let system =
             SystemViewServer::new(SystemService::new(Arc::clone(&desk))).max_decoding_message_size(message_bytes_max);
+        let (storage, system) = (Bounded::new(storage, room), Bounded::new(system, room));
         let ended = ending.clone();
         tokio::spawn(async move {
             // Not the first connection alone: a client of Go's ends one that was idle for half an hour, and makes another.
@@ -140,3 +146,6 @@ impl Desk {
         self.scope.load_full()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use cofferdam_proto::storage_error::StorageError;
 use tonic::{Request, Response, Status};
 
 use super::Desk;
-use crate::storage::{Entry, StorageView, Transaction, TransactionMode, ViewError};
+use super::questions::Question;
+use crate::storage::{Entry, Room, StorageView, Transaction, TransactionMode, ViewError};
 
 /// Transactions that one mount's plugin may have open at a time. Each holds what it read and wrote in memory.
 const TRANSACTIONS_OPEN_MAX: usize = 64;
@@ -25,21 +26,23 @@ type Reply<T> = Result<Response<T>, Status>;
 /// Serves one backend.
 pub(super) struct StorageService {
     desk: Arc<Desk>,
+    /// For what the host keeps for the process.
+    room: Room,
     /// A listing that is longer could not be sent.
     message_bytes_max: usize,
     open: Arc<Mutex<HashMap<String, Open>>>,
 }
 
 impl StorageService {
-    pub(super) fn new(desk: Arc<Desk>, message_bytes_max: usize) -> Self {
-        Self { desk, message_bytes_max, open: Arc::default() }
+    pub(super) fn new(desk: Arc<Desk>, room: &Room, message_bytes_max: usize) -> Self {
+        Self { desk, room: room.clone(), message_bytes_max, open: Arc::default() }
     }
 
     /// Returns the mount's storage as it may be used now, and what keeps it so.
     async fn view(&self) -> Result<(StorageView, super::Admission<'_>), Status> {
         let admission = self.desk.admit().await?;
-        let view = &admission.scope.storage;
-        Ok((if admission.read_only { view.read_only() } else { view.clone() }, admission))
+        let view = admission.scope.storage.clone().within(&self.room);
+        Ok((if admission.read_only { view.read_only() } else { view }, admission))
     }
 
     fn transaction(&self, id: &str) -> Result<Open, StorageError> {
@@ -99,7 +102,13 @@ impl StorageService {
     }
 
     /// Returns a whole listing, which Vault's protocol has no pages for.
-    async fn all(&self, view: &StorageView, txn: &str, prefix: &str) -> Result<Vec<String>, StorageError> {
+    async fn all(
+        &self,
+        view: &StorageView,
+        txn: &str,
+        prefix: &str,
+        question: &Question,
+    ) -> Result<Vec<String>, StorageError> {
         let mut keys = Vec::new();
         let mut bytes = 0;
         loop {
@@ -107,6 +116,7 @@ impl StorageService {
             if page.is_empty() {
                 return Ok(keys);
             }
+            question.keep(bytes_of(&page)).map_err(said)?;
             bytes += page.iter().map(String::len).sum::<usize>();
             if bytes > self.message_bytes_max {
                 return Err(StorageError::TooLarge(self.message_bytes_max as u64));
@@ -119,22 +129,26 @@ impl StorageService {
 #[tonic::async_trait]
 impl Storage for StorageService {
     async fn list(&self, request: Request<pb::StorageListArgs>) -> Reply<pb::StorageListReply> {
+        let question = Question::of(&request)?;
         let pb::StorageListArgs { prefix, txn } = request.into_inner();
         let (view, _inside) = self.view().await?;
-        Ok(listed(self.all(&view, &txn, &folder(prefix)).await))
+        Ok(listed(self.all(&view, &txn, &folder(prefix), &question).await))
     }
 
     async fn list_page(&self, request: Request<pb::StorageListPageArgs>) -> Reply<pb::StorageListReply> {
+        let question = Question::of(&request)?;
         let pb::StorageListPageArgs { prefix, after, limit, txn } = request.into_inner();
         let (view, _inside) = self.view().await?;
         let (prefix, after) = (folder(prefix), (!after.is_empty()).then_some(after.as_str()));
         if limit <= 0 && after.is_none() {
-            return Ok(listed(self.all(&view, &txn, &prefix).await));
+            return Ok(listed(self.all(&view, &txn, &prefix, &question).await));
         }
-        Ok(listed(self.page(&view, &txn, &prefix, after, limit).await))
+        let page = self.page(&view, &txn, &prefix, after, limit).await;
+        Ok(listed(page.and_then(|page| question.keep(bytes_of(&page)).map(|()| page).map_err(said))))
     }
 
     async fn get(&self, request: Request<pb::StorageGetArgs>) -> Reply<pb::StorageGetReply> {
+        let question = Question::of(&request)?;
         let pb::StorageGetArgs { key, txn } = request.into_inner();
         let (view, _inside) = self.view().await?;
         let found = if txn.is_empty() {
@@ -145,6 +159,10 @@ impl Storage for StorageService {
                 Err(error) => Err(error),
             }
         };
+        let found = found.and_then(|entry| {
+            let bytes = entry.as_ref().map_or(0, |entry| entry.value.len());
+            question.keep(bytes).map(|()| entry).map_err(said)
+        });
         let (entry, err) = match found {
             Ok(entry) => (entry, String::new()),
             Err(error) => (None, error.to_string()),
@@ -220,6 +238,11 @@ fn listed(listed: Result<Vec<String>, StorageError>) -> Response<pb::StorageList
         Err(error) => (Vec::new(), error.to_string()),
     };
     Response::new(pb::StorageListReply { keys, err })
+}
+
+/// Returns how many bytes a page of a listing takes.
+fn bytes_of(page: &[String]) -> usize {
+    page.iter().map(|key| size_of::<String>() + key.len()).sum()
 }
 
 fn text(done: Result<(), StorageError>) -> String {

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Duration;
 
+use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +22,8 @@ pub(super) struct Calls {
     book: Mutex<Book>,
     /// Something changed that the watch looks at.
     changed: Notify,
+    /// Wakes the sandbox if it rests while nobody waits for it.
+    sandbox: AtomicWaker,
     grace: Duration,
 }
 
@@ -96,7 +100,7 @@ pub(super) struct Entered {
 impl Calls {
     pub(super) fn new(grace: Duration) -> Self {
         let book = Book { life: Life::Open, calls: BTreeMap::new(), begun: 0 };
-        Self { book: Mutex::new(book), changed: Notify::new(), grace }
+        Self { book: Mutex::new(book), changed: Notify::new(), sandbox: AtomicWaker::new(), grace }
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -127,7 +131,22 @@ impl Calls {
         if let Life::Retired { unused_since } = &mut book.life {
             *unused_since = None;
         }
+        drop(book);
+        if urgency == Urgency::Awaited {
+            self.sandbox.wake();
+        }
         Some(Entered { number, over, answered })
+    }
+
+    /// Whether all that is in flight is work in the background that may take its time.
+    pub(super) fn nobody_waits(&self) -> bool {
+        let is_patient = |call: &InFlight| call.urgency == Urgency::Background && call.stage == Stage::Running;
+        self.book().calls.values().all(is_patient)
+    }
+
+    /// Wakes this when somebody comes to wait, or work in the background is given up.
+    pub(super) fn hurried(&self, waker: &Waker) {
+        self.sandbox.register(waker);
     }
 
     /// Nobody waits for this call any more: all that it waits for ends, and it has the grace to end itself.
@@ -145,6 +164,7 @@ impl Calls {
         drop(book);
         over.cancel();
         self.changed.notify_one();
+        self.sandbox.wake();
     }
 
     /// The event loop knows that this call was given up.

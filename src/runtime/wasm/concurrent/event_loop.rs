@@ -19,6 +19,7 @@ use crate::runtime::wasm::bindings::cofferdam::plugin::types as wit;
 use crate::runtime::wasm::bindings::concurrent::PluginAsync;
 use crate::runtime::wasm::convert;
 use crate::runtime::wasm::instance::trap_report;
+use crate::runtime::wasm::memory::Reserved;
 use crate::runtime::{Call, Failure};
 
 /// A call on its way into the sandbox.
@@ -29,6 +30,8 @@ pub(super) struct Job {
     pub(super) over: CancellationToken,
     /// Its place among the calls that may be in flight, until the guest has ended it.
     pub(super) turn: Option<OwnedSemaphorePermit>,
+    /// What it may take of the guest's memory, for as long.
+    pub(super) room: Option<Reserved>,
 }
 
 /// What is asked of a plugin.
@@ -63,10 +66,21 @@ pub(super) async fn run(
     calls: Arc<Calls>,
 ) {
     let ending = Ending(&calls);
+    let answers = Arc::clone(store.data().answers());
+    let served = async {
+        let mut serving =
+            pin!(store.run_concurrent(async |accessor| serve(accessor, &plugin, &mut inbox, &calls).await));
+        poll_fn(|context| {
+            let served = serving.as_mut().poll(context);
+            answers.paused();
+            served
+        })
+        .await
+    };
     let end = tokio::select! {
         biased;
         stop = calls.watch() => End::Stopped(stop),
-        served = store.run_concurrent(async |accessor| serve(accessor, &plugin, &mut inbox, &calls).await) => match served {
+        served = served => match served {
             Ok(Ok(())) => End::Unneeded,
             Ok(Err(Broken { number, cause })) => End::Failed(cause, Some(number)),
             Err(cause) => End::Failed(cause, None),
@@ -161,7 +175,7 @@ async fn one(
     calls: &Calls,
     job: Job,
 ) -> Result<(), Broken> {
-    let Job { number, ask, call, over, turn } = job;
+    let Job { number, ask, call, over, turn, room } = job;
     let background = matches!(ask, Ask::Background).then(|| Arc::clone(&call.scope));
     if over.is_cancelled() {
         calls.answer(number, Err(Failure::Lost("it was given up before it began".to_owned())));
@@ -184,7 +198,7 @@ async fn one(
     };
     accessor.with(|mut access| access.data_mut().take_back(number));
     let outcome = ended.map_err(|cause| Broken { number, cause })?;
-    drop(turn);
+    drop((turn, room));
     if let (Some(scope), Err(_)) = (&background, &outcome)
         && !over.is_cancelled()
     {

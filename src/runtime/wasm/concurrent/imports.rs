@@ -4,19 +4,21 @@
 //! or until the call that it is for is over. After that a guest's imports still take a turn of the event loop each, so that one
 //! which tries again and again keeps nobody from running, least of all whoever cancels it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, HasSelf, Resource};
 
 use super::state::{ConcurrentState, Lent};
+use crate::runtime::Call;
 use crate::runtime::wasm::bindings::cofferdam::plugin::types::{self, Caller, Level, StorageError, Ttls};
 use crate::runtime::wasm::bindings::concurrent::cofferdam::plugin::host_async::{
     self, Entry, HostContext, HostContextWithStore, HostTransaction, HostTransactionWithStore,
 };
 use crate::runtime::wasm::imports::facts::{self, value_of};
 use crate::runtime::wasm::state::{ContextHandle, TransactionHandle};
-use crate::storage::{self, TransactionMode, ViewError};
+use crate::storage::{self, Taken, Transaction, TransactionMode, ViewError, Write};
 
 type Context = Resource<ContextHandle>;
 type Handle = Resource<TransactionHandle>;
@@ -88,22 +90,23 @@ impl<T: Send> HostContextWithStore<T> for HasSelf<ConcurrentState> {
         key: String,
     ) -> wasmtime::Result<Stored<Option<Vec<u8>>>> {
         let Lent { call, over } = lent(accessor, &context)?;
-        let weight = call.storage.weigh_key(&key);
-        stored(accessor, &over, weight, async { call.storage.get(&key).await.map(value_of) }).await
+        let kept = call.storage.keep_key(&key);
+        let answer_bytes_max = call.storage.value_bytes_max();
+        let get = async { call.storage.get(&key).await.map(value_of) };
+        stored(accessor, &over, kept, answer_bytes_max, get).await
     }
 
     async fn put(accessor: &Accessor<T, Self>, context: Context, entry: Entry) -> wasmtime::Result<Stored<()>> {
         let Lent { call, over } = lent(accessor, &context)?;
         let Entry { key, value, seal_wrap } = entry;
-        let entry = storage::Entry { value: value.into(), seal_wrap };
-        let weight = call.storage.weigh_entry(&key, &entry);
-        stored(accessor, &over, weight, async { call.storage.put(&key, &entry).await }).await
+        let write = call.storage.prepare_put(&key, &storage::Entry { value: value.into(), seal_wrap });
+        written(accessor, &over, &call, write).await
     }
 
     async fn delete(accessor: &Accessor<T, Self>, context: Context, key: String) -> wasmtime::Result<Stored<()>> {
         let Lent { call, over } = lent(accessor, &context)?;
-        let weight = call.storage.weigh_key(&key);
-        stored(accessor, &over, weight, async { call.storage.delete(&key).await }).await
+        let write = call.storage.prepare_delete(&key);
+        written(accessor, &over, &call, write).await
     }
 
     async fn list(
@@ -114,8 +117,10 @@ impl<T: Send> HostContextWithStore<T> for HasSelf<ConcurrentState> {
         limit: u32,
     ) -> wasmtime::Result<Stored<Vec<String>>> {
         let Lent { call, over } = lent(accessor, &context)?;
-        let weight = call.storage.weigh_list(&prefix, after.as_deref());
-        stored(accessor, &over, weight, async { call.storage.list(&prefix, after.as_deref(), limit).await }).await
+        let kept = call.storage.keep_list(&prefix, after.as_deref());
+        let answer_bytes_max = call.storage.list_bytes_max(limit);
+        let list = async { call.storage.list(&prefix, after.as_deref(), limit).await };
+        stored(accessor, &over, kept, answer_bytes_max, list).await
     }
 
     async fn begin(
@@ -125,7 +130,8 @@ impl<T: Send> HostContextWithStore<T> for HasSelf<ConcurrentState> {
     ) -> wasmtime::Result<Stored<Handle>> {
         let Lent { call, over } = lent(accessor, &context)?;
         let mode = if read_only { TransactionMode::ReadOnly } else { TransactionMode::ReadWrite };
-        let transaction = match stored(accessor, &over, Ok(0), async { call.storage.begin(mode).await }).await? {
+        let begin = async { call.storage.begin(mode).await };
+        let transaction = match stored(accessor, &over, Ok(None), 0, begin).await? {
             Ok(transaction) => transaction,
             Err(error) => return Ok(Err(error)),
         };
@@ -150,9 +156,10 @@ impl<T: Send> HostTransactionWithStore<T> for HasSelf<ConcurrentState> {
         let Some(begun) = accessor.with(|mut access| access.get().transaction(&handle)) else {
             return Ok(Err(ended()));
         };
-        let weight = begun.call.storage.weigh_key(&key);
-        stored(accessor, &begun.over, weight, async { begun.transaction.lock().await.get(&key).await.map(value_of) })
-            .await
+        let kept = begun.call.storage.keep_key(&key);
+        let answer_bytes_max = begun.call.storage.value_bytes_max();
+        let get = async { begun.transaction.lock().await.get(&key).await.map(value_of) };
+        stored(accessor, &begun.over, kept, answer_bytes_max, get).await
     }
 
     async fn put(accessor: &Accessor<T, Self>, handle: Handle, entry: Entry) -> wasmtime::Result<Stored<()>> {
@@ -161,16 +168,16 @@ impl<T: Send> HostTransactionWithStore<T> for HasSelf<ConcurrentState> {
         };
         let Entry { key, value, seal_wrap } = entry;
         let entry = storage::Entry { value: value.into(), seal_wrap };
-        let weight = begun.call.storage.weigh_entry(&key, &entry);
-        stored(accessor, &begun.over, weight, async { begun.transaction.lock().await.put(&key, &entry) }).await
+        let kept = begun.call.storage.keep_entry(&key, &entry);
+        stored(accessor, &begun.over, kept, 0, async { begun.transaction.lock().await.put(&key, &entry) }).await
     }
 
     async fn delete(accessor: &Accessor<T, Self>, handle: Handle, key: String) -> wasmtime::Result<Stored<()>> {
         let Some(begun) = accessor.with(|mut access| access.get().transaction(&handle)) else {
             return Ok(Err(ended()));
         };
-        let weight = begun.call.storage.weigh_key(&key);
-        stored(accessor, &begun.over, weight, async { begun.transaction.lock().await.delete(&key) }).await
+        let kept = begun.call.storage.keep_key(&key);
+        stored(accessor, &begun.over, kept, 0, async { begun.transaction.lock().await.delete(&key) }).await
     }
 
     async fn list(
@@ -184,15 +191,16 @@ impl<T: Send> HostTransactionWithStore<T> for HasSelf<ConcurrentState> {
             return Ok(Err(ended()));
         };
         let list = async { begun.transaction.lock().await.list(&prefix, after.as_deref(), limit).await };
-        let weight = begun.call.storage.weigh_list(&prefix, after.as_deref());
-        stored(accessor, &begun.over, weight, list).await
+        let kept = begun.call.storage.keep_list(&prefix, after.as_deref());
+        let answer_bytes_max = begun.call.storage.list_bytes_max(limit);
+        stored(accessor, &begun.over, kept, answer_bytes_max, list).await
     }
 
     async fn commit(accessor: &Accessor<T, Self>, handle: Handle) -> wasmtime::Result<Stored<()>> {
         let Some(begun) = accessor.with(|mut access| access.get().transaction(&handle)) else {
             return Ok(Err(ended()));
         };
-        stored(accessor, &begun.over, Ok(0), async { begun.transaction.lock().await.commit().await }).await
+        stored(accessor, &begun.over, Ok(None), 0, async { begun.transaction.lock().await.commit().await }).await
     }
 }
 
@@ -204,30 +212,78 @@ fn lent<T>(accessor: &Accessor<T, HasSelf<ConcurrentState>>, context: &Context) 
     accessor.with(|mut access| access.get().lent(context).cloned())
 }
 
-/// Does something with storage when it is its turn, unless the call is over first. What is kept until then has been checked, and
-/// there is room for so many bytes of it.
-async fn stored<T, R>(
+/// Writes what was prepared.
+async fn written<T>(
     accessor: &Accessor<T, HasSelf<ConcurrentState>>,
     over: &CancellationToken,
-    weight: Result<usize, ViewError>,
+    call: &Call,
+    write: Result<Write, ViewError>,
+) -> wasmtime::Result<Stored<()>> {
+    match write {
+        Ok(write) => stored(accessor, over, Ok(None), 0, call.storage.write(write)).await,
+        Err(error) => Ok(Err(error.into())),
+    }
+}
+
+/// Does something with storage when it is its turn, unless the call is over first. What is kept until then was checked, and counts;
+/// and there is room for the largest answer before it is asked for.
+async fn stored<T, R: Answer>(
+    accessor: &Accessor<T, HasSelf<ConcurrentState>>,
+    over: &CancellationToken,
+    kept: Result<Option<Taken>, ViewError>,
+    answer_bytes_max: usize,
     operation: impl Future<Output = Result<R, ViewError>>,
 ) -> wasmtime::Result<Stored<R>> {
-    let weight = match weight {
-        Ok(bytes) => u32::try_from(bytes).unwrap_or(u32::MAX),
+    let _kept = match kept {
+        Ok(kept) => kept,
         Err(error) => return Ok(Err(error.into())),
     };
-    let (operations, waiting) = accessor.with(|mut access| (access.get().operations(), access.get().waiting()));
-    let Ok(_room) = waiting.try_acquire_many(weight) else {
-        return Ok(Err(StorageError::Unavailable("too much waits for storage at once".to_owned())));
-    };
+    let (operations, answers) = accessor.with(|mut access| {
+        let state = access.get();
+        (state.operations(), Arc::clone(state.answers()))
+    });
     let done = unless(over, async {
         let _turn = operations.acquire().await.expect("the semaphore is never closed");
-        operation.await
+        let reserved = if answer_bytes_max > 0 { answers.reserve(answer_bytes_max).await } else { None };
+        let done = operation.await;
+        answers.came(reserved, done.as_ref().map_or(0, Answer::bytes));
+        done
     });
     Ok(match done.await {
         Some(result) => result.map_err(StorageError::from),
         None => Err(StorageError::Unavailable("the call was given up".to_owned())),
     })
+}
+
+/// What comes of an operation, which is in the host's memory until the guest has it.
+trait Answer {
+    /// Returns how many bytes that are.
+    fn bytes(&self) -> usize;
+}
+
+impl Answer for Option<Vec<u8>> {
+    fn bytes(&self) -> usize {
+        self.as_ref().map_or(0, Vec::len)
+    }
+}
+
+impl Answer for Vec<String> {
+    fn bytes(&self) -> usize {
+        self.iter().map(|child| size_of::<String>() + child.len()).sum()
+    }
+}
+
+impl Answer for () {
+    fn bytes(&self) -> usize {
+        0
+    }
+}
+
+/// What it holds counts by itself.
+impl Answer for Transaction {
+    fn bytes(&self) -> usize {
+        0
+    }
 }
 
 /// Waits for something, unless the call is over first.

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
+use std::time::Instant;
 
 use async_trait::async_trait;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -15,10 +16,13 @@ use wasmtime::Store;
 
 use super::calls::{Calls, Entered, Outcome, Urgency};
 use super::event_loop::{self, Answer, Ask, Job};
+use super::share::{Governor, Ration};
 use super::state::{CallNumber, ConcurrentState};
 use crate::limits::Limits;
+use crate::meter::PluginMeter;
 use crate::request::{Request, Response};
 use crate::runtime::wasm::bindings::concurrent::PluginAsync;
+use crate::runtime::wasm::memory::{Memory, NoRoom, Reserved};
 use crate::runtime::{Call, Failure, Instance};
 
 /// A sandbox, run by a task of its own that ends when this is dropped.
@@ -28,6 +32,8 @@ pub(in crate::runtime::wasm) struct ConcurrentInstance {
     sandbox: Arc<Running>,
     /// The calls that may be in flight: those that were given up count until the guest has ended them.
     turns: Arc<Semaphore>,
+    /// Where there has to be room for what is sent.
+    memory: Arc<Memory>,
     /// Work in the background, by its mount's id.
     background: Mutex<HashMap<Arc<str>, Background>>,
     limits: Arc<Limits>,
@@ -44,17 +50,22 @@ impl ConcurrentInstance {
         store: Store<ConcurrentState>,
         plugin: PluginAsync,
         limits: &Arc<Limits>,
+        background: &Arc<Ration>,
+        meter: &Arc<PluginMeter>,
     ) -> Self {
+        let memory = Arc::clone(store.data().base.memory.memory());
         let turns = (limits.instance_calls_max as usize).clamp(1, Semaphore::MAX_PERMITS);
         let calls = Arc::new(Calls::new(limits.cancel_grace));
         // A call has its turn before it gets here, so half of it is always free for work in the background.
         let (inbox, jobs) = mpsc::channel(turns.saturating_mul(2).min(Semaphore::MAX_PERMITS));
-        let sandbox = Running::spawn(event_loop::run(store, plugin, jobs, Arc::clone(&calls)));
+        let governor = Governor::new(Arc::clone(&calls), Arc::clone(background), Arc::clone(meter));
+        let sandbox = Running::spawn(event_loop::run(store, plugin, jobs, Arc::clone(&calls)), governor);
         Self {
             calls,
             inbox,
             sandbox,
             turns: Arc::new(Semaphore::new(turns)),
+            memory,
             background: Mutex::default(),
             limits: Arc::clone(limits),
         }
@@ -66,9 +77,14 @@ impl ConcurrentInstance {
         let turn = timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await;
         let turn = turn.map_err(|_| Failure::Busy("it was busy with other requests until the deadline".to_owned()))?;
         let turn = turn.expect("the semaphore is never closed");
+        // Before it enters: what does not fit would end all that are in there.
+        let room = match &ask {
+            Ask::Handle(request) | Ask::Exists(request) => Some(self.reserve(request)?),
+            Ask::Setup | Ask::Initialize | Ask::Background | Ask::Invalidate(_) | Ask::Cleanup => None,
+        };
         let Entered { number, over, answered } = self.calls.enter(Urgency::Awaited, Some(deadline)).ok_or_else(gone)?;
         let waiting = Waiting { calls: &self.calls, number };
-        let job = Job { number, ask, call, over, turn: Some(turn) };
+        let job = Job { number, ask, call, over, turn: Some(turn), room };
         if self.inbox.try_send(job).is_err() {
             return Err(gone());
         }
@@ -79,6 +95,21 @@ impl ConcurrentInstance {
         };
         drop(waiting);
         outcome
+    }
+
+    /// Reserves room for a request in the guest's memory, which all its calls share.
+    fn reserve(&self, request: &Request) -> Result<Reserved, Failure> {
+        let bytes =
+            request.data.len() + request.path.as_str().len() + request.lease.as_ref().map_or(0, |lease| lease.len());
+        self.memory.reserve(bytes).map_err(|refused| match refused {
+            NoRoom::Now => Failure::Busy(format!(
+                "other requests take the memory of its instance (instance_memory_bytes_max), and this one's {bytes} bytes do not \
+                 fit beside them"
+            )),
+            NoRoom::Ever(fits) => Failure::TooLarge(format!(
+                "it has {bytes} bytes, and an instance has room for {fits} (instance_memory_bytes_max)"
+            )),
+        })
     }
 
     /// Makes a call that has nothing to say.
@@ -109,7 +140,7 @@ struct Running {
 }
 
 impl Running {
-    fn spawn(task: impl Future<Output = ()> + Send + 'static) -> Arc<Self> {
+    fn spawn(task: impl Future<Output = ()> + Send + 'static, mut governor: Governor) -> Arc<Self> {
         let running = Arc::new(Self {
             task: Mutex::new(Some(Box::pin(task))),
             poller: OnceLock::new(),
@@ -117,9 +148,12 @@ impl Running {
         });
         let shared = Arc::clone(&running);
         let poller = tokio::spawn(poll_fn(move |context| {
+            let Poll::Ready(whom) = governor.admit(context) else { return Poll::Pending };
             // Out of its place while it runs: no lock is held meanwhile, and a panic ends it.
             let Some(mut task) = shared.place().take() else { return Poll::Ready(()) };
+            let begun = Instant::now();
             let polled = task.as_mut().poll(context);
+            governor.ran(whom, begun.elapsed());
             let mut place = shared.place();
             if polled.is_ready() || !shared.is_needed.load(Ordering::SeqCst) {
                 drop(place);
@@ -179,7 +213,7 @@ impl Instance for ConcurrentInstance {
     fn work_in_background(&self, call: Call) {
         let scope = Arc::clone(&call.scope);
         let Some(Entered { number, over, answered }) = self.calls.enter(Urgency::Background, None) else { return };
-        let job = Job { number, ask: Ask::Background, call, over, turn: None };
+        let job = Job { number, ask: Ask::Background, call, over, turn: None, room: None };
         if self.inbox.try_send(job).is_err() {
             self.calls.answer(number, Err(gone()));
             tracing::warn!(plugin = &*scope.plugin, mount = %scope.path, "too much begins in the background at once");

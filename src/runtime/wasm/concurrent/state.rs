@@ -1,7 +1,8 @@
 //! What the store of a sandbox of the async world holds: what any sandbox's does, and the calls that are in flight.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
@@ -13,7 +14,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use crate::limits::Limits;
 use crate::runtime::Call;
 use crate::runtime::wasm::state::{ContextHandle, Grants, State, TRANSACTIONS_OPEN_MAX, TransactionHandle};
-use crate::storage::Transaction;
+use crate::storage::{Room, Taken, Transaction};
 
 /// Transactions that may be open at a time in one instance, all calls together. Nearly every call needs one at most; each may hold
 /// megabytes of what it read and wrote.
@@ -23,9 +24,9 @@ const INSTANCE_TRANSACTIONS_MAX: usize = 64;
 /// until the guest takes it.
 const STORAGE_OPERATIONS_MAX: usize = 64;
 
-/// Bytes that the host keeps of what one instance asks for until it is its turn: keys, values and prefixes, of all its calls
-/// together. Thirty of the largest values, and far more than what waits unless a plugin means to fill the host.
-const WAITING_BYTES_MAX: usize = 32 << 20;
+/// Which part of the host's bytes for an instance is set aside for answers: one of so many. So who waits for room for an answer waits
+/// for nothing but other answers to be taken.
+const ANSWERS_SHARE: usize = 4;
 
 /// Which call of an instance it is: the number of its context's handle.
 pub(super) type CallNumber = u32;
@@ -39,7 +40,7 @@ pub(in crate::runtime::wasm) struct ConcurrentState {
     transactions_begun: u32,
     tasks: HashMap<GuestTaskId, CallNumber>,
     operations: Arc<Semaphore>,
-    waiting: Arc<Semaphore>,
+    answers: Arc<Answers>,
     turned: Instant,
 }
 
@@ -61,14 +62,15 @@ pub(super) struct Begun {
 impl ConcurrentState {
     /// Returns the state of a new sandbox.
     pub(in crate::runtime::wasm) fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
+        let base = State::new(limits, grants);
         Self {
-            base: State::new(limits, grants),
+            answers: Arc::new(Answers::of(base.room(), limits.instance_host_bytes_max)),
+            base,
             lent: HashMap::new(),
             transactions: HashMap::new(),
             transactions_begun: 0,
             tasks: HashMap::new(),
             operations: Arc::new(Semaphore::new(STORAGE_OPERATIONS_MAX)),
-            waiting: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
             turned: Instant::now(),
         }
     }
@@ -84,8 +86,9 @@ impl ConcurrentState {
     }
 
     /// Begins a call: from here on, the context of this number stands for it.
-    pub(super) fn lend(&mut self, number: CallNumber, call: Call, over: CancellationToken) {
+    pub(super) fn lend(&mut self, number: CallNumber, mut call: Call, over: CancellationToken) {
         self.base.output.join(&call.scope);
+        call.storage = call.storage.within(self.base.room());
         self.lent.insert(number, Lent { call: Arc::new(call), over });
     }
 
@@ -147,9 +150,64 @@ impl ConcurrentState {
         Arc::clone(&self.operations)
     }
 
-    /// The bytes that may still be kept of what waits for its turn.
-    pub(super) fn waiting(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.waiting)
+    /// The answers of storage operations.
+    pub(in crate::runtime::wasm) fn answers(&self) -> &Arc<Answers> {
+        &self.answers
+    }
+}
+
+// ------------------------------------------------------------------------------------------------------------------- Answers
+
+/// Answers of storage operations: the largest that may come is reserved before it is asked for, and what came counts until the guest
+/// has it.
+pub(in crate::runtime::wasm) struct Answers {
+    room: Room,
+    /// Of answers that came.
+    untaken: std::sync::Mutex<Option<Taken>>,
+    /// Whether the guest was interrupted while it ran, so that answers may wait behind it.
+    interrupted: AtomicBool,
+    /// All of it comes out of what the host may keep for the guest.
+    _set_aside: Option<Taken>,
+}
+
+impl Answers {
+    fn of(room: &Room, bytes_max: usize) -> Self {
+        let bytes = bytes_max / ANSWERS_SHARE;
+        Self {
+            room: Room::new(bytes, "instance_host_bytes_max"),
+            untaken: std::sync::Mutex::default(),
+            interrupted: AtomicBool::new(false),
+            _set_aside: room.take(bytes).ok(),
+        }
+    }
+
+    /// Waits until there is room for an answer of so many bytes. One that may be larger than there is room waits until all is free.
+    pub(super) async fn reserve(&self, bytes: usize) -> Option<Taken> {
+        self.room.wait_for(bytes).await
+    }
+
+    /// An answer of so many bytes came, for which room was reserved.
+    pub(super) fn came(&self, reserved: Option<Taken>, bytes: usize) {
+        let Some(mut reserved) = reserved else { return };
+        reserved.shrink_to(bytes);
+        let mut untaken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner);
+        match &mut *untaken {
+            Some(untaken) => untaken.add(reserved),
+            None => *untaken = Some(reserved),
+        }
+    }
+
+    /// The guest was interrupted.
+    pub(in crate::runtime::wasm) fn interrupted(&self) {
+        self.interrupted.store(true, Ordering::Relaxed);
+    }
+
+    /// The event loop has paused: where the guest was not interrupted, there is nothing left for it to do, and it has its answers.
+    pub(super) fn paused(&self) {
+        if !self.interrupted.swap(false, Ordering::Relaxed) {
+            let taken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner).take();
+            drop(taken);
+        }
     }
 }
 

@@ -65,7 +65,7 @@ impl Guest for Hostile {
             "stdout" | "stderr" | "log" | "lines" | "long" => shout::loudly(ctx, what),
             "huge" | "deep" | "raw-deep" | "malformed" | "raw-99" | "raw-600" | "raw-secret" | "login"
             | "login-secret" | "error" => lie::about(what),
-            "transactions" | "leak" | "keep" | "use-kept" | "keys" | "large" | "loot" | "note-context"
+            "transactions" | "hoard" | "leak" | "keep" | "use-kept" | "keys" | "large" | "loot" | "note-context"
             | "use-noted" | "guess" => reach::out(ctx, what, rest),
             "files" | "network" | "environment" => closed::doors(what),
             _ => Err(Error::UnsupportedPath),

@@ -23,6 +23,23 @@ pub(crate) fn out(ctx: &Context, what: &str, rest: &str) -> Answer {
                 }
             }
         }
+        // Fills one transaction after the other, as far as it is let.
+        "hoard" => {
+            let (mut open, mut kept, mut why) = (Vec::new(), 0, Vec::new());
+            while let Ok(transaction) = ctx.begin(false) {
+                let mut key = 0;
+                let refused = loop {
+                    match transaction.put(&entry(key.to_string(), rest.parse().expect("a number of bytes"))) {
+                        Ok(()) => key += 1,
+                        Err(refused) => break refused,
+                    }
+                };
+                kept += key;
+                why.push(format!("{refused:?}"));
+                open.push(transaction);
+            }
+            answer(json!({ "kept": kept, "why": why }))
+        }
         "keep" => {
             let begun = ctx.begin(false).map(|transaction| KEPT.set(Some(transaction)));
             stored(begun)

@@ -4,6 +4,7 @@
 //! It is written against the generated bindings, and ends a cancelled request by itself or not at all.
 
 mod bell;
+mod hoard;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -85,6 +86,11 @@ impl Guest for Hostile {
                 bell(rest).ring();
                 answer(json!({}))
             }
+            // From here on it is another bell.
+            "unring" => {
+                BELLS.with_borrow_mut(|bells| bells.remove(rest));
+                answer(json!({}))
+            }
             "sleep" => {
                 say(ctx, "asleep");
                 let slept = ctx.sleep(u64::MAX / 4).await;
@@ -152,6 +158,9 @@ impl Guest for Hostile {
                     }
                 }
             }
+            "hoard-writes" | "hoard-abandoned" | "hoard-transactions" | "hoard-reads" => {
+                hoard::all(ctx, what, rest).await
+            }
             _ => Err(Error::UnsupportedPath),
         }
     }
@@ -162,6 +171,33 @@ impl Guest for Hostile {
 
     async fn background(ctx: &Context) -> Result<(), Error> {
         let cancelled = cancelled(ctx.call_id());
+        let options = ctx.options();
+        let work = options.iter().find(|(name, _)| name == "background").map(|(_, what)| what.as_str());
+        if work.is_some() {
+            either(&bell("go"), &cancelled).await;
+        }
+        match work {
+            // Never pauses.
+            Some("compute") if !cancelled.is_rung() => loop {
+                black_box(());
+            },
+            // Begins a transaction, and never ends it.
+            Some("hold") => {
+                let held = ctx.begin(false).await.expect("it can be begun");
+                say(ctx, "holding");
+                either(&bell("use"), &cancelled).await;
+                say(ctx, &format!("held: {:?}", held.get("a".into()).await));
+                cancelled.rung().await;
+            }
+            // Pauses, and is never at rest.
+            Some("churn") => {
+                while !cancelled.is_rung() {
+                    (0..200_000_u64).for_each(|number| drop(black_box(number)));
+                    let _ = ctx.sleep(0).await;
+                }
+            }
+            _ => {}
+        }
         let written = ctx.put(entry("background", b"{}")).await;
         say(ctx, &format!("working: {written:?}"));
         cancelled.rung().await;
