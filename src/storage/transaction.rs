@@ -12,13 +12,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cofferdam_contract::GoDuration;
 use tokio::task::AbortHandle;
 
 use super::envelope::{self, Entry};
 use super::keyspace::child_of;
 use super::view::{StorageView, ViewError};
 use super::{Batch, Change, Expectation, Snapshot};
-use crate::duration::format_go_duration;
 
 /// A transaction may hold as many bytes as this many of the largest values: what OpenBao allows for one.
 const LARGEST_VALUES_MAX: usize = 8;
@@ -211,7 +211,7 @@ impl Moment {
 
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, ViewError> {
         place(&self.held).clone().ok_or_else(|| {
-            let lifetime = format_go_duration(self.lifetime);
+            let lifetime = GoDuration::from_std(self.lifetime);
             ViewError::Unavailable(format!("the transaction was open for longer than {lifetime}, and was undone"))
         })
     }
