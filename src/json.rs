@@ -6,8 +6,8 @@
 #[cfg(feature = "http")]
 use serde_json::value::RawValue;
 
-/// Arrays and objects inside one another, in a request and in an answer. Whoever parses it next may recurse, and a stack holds so many.
-const JSON_DEPTH_MAX: usize = 500;
+/// Arrays and objects inside one another, in a request and in an answer: what plugins are promised, and parse.
+const JSON_DEPTH_MAX: usize = cofferdam_contract::json::DEPTH_MAX;
 
 /// Members of one object, and elements of one array: Vault's defaults for both.
 const JSON_CHILDREN_MAX: usize = 10_000;

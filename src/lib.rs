@@ -11,7 +11,6 @@ mod catalog;
 pub mod cli;
 mod complaints;
 mod confinement;
-mod duration;
 mod host;
 #[cfg(feature = "http")]
 pub mod http;

@@ -6,17 +6,17 @@
 
 use std::fmt;
 
+use cofferdam_contract::json;
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer, StrDeserializer};
 use serde::de::{self, Deserializer, Expected, IntoDeserializer, Unexpected, Visitor};
 use serde::{Deserialize, forward_to_deserialize_any};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 use crate::Error;
 
 /// Reads a JSON document.
 pub(crate) fn from_slice<T: de::DeserializeOwned>(json: &[u8]) -> Result<T, Problem> {
-    let value = serde_json::from_slice(json)
-        .map_err(|error| Problem::new(format!("malformed JSON at line {}, column {}", error.line(), error.column())))?;
+    let value = json::parse(json).map_err(|error| Problem::new(error.to_string()))?;
     from_value(&value)
 }
 
@@ -134,6 +134,30 @@ impl fmt::Display for Path<'_> {
     }
 }
 
+/// By this name serde_json passes on a number whose digits no primitive type holds.
+const DIGITS: &str = "$serde_json::private::Number";
+
+/// What whoever reads a value would have.
+#[derive(Clone, Copy, PartialEq)]
+enum Takes {
+    Anything,
+    ANumber,
+}
+
+/// Tells whether a float is written as the number was.
+fn keeps_digits(float: f64, number: &Number) -> bool {
+    Number::from_f64(float).is_some_and(|written| written == *number)
+}
+
+/// Declares what reads a number of a certain type, which has the digits that the type has.
+macro_rules! number_methods {
+    ($($method:ident)*) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
+            self.visit(visitor, Takes::ANumber).map_err(|problem| problem.at(self.path))
+        }
+    )*};
+}
+
 /// A value and where it is.
 struct Node<'p, 'de> {
     path: Path<'p>,
@@ -141,14 +165,19 @@ struct Node<'p, 'de> {
 }
 
 impl<'p, 'de> Node<'p, 'de> {
-    fn visit<V: Visitor<'de>>(&self, visitor: V) -> Result<V::Value, Problem> {
+    fn visit<V: Visitor<'de>>(&self, visitor: V, takes: Takes) -> Result<V::Value, Problem> {
         match self.value {
             Value::Null => visitor.visit_unit(),
             Value::Bool(value) => visitor.visit_bool(*value),
             Value::String(value) => visitor.visit_borrowed_str(value),
-            Value::Number(value) => match (value.as_u64(), value.as_i64(), value.as_f64()) {
+            Value::Number(number) => match (number.as_u64(), number.as_i64(), number.as_f64()) {
                 (Some(value), _, _) => visitor.visit_u64(value),
                 (_, Some(value), _) => visitor.visit_i64(value),
+                (_, _, Some(value)) if keeps_digits(value, number) => visitor.visit_f64(value),
+                // Only a type that takes anything keeps digits that no float has; serde_json's `Value` knows them by this.
+                _ if takes == Takes::Anything => {
+                    visitor.visit_map(MapDeserializer::new(std::iter::once((DIGITS, number.as_str()))))
+                }
                 (_, _, value) => visitor.visit_f64(value.unwrap_or(f64::NAN)),
             },
             Value::Array(items) => {
@@ -165,7 +194,13 @@ impl<'de> Deserializer<'de> for Node<'_, 'de> {
     type Error = Problem;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
-        self.visit(visitor).map_err(|problem| problem.at(self.path))
+        self.visit(visitor, Takes::Anything).map_err(|problem| problem.at(self.path))
+    }
+
+    number_methods! {
+        deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128
+        deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128
+        deserialize_f32 deserialize_f64
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Problem> {
@@ -192,14 +227,13 @@ impl<'de> Deserializer<'de> for Node<'_, 'de> {
             }
             Value::Object(map) => MapAccessDeserializer::new(MapDeserializer::new(entries(&self.path, map)))
                 .deserialize_enum(name, variants, visitor),
-            _ => self.visit(visitor),
+            _ => self.visit(visitor, Takes::Anything),
         };
         result.map_err(|problem| problem.at(self.path))
     }
 
     forward_to_deserialize_any! {
-        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct seq tuple
-        tuple_struct map struct identifier ignored_any
+        bool char str string bytes byte_buf unit unit_struct seq tuple tuple_struct map struct identifier ignored_any
     }
 }
 
@@ -272,6 +306,23 @@ mod tests {
         for (json, message) in rows {
             assert_eq!(from_slice::<Role>(json.as_bytes()).unwrap_err().to_string(), message, "{json}");
         }
+    }
+
+    #[test]
+    fn numbers_keep_their_digits_where_the_type_can_hold_them() {
+        let json = r#"{"a":18446744073709551616,"b":100000000000000.01,"c":1.10,"d":[1.5,-7,2e+3]}"#;
+        assert_eq!(from_slice::<Value>(json.as_bytes()).unwrap().to_string(), json);
+        assert_eq!(from_slice::<Map<String, Value>>(json.as_bytes()).unwrap()["c"].to_string(), "1.10");
+        assert_eq!(from_slice(b"[1.10, 1]"), Ok([1.1_f64, 1.0]));
+        assert!(from_slice::<u64>(b"18446744073709551616").is_err());
+    }
+
+    #[test]
+    fn json_is_as_deep_as_a_request_may_be() {
+        let nested = |deep: usize| format!("{}{}", "[".repeat(deep), "]".repeat(deep));
+        assert_eq!(from_slice::<Value>(nested(500).as_bytes()).unwrap().to_string(), nested(500));
+        let problem = from_slice::<Value>(nested(501).as_bytes()).unwrap_err();
+        assert_eq!(problem.to_string(), "JSON is nested more than 500 deep");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use cofferdam_contract::json::ParseError;
+
 use crate::StorageError;
 
 /// A plugin's refusal or failure, with the HTTP status that the client gets.
@@ -84,6 +86,13 @@ impl From<serde_json::Error> for Error {
             0 => Self::Internal("value does not convert to or from JSON".into()),
             _ => Self::Internal(format!("malformed JSON at line {line}, column {column}")),
         }
+    }
+}
+
+impl From<ParseError> for Error {
+    /// It is the plugin's fault until it says otherwise, as for serde_json's own errors.
+    fn from(error: ParseError) -> Self {
+        Self::Internal(error.to_string())
     }
 }
 

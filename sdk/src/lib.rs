@@ -48,6 +48,7 @@
 //!   it is a call into the host; nothing is fetched before it is asked for.
 //! - [`Storage`]: what a mount has stored. [`Context`] reads and writes one key at a time, a [`Transaction`] many as one.
 //! - [`Routes`]: which handler answers which path, what fields it takes, and the help that follows from both.
+//! - [`contract`]: how those fields are read, as Vault reads them; durations; JSON that keeps its digits. The host has the same.
 //! - [`testing::TestMount`]: a mount in memory that keeps the host's rules, for `cargo test`.
 //!
 //! A plugin that waits for more than its storage is an `AsyncPlugin` instead: `async` functions, an `AsyncContext`,
@@ -88,6 +89,8 @@ mod native;
 #[cfg(not(target_family = "wasm"))]
 pub mod testing;
 
+pub use cofferdam_contract as contract;
+pub use cofferdam_contract::FieldType;
 #[cfg(feature = "async")]
 pub use concurrent::AsyncContext;
 #[cfg(feature = "async")]

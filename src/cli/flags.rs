@@ -1,10 +1,10 @@
 //! The flags that commands share, and the arguments that are no flags.
 
 use clap::Args;
+use cofferdam_contract::GoDuration;
 use serde::Serialize;
 
 use super::console::Ended;
-use super::duration::GoDuration;
 
 /// How to reach the server, and as whom.
 #[derive(Args)]

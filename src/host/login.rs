@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use cofferdam_contract::GoDuration;
+
 use super::{Error, ErrorKind, Inner, TokenType};
-use crate::duration::format_go_duration;
 use crate::ident::{PluginKind, RequestPath};
 use crate::mount::{Mount, MountRecord};
 use crate::request::{Login, Operation, Request, Response};
@@ -100,7 +101,7 @@ fn limit(login: &mut Login, default: u64, max: u64) -> Option<String> {
         login.period_seconds = lease.ttl_seconds;
     }
     (asked > max).then(|| {
-        let [asked, max] = [asked, max].map(|seconds| format_go_duration(Duration::from_secs(seconds)));
+        let [asked, max] = [asked, max].map(|seconds| GoDuration::from_std(Duration::from_secs(seconds)).to_string());
         format!("{name} of {asked:?} exceeded the effective max_ttl of {max:?}; {name} value is capped accordingly")
     })
 }
@@ -157,7 +158,7 @@ mod tests {
             (90, 30, 0, 30, capped("TTL value", "1m30s", "30s")),
             (0, 30, 0, 30, capped("TTL value", "1m0s", "30s")),
             (90, 7200, 0, 90, None),
-            (u64::MAX, u64::MAX, 0, 3600, capped("TTL value", "5124095576030431h0m15s", "1h0m0s")),
+            (u64::MAX, u64::MAX, 0, 3600, capped("TTL value", "2562047h47m16.854775807s", "1h0m0s")),
             (90, 0, 120, 120, None),
             (90, 0, 7200, 3600, capped("period value", "2h0m0s", "1h0m0s")),
         ] {

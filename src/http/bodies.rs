@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::body::{Body, HttpBody};
 use axum::http::StatusCode;
 use bytes::{Bytes, BytesMut};
+use cofferdam_contract::GoDuration;
 use futures_util::StreamExt;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
@@ -14,7 +15,6 @@ use super::limits::ListenerLimits;
 use super::refusal::Refusal;
 use super::strangers::Visit;
 use super::text::Pairs;
-use crate::duration::format_go_duration;
 use crate::json::{self, JsonLimits};
 use crate::limits::Limits;
 
@@ -150,7 +150,7 @@ fn too_large(bytes_max: usize) -> Refusal {
 
 fn too_slow(limits: &ListenerLimits, patience: Duration) -> Refusal {
     let message = if patience == limits.request_deadline {
-        format!("the request body did not arrive within {}", format_go_duration(patience))
+        format!("the request body did not arrive within {}", GoDuration::from_std(patience))
     } else {
         format!("the request body came more slowly than {SLOW_BYTES_PER_SECOND} bytes per second")
     };

@@ -4,10 +4,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use cofferdam_contract::GoDuration;
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
-use crate::duration::parse_go_duration;
 
 /// The fields of a JSON object that have not been read yet. Those that nobody asks for are ignored.
 pub(super) struct Fields {
@@ -115,13 +115,10 @@ impl Fields {
         if typed == "system" {
             return Ok(TypedTtl::System);
         }
-        // A negative one is a duration all the same, and Vault's way to say that there is none.
-        let unsigned = typed.strip_prefix('-').filter(|magnitude| !magnitude.starts_with('+'));
-        let (is_negative, magnitude) = unsigned.map_or((false, typed), |magnitude| (true, magnitude));
-        match parse_go_duration(magnitude) {
-            Ok(Duration::ZERO) => Ok(TypedTtl::System),
-            Ok(_) if is_negative => Ok(TypedTtl::System),
-            Ok(ttl) => Ok(TypedTtl::Of(ttl)),
+        match typed.parse().map(GoDuration::to_std) {
+            // A negative one is a duration all the same, and Vault's way to say that there is none.
+            Ok(None | Some(Duration::ZERO)) => Ok(TypedTtl::System),
+            Ok(Some(ttl)) => Ok(TypedTtl::Of(ttl)),
             Err(error) => Err(Refusal::invalid(format!("unable to parse {what} of {typed}: {error}"))),
         }
     }

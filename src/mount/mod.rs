@@ -27,10 +27,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use cofferdam_contract::GoDuration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::duration::format_go_duration;
 use crate::ident::PluginVersion;
 use crate::meter::{MountMeter, Outcome, Retired};
 use crate::pool::{Lease, Rollback};
@@ -239,7 +239,7 @@ impl Mount {
             Some(outcome) => outcome,
             None => tokio::time::timeout_at(deadline, generation.start(&scope))
                 .await
-                .map_err(|_| Failure::Busy(format!("it was still starting after {}", format_go_duration(limit))))?,
+                .map_err(|_| Failure::Busy(format!("it was still starting after {}", GoDuration::from_std(limit))))?,
         };
         let running = started.as_ref().map_err(|reason| match request.caller {
             // The reason may hold what the plugin printed, and is none of a stranger's business.

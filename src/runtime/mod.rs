@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use cofferdam_contract::GoDuration;
 use tokio::time::Instant;
 
 use crate::confinement::Confinement;
@@ -193,7 +194,7 @@ pub(crate) enum Failure {
     Unusable(String),
     /// The call took longer than it may. A sandbox that serves one call at a time is dead; any other call is cancelled, and its
     /// instance lives on.
-    #[error("it did not answer within {}", crate::duration::format_go_duration(*.0))]
+    #[error("it did not answer within {}", GoDuration::from_std(*.0))]
     Deadline(Duration),
     /// It ended with an instance that another call crashed or blocked; says how. Nothing says how far it got, and it may be tried
     /// again.
@@ -237,7 +238,7 @@ pub(crate) enum LoadError {
     #[error("{0}")]
     Unfit(String),
     /// It could not be loaded in time.
-    #[error("the plugin did not load within {}", crate::duration::format_go_duration(*.0))]
+    #[error("the plugin did not load within {}", GoDuration::from_std(*.0))]
     Deadline(Duration),
     /// The host failed.
     #[error("{0}")]

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cofferdam_contract::GoDuration;
 use tokio::task::AbortHandle;
 
 use super::envelope::{self, Entry};
@@ -20,7 +21,6 @@ use super::keyspace::child_of;
 use super::room::{Room, Taken};
 use super::view::{StorageView, ViewError};
 use super::{Batch, Change, Expectation, Snapshot};
-use crate::duration::format_go_duration;
 use crate::meter::OpenTransaction;
 
 /// A transaction may hold as many bytes as this many of the largest values: what OpenBao allows for one.
@@ -235,7 +235,7 @@ impl Moment {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, ViewError> {
         let held = place(&self.held).as_ref().map(|held| Arc::clone(&held.snapshot));
         held.ok_or_else(|| {
-            let lifetime = format_go_duration(self.lifetime);
+            let lifetime = GoDuration::from_std(self.lifetime);
             ViewError::Unavailable(format!("the transaction was open for longer than {lifetime}, and was undone"))
         })
     }

@@ -77,7 +77,7 @@ fn tune_sends_only_what_changes() {
 #[test]
 fn durations_are_checked_before_anything_is_sent() {
     for (ttl, because) in
-        [("soon", "is not a duration"), ("300y", "is not a duration"), ("9999999h", "longer than 292 years")]
+        [("soon", "expected a duration"), ("300y", "expected a duration"), ("9999999h", "at most 292 years")]
     {
         let output = crate::program().args(["secrets", "tune", "-max-lease-ttl", ttl, "hello"]).output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -1,6 +1,7 @@
 //! The table.
 
 mod answers;
+mod json;
 mod logins;
 mod mounts;
 mod stored;
@@ -9,5 +10,5 @@ use crate::script::Case;
 
 /// Returns every case.
 pub(crate) fn all() -> Vec<Case> {
-    [stored::cases(), answers::cases(), mounts::cases(), logins::cases()].into_iter().flatten().collect()
+    [stored::cases(), answers::cases(), json::cases(), mounts::cases(), logins::cases()].into_iter().flatten().collect()
 }

@@ -4,6 +4,7 @@
 //! script on a host, `runtime` knows how each runtime's plugins are built.
 
 mod cases;
+mod fields;
 #[path = "../support/go.rs"]
 mod go;
 #[path = "../support/guests.rs"]

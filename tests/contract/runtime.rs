@@ -25,6 +25,7 @@ pub(crate) trait Runtime {
 pub(crate) enum Plugin {
     Counter,
     Hello,
+    Kv,
     Login,
     Passthrough,
     Probe,
@@ -40,6 +41,7 @@ pub(crate) enum Artifact {
 
 const ONE_PROCESS: &str = "a process serves many requests";
 const WHOLE_LISTINGS: &str = "go-plugin's listings are whole";
+const NO_KV: &str = "the example is not built so";
 
 /// The sandbox.
 pub(crate) struct Wasm {
@@ -63,6 +65,7 @@ impl Runtime for Wasm {
         let path = match plugin {
             Plugin::Counter => self.examples.join("counter_plugin.wasm"),
             Plugin::Hello => self.examples.join("hello_plugin.wasm"),
+            Plugin::Kv => self.examples.join("kv_plugin.wasm"),
             Plugin::Login => self.guests.join("login_plugin.wasm"),
             Plugin::Passthrough => self.examples.join("passthrough_plugin.wasm"),
             Plugin::Probe => self.guests.join("probe_plugin.wasm"),
@@ -93,6 +96,7 @@ impl Runtime for WasmAsync {
         let file = match plugin {
             Plugin::Counter => "async-counter.wasm",
             Plugin::Hello => "async-hello.wasm",
+            Plugin::Kv => panic!("{NO_KV}"),
             Plugin::Login => "async-login.wasm",
             Plugin::Passthrough => "async-passthrough.wasm",
             Plugin::Probe => "async-probe.wasm",
@@ -100,8 +104,8 @@ impl Runtime for WasmAsync {
         Artifact::File(fs::read(self.0.join(file)).expect("the plugin was built"))
     }
 
-    fn lacks(&self, _: Need) -> Option<&'static str> {
-        None
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        (need == Need::Kv).then_some(NO_KV)
     }
 }
 
@@ -117,6 +121,7 @@ impl Runtime for Builtin {
         Artifact::Builtin(match plugin {
             Plugin::Counter => Embedded::of::<counter_plugin::Counter>(),
             Plugin::Hello => Embedded::of::<hello_plugin::Hello>(),
+            Plugin::Kv => Embedded::of::<kv_plugin::Kv>(),
             Plugin::Login => Embedded::of::<login_plugin::UserLogins>(),
             Plugin::Passthrough => Embedded::of::<passthrough_plugin::Passthrough>(),
             Plugin::Probe => Embedded::of::<probe_plugin::Probe>(),
@@ -126,7 +131,7 @@ impl Runtime for Builtin {
     fn lacks(&self, need: Need) -> Option<&'static str> {
         match need {
             Need::PerRequest => Some("what is not registered has the default policy"),
-            Need::HostPages | Need::Transactions => None,
+            Need::HostPages | Need::Kv | Need::OurSdk | Need::Transactions => None,
         }
     }
 }
@@ -153,6 +158,7 @@ impl Runtime for Native {
         let path = match plugin {
             Plugin::Counter => self.examples.join("counter-native"),
             Plugin::Hello => self.examples.join("hello-native"),
+            Plugin::Kv => self.examples.join("kv-native"),
             Plugin::Passthrough => self.examples.join("passthrough-native"),
             Plugin::Login => self.guests.join("login-native"),
             Plugin::Probe => self.guests.join("probe-native"),
@@ -164,7 +170,7 @@ impl Runtime for Native {
         match need {
             Need::PerRequest => Some(ONE_PROCESS),
             Need::HostPages => Some(WHOLE_LISTINGS),
-            Need::Transactions => None,
+            Need::Kv | Need::OurSdk | Need::Transactions => None,
         }
     }
 }
@@ -209,6 +215,7 @@ impl Runtime for Go {
         let program = match (plugin, self.0) {
             (Plugin::Counter, _) => "counter",
             (Plugin::Hello, _) => "hello",
+            (Plugin::Kv, _) => panic!("{NO_KV}"),
             (Plugin::Passthrough, _) => "passthrough",
             (Plugin::Login, _) => "login",
             (Plugin::Probe, Flavor::Vault) => "probe",
@@ -226,6 +233,8 @@ impl Runtime for Go {
         match need {
             Need::PerRequest => Some(ONE_PROCESS),
             Need::HostPages => Some(WHOLE_LISTINGS),
+            Need::Kv => Some(NO_KV),
+            Need::OurSdk => Some("Vault's SDK reads numbers as floats, and JSON as deep as it comes"),
             Need::Transactions if self.0 == Flavor::VaultWithTransactions => None,
             Need::Transactions => Some("Vault's SDK has no transactions"),
         }

@@ -25,6 +25,10 @@ pub(crate) enum Need {
     Transactions,
     /// A bound on what one listing gives.
     HostPages,
+    /// What our SDK promises of JSON, and Vault's does not: it reads numbers as floats, and goes as deep as it likes.
+    OurSdk,
+    /// The key-value engine of the examples.
+    Kv,
 }
 
 /// One step of a case.

@@ -9,6 +9,7 @@ use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{self, Caller, Identity, Request, Response};
 use cofferdam::storage::DurableStorage;
 use cofferdam::{Error, Host, InstancePolicy, Limits, MountRequest, PluginDirectory, Registration, Tune};
+use cofferdam_contract::json;
 use cofferdam_sdk::embed::Embedded;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -20,9 +21,10 @@ use crate::script::{Answer, Ask, Asker, Body, Case, Change, Expected, Lease, Log
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The catalog that cases choose from.
-const CATALOG: [(&str, Plugin, PluginKind, InstancePolicy); 6] = [
+const CATALOG: [(&str, Plugin, PluginKind, InstancePolicy); 7] = [
     ("counter", Plugin::Counter, PluginKind::Secret, InstancePolicy::PerMount),
     ("hello", Plugin::Hello, PluginKind::Secret, InstancePolicy::PerMount),
+    ("kv", Plugin::Kv, PluginKind::Secret, InstancePolicy::PerMount),
     ("login", Plugin::Login, PluginKind::Auth, InstancePolicy::PerMount),
     ("passthrough", Plugin::Passthrough, PluginKind::Secret, InstancePolicy::PerMount),
     ("probe", Plugin::Probe, PluginKind::Secret, InstancePolicy::PerMount),
@@ -44,7 +46,12 @@ impl Stage {
         let (data, plugins) = (directory(), directory());
         let (mut files, mut builtins) = (Vec::new(), Vec::new());
         for (name, plugin, kind, instances) in CATALOG {
-            if instances == InstancePolicy::PerRequest && runtime.lacks(Need::PerRequest).is_some() {
+            let need = match (plugin, instances) {
+                (Plugin::Kv, _) => Some(Need::Kv),
+                (_, InstancePolicy::PerRequest) => Some(Need::PerRequest),
+                _ => None,
+            };
+            if need.is_some_and(|need| runtime.lacks(need).is_some()) {
                 continue;
             }
             match runtime.artifact(plugin) {
@@ -212,7 +219,7 @@ fn check(outcome: Result<Response, Error>, expected: &Expected) -> Result<(), St
 }
 
 fn answer(response: Response) -> Result<Answer, String> {
-    let json = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).map_err(|error| error.to_string());
+    let json = |bytes: &[u8]| json::parse::<Value>(bytes).map_err(|error| error.to_string());
     let Response { body, secret, login, warnings, headers } = response;
     let body = match body {
         request::Body::Empty => Body::Nothing,
@@ -221,7 +228,9 @@ fn answer(response: Response) -> Result<Answer, String> {
         request::Body::Redirect(address) => Body::Redirect(address),
     };
     let lease = |lease: request::Lease| -> Result<Lease, String> {
-        Ok((lease.ttl_seconds, lease.max_ttl_seconds, lease.renewable, json(&lease.internal)?))
+        // Nothing internal is `null` in go-plugin, and no bytes elsewhere.
+        let internal = if lease.internal.is_empty() { Value::Null } else { json(&lease.internal)? };
+        Ok((lease.ttl_seconds, lease.max_ttl_seconds, lease.renewable, internal))
     };
     let login = login.map(|login| {
         let request::Login { policies, display_name, metadata, lease: held, alias, .. } = login;

@@ -7,6 +7,7 @@ mod bench;
 #[path = "../support/guests.rs"]
 mod guests;
 mod journal;
+mod json;
 
 mod background;
 mod bugs;

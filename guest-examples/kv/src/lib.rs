@@ -15,7 +15,6 @@
 //!
 //! Every write is one transaction, and nothing is kept in memory but that the upgrade is done, so any instance may answer.
 
-mod duration;
 mod path;
 mod time;
 mod upgrade;

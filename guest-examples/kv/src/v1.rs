@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use cofferdam_sdk::contract::{json, read};
 use cofferdam_sdk::{Body, Call, Context, Error, Existence, Field, Lease, Response, Route, Routes, Storage};
 use serde_json::{Map, Value};
 
 use crate::path::SecretPath;
-use crate::{Kv, duration, upgrade};
+use crate::{Kv, upgrade};
 
 /// Where secrets are.
 pub(crate) const PREFIX: &str = "1/";
@@ -39,21 +40,17 @@ fn read(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
         upgrade::refuse_if_begun(ctx)?;
         return Ok(Response::none());
     };
-    let ttl = ttl(&serde_json::from_slice(&stored)?);
+    let ttl = ttl(&json::parse(&stored)?);
     let response = Response { body: Body::Data(stored), ..Response::default() };
     // A TTL of zero is the mount's default, as in Vault.
     Ok(response.with_lease(Lease { ttl, ..Lease::default() }))
 }
 
-/// Returns what a secret says of its own TTL. What is not a duration says nothing.
+/// Returns what a secret says of its own TTL, in whole seconds. What is not a duration says nothing.
 fn ttl(secret: &Map<String, Value>) -> Duration {
-    let seconds = match secret.get("ttl").or_else(|| secret.get("lease")) {
-        Some(Value::String(text)) => duration::parse(text),
-        Some(Value::Number(number)) => number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)),
-        _ => None,
-    };
-    let seconds = seconds.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0);
-    Duration::from_secs(seconds.min(duration::SECONDS_MAX))
+    let said = secret.get("ttl").or_else(|| secret.get("lease"));
+    let seconds = said.and_then(|ttl| u64::try_from(read::duration(ttl).ok()?.whole_seconds()).ok());
+    Duration::from_secs(seconds.unwrap_or(0))
 }
 
 fn write(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {

@@ -26,6 +26,14 @@ fn settings_are_shown_as_they_are_set() {
             json!({"delete_version_after": 0, "cas_required": "false"}),
             json!({"max_versions": 5, "cas_required": false, "delete_version_after": "0s"}),
         ),
+        (
+            json!({"delete_version_after": "1.5h"}),
+            json!({"max_versions": 5, "cas_required": false, "delete_version_after": "1h30m0s"}),
+        ),
+        (
+            json!({"delete_version_after": ""}),
+            json!({"max_versions": 5, "cas_required": false, "delete_version_after": "0s"}),
+        ),
         (json!({}), json!({"max_versions": 5, "cas_required": false, "delete_version_after": "0s"})),
     ] {
         assert_eq!(mount.write("config", &body), Ok(Response::none()), "{body}");

@@ -110,7 +110,7 @@ fn what_makes_no_sense_is_refused() {
         (
             "metadata/a",
             json!({"delete_version_after": 9_223_372_037_u64}),
-            "field `delete_version_after`: expected at most 9223372036 seconds",
+            "field `delete_version_after`: expected a duration of at most 292 years",
         ),
         (
             "config",

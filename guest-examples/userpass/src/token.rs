@@ -8,9 +8,6 @@ use serde_json::{Map, Value, json};
 
 use crate::cidr;
 
-/// The longest duration, in seconds, that Go's nanoseconds hold.
-const SECONDS_MAX: u64 = 9_223_372_036;
-
 /// What tokens are like.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct TokenParameters {
@@ -73,7 +70,7 @@ impl TokenParameters {
             ("token_period", &mut self.period),
             ("token_ttl", &mut self.ttl),
         ] {
-            set(seconds, duration(call, name)?);
+            set(seconds, call.field(name)?);
         }
         set(&mut self.no_default_policy, call.field("token_no_default_policy")?);
         set(&mut self.policies, list(call, "token_policies")?);
@@ -148,24 +145,13 @@ impl TokenParameters {
     }
 }
 
-/// Reads a list, whose items are texts or what can be written as one.
+/// Reads a list of texts. Empty ones are left out, as Vault leaves them out of policies and blocks of addresses.
 pub(crate) fn list(call: &Call, name: &str) -> Result<Option<Vec<String>>, Error> {
-    let Some(items) = call.field::<Option<Vec<Value>>>(name)? else { return Ok(None) };
-    let text = |item: Value| match item {
-        Value::String(text) => Ok(text.trim().to_owned()),
-        Value::Number(_) | Value::Bool(_) => Ok(item.to_string()),
-        _ => Err(Error::InvalidRequest(format!("field `{name}`: expected a list of strings"))),
-    };
-    items.into_iter().map(text).collect::<Result<_, _>>().map(Some)
-}
-
-/// Reads a duration that Go's could hold too, in seconds.
-pub(crate) fn duration(call: &Call, name: &str) -> Result<Option<u64>, Error> {
-    let seconds: Option<u64> = call.field(name)?;
-    if seconds.is_some_and(|seconds| seconds > SECONDS_MAX) {
-        return Err(Error::InvalidRequest(format!("field `{name}`: expected at most {SECONDS_MAX} seconds")));
+    let mut items: Option<Vec<String>> = call.field(name)?;
+    if let Some(items) = &mut items {
+        items.retain(|item| !item.is_empty());
     }
-    Ok(seconds)
+    Ok(items)
 }
 
 fn set<T>(to: &mut T, given: Option<T>) {

@@ -113,8 +113,8 @@ fn take_deprecated(user: &mut User, call: &Call) -> Result<(), Error> {
     let (token, given_as) = (&mut user.token, &mut user.given_as);
     let policies = token::list(call, "policies")?.map(sanitised);
     upgrade(call, "token_policies", policies, &mut given_as.policies, &mut token.policies)?;
-    upgrade(call, "token_ttl", token::duration(call, "ttl")?, &mut given_as.ttl, &mut token.ttl)?;
-    upgrade(call, "token_max_ttl", token::duration(call, "max_ttl")?, &mut given_as.max_ttl, &mut token.max_ttl)?;
+    upgrade(call, "token_ttl", call.field("ttl")?, &mut given_as.ttl, &mut token.ttl)?;
+    upgrade(call, "token_max_ttl", call.field("max_ttl")?, &mut given_as.max_ttl, &mut token.max_ttl)?;
     let blocks = token::list(call, "bound_cidrs")?.map(|blocks| cidr::parse(&blocks)).transpose()?;
     upgrade(call, "token_bound_cidrs", blocks, &mut given_as.bound_cidrs, &mut token.bound_cidrs)
 }

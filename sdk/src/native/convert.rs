@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cofferdam_contract::json;
 use cofferdam_proto::messages::{logical, pb};
 use cofferdam_proto::names::{self, error_type, raw};
 use serde_json::{Value, json};
@@ -117,7 +118,7 @@ fn bytes(json: String) -> Vec<u8> {
 fn unwrapped(json: String) -> Vec<u8> {
     // Nearly all internal data is an object of the plugin's, and that is not even parsed.
     if json.contains(INTERNAL)
-        && let Ok(Value::Object(mut object)) = serde_json::from_str(&json)
+        && let Ok(Value::Object(mut object)) = json::parse(json.as_bytes())
         && object.len() == 1
         && let Some(internal) = object.remove(INTERNAL)
     {

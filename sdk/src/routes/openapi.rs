@@ -1,8 +1,9 @@
 //! An OpenAPI 3.0.2 document of routes. Paths are relative to the mount, as in Vault's own.
 
+use cofferdam_contract::FieldType;
 use serde_json::{Map, Value, json};
 
-use super::field::{Field, FieldKind, Presence};
+use super::field::{Field, Presence};
 use super::pattern::Pattern;
 use super::{Mode, Route};
 use crate::Operation;
@@ -98,13 +99,22 @@ fn query_parameter(field: &Field) -> Value {
 }
 
 fn schema(field: &Field) -> Value {
+    use FieldType::*;
     let mut schema = match field.kind {
-        FieldKind::String => json!({ "type": "string" }),
-        FieldKind::Integer => json!({ "type": "integer", "format": "int64" }),
-        FieldKind::Boolean => json!({ "type": "boolean" }),
-        FieldKind::Duration => json!({ "type": "integer", "format": "seconds" }),
-        FieldKind::List => json!({ "type": "array", "items": {} }),
-        FieldKind::Map => json!({ "type": "object" }),
+        String => json!({ "type": "string" }),
+        LowerCaseString => json!({ "type": "string", "format": "lowercase" }),
+        NameString => json!({ "type": "string", "pattern": r"^\w(([\w-.]+)?\w)?$" }),
+        Int64 => json!({ "type": "integer", "format": "int64" }),
+        Float => json!({ "type": "number", "format": "float" }),
+        Bool => json!({ "type": "boolean" }),
+        DurationSecond | SignedDurationSecond => json!({ "type": "integer", "format": "seconds" }),
+        Slice => json!({ "type": "array", "items": {} }),
+        StringSlice | CommaStringSlice => json!({ "type": "array", "items": { "type": "string" } }),
+        CommaIntSlice => json!({ "type": "array", "items": { "type": "integer" } }),
+        Map => json!({ "type": "object" }),
+        KvPairs => json!({ "type": "object", "format": "kvpairs" }),
+        Header => json!({ "type": "object" }),
+        Time => json!({ "type": "string", "format": "date-time" }),
     };
     schema["description"] = json!(field.description);
     if let Presence::Default(value) = &field.presence {

@@ -93,7 +93,7 @@ fn a_bad_field_is_named() {
     let rows = [
         (json!({}), "missing field `policies`"),
         (json!({ "policies": null }), "missing field `policies`"),
-        (json!({ "policies": true }), "field `policies`: expected a list"),
+        (json!({ "policies": { "a": 1 } }), "field `policies`: expected a list of strings"),
         (json!({ "policies": [], "ttl": "hunter2" }), "field `ttl`: expected a duration in seconds or like \"1h30m\""),
     ];
     for (body, message) in rows {

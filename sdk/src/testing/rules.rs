@@ -67,7 +67,9 @@ pub(super) fn check_response(
     let reason = match &response.body {
         _ if response.login.is_some() && !may_log_in => "a login where none is allowed",
         Body::Raw(raw) if !(200..=599).contains(&raw.status) => "an HTTP status outside 200 to 599",
-        Body::Data(json) if serde_json::from_slice::<serde_json::Map<_, _>>(json).is_err() => "data that is no object",
+        Body::Data(json) if crate::decode::from_slice::<serde_json::Map<_, _>>(json).is_err() => {
+            "data that is no object"
+        }
         _ => return Ok(response),
     };
     Err(Error::Internal(format!("the plugin answered with {reason}")))

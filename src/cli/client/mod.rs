@@ -8,6 +8,7 @@ mod unix;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cofferdam_contract::GoDuration;
 use serde_json::Value;
 use ureq::http::{Method, Request, Uri, header};
 
@@ -15,7 +16,6 @@ pub(super) use call::Call;
 pub(super) use error::{CallError, during};
 
 use super::console::Ended;
-use super::duration::GoDuration;
 use super::environment::Environment;
 use super::flags::ConnectionFlags;
 use super::json::Json;

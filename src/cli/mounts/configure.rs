@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use clap::Args;
+use cofferdam_contract::{DurationError, GoDuration};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use ureq::http::Method;
@@ -13,9 +14,8 @@ use super::send_change;
 use crate::cli::Session;
 use crate::cli::client::Call;
 use crate::cli::console::{Ended, Exit};
-use crate::cli::duration::GoDuration;
+use crate::cli::duration;
 use crate::cli::flags::{InstanceFlags, Positionals, bare_path, mount_path, pair};
-use crate::duration::DurationError;
 
 /// The flags that `enable` and `tune` share, sent only where they were given.
 #[derive(Args, Serialize)]
@@ -82,7 +82,7 @@ impl Ttl {
     fn to_tune(self) -> String {
         match self {
             Self::System => "system".to_owned(),
-            Self::Of(ttl) => ttl.as_tuned_ttl(),
+            Self::Of(ttl) => duration::tuned_ttl(ttl),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Values as Go's `%v` prints them, which is what Vault's tables hold: `map[a:1 b:2]`, `[a b]`, `<nil>`.
 
-use crate::cli::duration::GoDuration;
+use cofferdam_contract::GoDuration;
+
+use crate::cli::duration;
 use crate::cli::json::{Json, Members};
 
 /// Returns a value as Go prints it.
@@ -26,7 +28,9 @@ pub(super) fn text(value: &Json) -> String {
 /// Returns a map as rows of a table, sorted by key, with durations where the key promises one.
 pub(super) fn rows(map: &Members) -> Vec<(String, String)> {
     let row = |(key, value): (&String, &Json)| match value.as_i64() {
-        Some(seconds) if looks_like_duration(key) => (key.clone(), GoDuration::from_seconds(seconds).for_people()),
+        Some(seconds) if looks_like_duration(key) => {
+            (key.clone(), duration::for_people(GoDuration::from_seconds(seconds)))
+        }
         _ => (key.clone(), text(value)),
     };
     map.iter().map(row).collect()

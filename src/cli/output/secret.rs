@@ -1,10 +1,11 @@
 //! The envelope around every answer of Vault's.
 
+use cofferdam_contract::GoDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::go;
-use crate::cli::duration::GoDuration;
+use crate::cli::duration;
 use crate::cli::json::{Json, Members};
 
 /// An answer. Its fields stand in the order in which Vault prints them.
@@ -85,7 +86,7 @@ impl Secret {
 
     /// Returns the rows of a table: the lease, the login, the data.
     pub(super) fn rows(&self) -> Vec<(String, String)> {
-        let duration = GoDuration::from_seconds(self.lease_duration).for_people();
+        let duration = duration::for_people(GoDuration::from_seconds(self.lease_duration));
         let mut rows = Vec::new();
         if !self.lease_id.is_empty() {
             rows.push(("lease_id".to_owned(), self.lease_id.clone()));
@@ -125,7 +126,7 @@ const WRAP_ROWS: [(&str, &str); 5] = [
 fn wrap_rows(wrap: &Members) -> Vec<(String, String)> {
     let text = |member: &str| match wrap.get(member) {
         Some(seconds @ Json::Number(_)) if member == "ttl" => {
-            GoDuration::from_seconds(seconds.as_i64().unwrap_or_default()).for_people()
+            duration::for_people(GoDuration::from_seconds(seconds.as_i64().unwrap_or_default()))
         }
         value => value.map(go::text).unwrap_or_default(),
     };
@@ -139,7 +140,7 @@ fn auth_rows(auth: &Members) -> Vec<(String, String)> {
     let text = |row: &str, member: &str| match auth.get(member) {
         Some(seconds @ Json::Number(_)) if row == "token_duration" => match seconds.as_i64() {
             None | Some(0) => "∞".to_owned(),
-            Some(seconds) => GoDuration::from_seconds(seconds).for_people(),
+            Some(seconds) => duration::for_people(GoDuration::from_seconds(seconds)),
         },
         Some(Json::List(policies)) => {
             format!("[{}]", policies.iter().map(Json::to_string).collect::<Vec<_>>().join(" "))

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
+use cofferdam_contract::GoDuration;
 use tokio::time::Instant;
 
-use crate::duration::format_go_duration;
 use crate::runtime::Failure;
 
 /// The wait after the second failure in a row.
@@ -39,7 +39,7 @@ impl Backoff {
             "it failed {} times in a row, the last time because {}; next try in {}",
             self.failures,
             self.last,
-            format_go_duration(left)
+            GoDuration::from_std(left)
         )))
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use cofferdam_contract::json;
 use cofferdam_proto::messages::{Timestamp, pb};
 use cofferdam_proto::names::{error_type, raw};
 use serde_json::{Map, Value};
@@ -132,7 +133,7 @@ fn data(text: &str) -> Result<Option<Map<String, Value>>, Failure> {
     if text.is_empty() {
         return Ok(None);
     }
-    match serde_json::from_str(text) {
+    match json::parse(text.as_bytes()) {
         Ok(Value::Object(data)) => Ok(Some(data)),
         Ok(Value::Null) => Ok(None),
         Ok(_) | Err(_) => Err(Failure::Unusable("data that is not a JSON object".to_owned())),

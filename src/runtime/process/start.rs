@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cofferdam_contract::GoDuration;
 use cofferdam_proto::handshake::{Handshake, HandshakeError, LINE_BYTES_MAX};
 use cofferdam_proto::names;
 use cofferdam_proto::tls::{Identity, LOCALHOST, Tls};
@@ -17,7 +18,6 @@ use super::environment::{Trust, environment};
 use super::log::{Lines, PluginLog};
 use super::process::{Parts, Process};
 use super::{Shared, wrapping};
-use crate::duration::format_go_duration;
 use crate::runtime::Launch;
 use crate::runtime::text::brief;
 use crate::storage::Room;
@@ -155,7 +155,7 @@ pub(super) async fn start(
         Ok(Ok(channel)) => channel,
         Ok(Err(error)) => return Err(unreachable(&handshake, &error.to_string(), &child, errors, &log).await),
         Err(_) => {
-            let why = format!("no answer within {}", format_go_duration(limit));
+            let why = format!("no answer within {}", GoDuration::from_std(limit));
             return Err(unreachable(&handshake, &why, &child, errors, &log).await);
         }
     };
@@ -254,8 +254,10 @@ async fn greet(
             });
         }
         Err(_) => {
-            let text =
-                format!("timeout while waiting for plugin to start: no handshake within {}", format_go_duration(limit));
+            let text = format!(
+                "timeout while waiting for plugin to start: no handshake within {}",
+                GoDuration::from_std(limit)
+            );
             return Err(StartError::Unfit(with_tail(text, log)));
         }
     };

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use cofferdam_sdk::contract::GoDuration;
 use cofferdam_sdk::{Error, Request, Response};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use super::record::{KeyMetadata, VersionMetadata};
-use crate::duration;
 use crate::time;
 
 /// What a client learns of a version.
@@ -75,7 +75,10 @@ impl<'a> MetadataView<'a> {
             created_time: time::text(metadata.created_time),
             current_version: metadata.current_version,
             custom_metadata: shown(&metadata.custom_metadata),
-            delete_version_after: duration::format(i64::try_from(metadata.delete_version_after).unwrap_or(i64::MAX)),
+            delete_version_after: GoDuration::from_seconds(
+                i64::try_from(metadata.delete_version_after).unwrap_or(i64::MAX),
+            )
+            .to_string(),
             max_versions: metadata.max_versions,
             oldest_version: metadata.oldest_version,
             updated_time: time::text(metadata.updated_time),

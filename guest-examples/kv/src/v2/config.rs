@@ -1,11 +1,12 @@
 //! `config`: what holds for every secret.
 
+use cofferdam_sdk::contract::GoDuration;
 use cofferdam_sdk::{Call, Context, Error, Field, Response, Route};
 use serde_json::json;
 
 use super::fields::{self, Change};
 use super::record::Config;
-use crate::{Kv, duration};
+use crate::Kv;
 
 pub(super) fn route() -> Route<Kv> {
     Route::new("config")
@@ -16,8 +17,7 @@ pub(super) fn route() -> Route<Kv> {
             "cas_required",
             "If true, the backend will require the cas parameter to be set for each write",
         ))
-        // Not a declared duration: those have no sign.
-        .field(Field::string(
+        .field(Field::signed_duration(
             "delete_version_after",
             "If set, the length of time before a version is deleted. A negative duration disables the use of \
              delete_version_after on all keys. A zero duration clears the current setting.",
@@ -31,21 +31,14 @@ fn read(_: &Kv, ctx: &Context, _: &Call) -> Result<Response, Error> {
     Response::json(&json!({
         "max_versions": max_versions,
         "cas_required": cas_required,
-        "delete_version_after": duration::format(delete_version_after),
+        "delete_version_after": GoDuration::from_seconds(delete_version_after).to_string(),
     }))
 }
 
 fn write(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     let max_versions = fields::max_versions(call)?;
     let cas_required: Change<bool> = fields::change(call, "cas_required")?;
-    let delete_version_after = match fields::change::<String>(call, "delete_version_after")? {
-        Change::Keep => Change::Keep,
-        Change::Clear => Change::Clear,
-        Change::Set(text) => Change::Set(duration::parse(&text).ok_or_else(|| {
-            let text = "field `delete_version_after`: expected a duration in seconds or like \"1h30m\"";
-            Error::InvalidRequest(text.into())
-        })?),
-    };
+    let delete_version_after: Change<i64> = fields::change(call, "delete_version_after")?;
     if max_versions == Change::Keep && cas_required == Change::Keep && delete_version_after == Change::Keep {
         return Ok(Response::none());
     }
@@ -54,7 +47,7 @@ fn write(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
         max_versions.clone().apply(&mut config.max_versions, |number| number);
         cas_required.clone().apply(&mut config.cas_required, |required| required);
         // Any negative duration means that there is none, and is shown as -1s.
-        delete_version_after.clone().apply(&mut config.delete_version_after, |seconds: i64| seconds.max(-1));
+        delete_version_after.clone().apply(&mut config.delete_version_after, |seconds| seconds.max(-1));
         config.put(transaction)
     })?;
     Ok(Response::none())

@@ -1,8 +1,10 @@
 //! A secret's `custom_metadata`: Vault's limits, in Vault's words.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use cofferdam_sdk::Error;
+use cofferdam_sdk::contract::read;
 use serde_json::{Map, Value};
 
 const KEYS_MAX: usize = 64;
@@ -38,15 +40,8 @@ pub(super) fn patched(
 
 /// Numbers and truths are taken as Vault takes them.
 fn text(key: &str, value: &Value) -> Result<String, Error> {
-    match value {
-        Value::String(text) => Ok(text.clone()),
-        Value::Number(number) => Ok(number.to_string()),
-        Value::Bool(yes) => Ok(u8::from(*yes).to_string()),
-        Value::Null => Ok(String::new()),
-        Value::Array(_) | Value::Object(_) => {
-            Err(Error::InvalidRequest(format!("{PREFIX}: value for key {key:?} is not a string")))
-        }
-    }
+    let refused = |_| Error::InvalidRequest(format!("{PREFIX}: value for key {key:?} is not a string"));
+    read::text(value).map(Cow::into_owned).map_err(refused)
 }
 
 /// Names all that is wrong, unless there is far too much of it.

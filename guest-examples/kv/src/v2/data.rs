@@ -1,5 +1,6 @@
 //! `data/{path}`: secrets themselves.
 
+use cofferdam_sdk::contract::read;
 use cofferdam_sdk::{Call, Context, Error, Field, Response, Route, Transaction};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -157,14 +158,7 @@ impl CheckAndSet {
     fn of(call: &Call) -> Result<Self, Error> {
         let options: Option<Map<String, Value>> = call.field("options")?;
         let Some(cas) = options.as_ref().and_then(|options| options.get("cas")) else { return Ok(Self(None)) };
-        let number = match cas {
-            Value::Null => Some(0),
-            Value::Bool(yes) => Some(i64::from(*yes)),
-            Value::Number(number) => number.as_i64().or_else(|| number.as_f64().map(|float| float as i64)),
-            Value::String(text) if text.is_empty() => Some(0),
-            Value::String(text) => text.parse().ok(),
-            Value::Array(_) | Value::Object(_) => None,
-        };
+        let number = read::integer(cas).ok().and_then(|number| i64::try_from(number).ok());
         let number = number.ok_or_else(|| Error::InvalidRequest("error parsing check-and-set parameter".into()))?;
         Ok(Self(Some(number)))
     }

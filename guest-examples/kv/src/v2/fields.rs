@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use cofferdam_sdk::contract::json;
 use cofferdam_sdk::{Call, Error, Request};
 use serde_json::Value;
 use serde_json::value::RawValue;
-
-use crate::duration;
 
 /// A field of a merge patch, or of a write, which has no word for clearing.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -48,15 +47,6 @@ pub(super) fn max_versions(call: &Call) -> Result<Change<u32>, Error> {
     })
 }
 
-/// Refuses what Go's durations do not hold.
-pub(super) fn within_limit(seconds: u64) -> Result<u64, Error> {
-    if seconds > duration::SECONDS_MAX {
-        let text = format!("field `delete_version_after`: expected at most {} seconds", duration::SECONDS_MAX);
-        return Err(Error::InvalidRequest(text));
-    }
-    Ok(seconds)
-}
-
 /// Reads the field `data` of a write as it came, to the digit.
 pub(super) fn data(request: &Request) -> Result<Box<RawValue>, Error> {
     let malformed = |_| Error::InvalidRequest("field `data`: expected an object".into());
@@ -65,8 +55,13 @@ pub(super) fn data(request: &Request) -> Result<Box<RawValue>, Error> {
     let data = fields.remove("data").filter(|data| data.get() != "null");
     let data = data.ok_or_else(|| Error::InvalidRequest("no data provided".into()))?;
     if data.get().starts_with('"') {
-        // The text of an object: what is declared as a map may come so.
+        // The text of an object: what is declared as a map may come so, and then nothing else saw how deep it is. What the
+        // answer puts around it is one level.
         let text: String = serde_json::from_str(data.get()).map_err(malformed)?;
+        if json::is_deeper(text.as_bytes(), json::DEPTH_MAX - 1) {
+            let text = format!("field `data`: JSON is nested more than {} deep", json::DEPTH_MAX - 1);
+            return Err(Error::InvalidRequest(text));
+        }
         return serde_json::from_str(&text).map_err(malformed);
     }
     Ok(data)
@@ -74,18 +69,10 @@ pub(super) fn data(request: &Request) -> Result<Box<RawValue>, Error> {
 
 /// Reads `versions`, which must name one.
 pub(super) fn versions(call: &Call, missing: &str) -> Result<Vec<u64>, Error> {
-    let items: Vec<Value> = call.field::<Option<_>>("versions")?.unwrap_or_default();
-    if items.is_empty() {
+    let numbers: Vec<i64> = call.field::<Option<_>>("versions")?.unwrap_or_default();
+    if numbers.is_empty() {
         return Err(Error::InvalidRequest(missing.into()));
     }
-    let number = |item: &Value| match item {
-        Value::Number(number) => number.as_i64(),
-        Value::String(text) => text.trim().parse().ok(),
-        _ => None,
-    };
-    let numbers: Option<Vec<i64>> = items.iter().map(number).collect();
-    let numbers =
-        numbers.ok_or_else(|| Error::InvalidRequest("field `versions`: expected a list of integers".into()))?;
     // There is no version 0 and none below: they are passed over like any other that is not there.
     let mut numbers: Vec<u64> = numbers.into_iter().filter_map(|number| u64::try_from(number).ok()).collect();
     numbers.sort_unstable();

@@ -8,7 +8,7 @@ type Members = BTreeMap<String, Box<RawValue>>;
 
 /// Returns the target with the patch applied.
 ///
-/// It goes as deep as the patch, which was parsed before, and then no deeper than serde_json's limit of 128.
+/// It goes as deep as the patch, which is no deeper than any request.
 pub(super) fn merge(target: Option<&RawValue>, patch: &RawValue) -> Result<Box<RawValue>, serde_json::Error> {
     if !patch.get().starts_with('{') {
         return Ok(patch.to_owned());

@@ -93,14 +93,10 @@ struct Settings {
 
 impl Settings {
     fn of(call: &Call) -> Result<Self, Error> {
-        let delete_version_after = fields::change(call, "delete_version_after")?;
-        if let Change::Set(seconds) = delete_version_after {
-            fields::within_limit(seconds)?;
-        }
         Ok(Self {
             max_versions: fields::max_versions(call)?,
             cas_required: fields::change(call, "cas_required")?,
-            delete_version_after,
+            delete_version_after: fields::change(call, "delete_version_after")?,
             custom_metadata: fields::change(call, "custom_metadata")?,
         })
     }

@@ -1,5 +1,6 @@
 //! `subkeys/{path}`: what a secret is made of, without what it says.
 
+use cofferdam_sdk::contract::json;
 use cofferdam_sdk::{Call, Context, Error, Field, Response, Route};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -44,12 +45,12 @@ fn read(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     if version.is_gone() {
         return answers::not_found(call.request(), Some(SubkeysView { metadata: view, subkeys: None }), &[]);
     }
-    let mut data: Map<String, Value> = serde_json::from_slice(&record::get_version(&snapshot, &path, number)?)?;
+    let mut data: Map<String, Value> = json::parse(&record::get_version(&snapshot, &path, number)?)?;
     remove_values(&mut data, depth, 1);
     Response::json(&SubkeysView { metadata: view, subkeys: Some(data) })
 }
 
-/// Removes all values, and all members below the deepest level. It goes as deep as what was parsed, which serde_json limits.
+/// Removes all values, and all members below the deepest level. It goes as deep as what was parsed, which has a limit.
 fn remove_values(members: &mut Map<String, Value>, depth_max: i64, depth: i64) {
     for value in members.values_mut() {
         match value {

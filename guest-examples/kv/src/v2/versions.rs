@@ -1,6 +1,6 @@
 //! `delete/{path}`, `undelete/{path}` and `destroy/{path}`: what becomes of versions that are named.
 
-use cofferdam_sdk::{Call, Context, Error, Field, Response, Route, Transaction};
+use cofferdam_sdk::{Call, Context, Error, Field, FieldType, Response, Route, Transaction};
 
 use super::record::{self, Config, KeyMetadata};
 use super::{fields, find, path_field};
@@ -12,18 +12,19 @@ use crate::time::Time;
 const DESTROYED_AT_ONCE: usize = 500;
 
 pub(super) fn routes() -> [Route<Kv>; 3] {
+    let versions = |what: &str| Field::of(FieldType::CommaIntSlice, "versions", what);
     let delete = Route::new("delete/{path..}")
         .synopsis("Marks one or more versions as deleted in the KV store.")
         .description("Their data is no longer returned by normal reads, and can be brought back.")
-        .field(Field::list("versions", "The versions to be archived. The versioned data will not be deleted."));
+        .field(versions("The versions to be archived. The versioned data will not be deleted."));
     let undelete = Route::new("undelete/{path..}")
         .synopsis("Undeletes one or more versions from the KV store.")
         .description("Restores the data, allowing it to be returned on reads.")
-        .field(Field::list("versions", "The versions to unarchive. The versions will be restored."));
+        .field(versions("The versions to unarchive. The versions will be restored."));
     let destroy = Route::new("destroy/{path..}")
         .synopsis("Permanently removes one or more versions in the KV store")
         .description("Permanently removes the data of the given versions of a key.")
-        .field(Field::list("versions", "The versions to destroy. Their data will be permanently deleted."));
+        .field(versions("The versions to destroy. Their data will be permanently deleted."));
     [
         delete.field(path_field()).write(self::delete),
         undelete.field(path_field()).write(self::undelete),

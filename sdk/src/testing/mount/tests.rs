@@ -30,7 +30,7 @@ impl Plugin for Probe {
     fn handle(&self, ctx: &Context, request: Request) -> Result<Response, Error> {
         match request.path.as_str() {
             "setups" => Response::json(&json!({ "setups": self.setups })),
-            "key" => Ok(ctx.put(&request.data::<String>().unwrap_or_default(), b"x").map(|()| Response::none())?),
+            "key" => Ok(ctx.put("a/../key", b"x").map(|()| Response::none())?),
             "sum" => ctx.transact(|transaction| {
                 let sum = transaction.get_json::<u64>("x")?.unwrap_or(0) + transaction.list("")?.len() as u64;
                 transaction.put_json("sum", &sum)?;

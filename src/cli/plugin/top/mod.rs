@@ -10,6 +10,7 @@ mod screen;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use cofferdam_contract::GoDuration;
 use serde::Serialize;
 
 use self::rates::{Order, Row};
@@ -18,7 +19,7 @@ use self::screen::{Key, Screen};
 use crate::cli::Session;
 use crate::cli::client::{Call, Client, during};
 use crate::cli::console::{Console, Ended, Exit};
-use crate::cli::duration::GoDuration;
+use crate::cli::duration;
 use crate::cli::flags::Positionals;
 use crate::cli::output::Format;
 
@@ -118,7 +119,7 @@ fn watch(client: &Client, console: &mut Console, interval: Duration) -> Result<E
 fn page(rows: &[Row], order: Order, interval: Duration) -> String {
     let head = format!(
         "every {}, sorted by {} (s: another, q: quit); p50 and p99 are estimated from buckets",
-        GoDuration::from_std(interval).for_people(),
+        duration::for_people(GoDuration::from_std(interval)),
         order.name()
     );
     match rows {

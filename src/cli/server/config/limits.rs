@@ -1,9 +1,10 @@
 //! The stanza `limits`, and the two TTLs that Vault keeps outside it.
 
+use cofferdam_contract::GoDuration;
+
 use super::problem::Findings;
 use super::stanza::Stanza;
 use super::value::{count, duration, size};
-use crate::duration::format_go_duration;
 use crate::limits::Limits;
 
 /// Reads the limits of the host. Names are the fields' without their unit and `max`.
@@ -17,8 +18,8 @@ pub(super) fn read(root: &mut Stanza<'_>, findings: &mut Findings) -> Limits {
     if limits.default_lease_ttl > limits.max_lease_ttl {
         let message = format!(
             "\"max_lease_ttl\" is {}, shorter than \"default_lease_ttl\", which is {}",
-            format_go_duration(limits.max_lease_ttl),
-            format_go_duration(limits.default_lease_ttl),
+            GoDuration::from_std(limits.max_lease_ttl),
+            GoDuration::from_std(limits.default_lease_ttl),
         );
         let blamed = if root.has("max_lease_ttl") { "max_lease_ttl" } else { "default_lease_ttl" };
         findings.problem(root.place_of(blamed), message);

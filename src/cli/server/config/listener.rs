@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use cofferdam_contract::GoDuration;
+
 use super::document::Value;
 use super::problem::Findings;
 use super::stanza::Stanza;
 use super::value::{count, duration, file_mode, listen_address, name_or_number, path, size, switch, text, word};
 use super::{tls, vault};
-use crate::duration::format_go_duration;
 use crate::http::ListenerLimits;
 use crate::limits::Limits;
 
@@ -144,7 +145,7 @@ fn read_one(
         findings.problem(stanza.place_of("max_request_size"), message);
     }
     if listener.limits.request_deadline > limits.request_deadline {
-        let host = format_go_duration(limits.request_deadline);
+        let host = GoDuration::from_std(limits.request_deadline);
         let message = format!("\"max_request_duration\" exceeds limits.request_deadline: {host}");
         findings.problem(stanza.place_of("max_request_duration"), message);
     }

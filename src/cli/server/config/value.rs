@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cofferdam_contract::{DurationError, GoDuration};
+
 use super::document::Value;
-use crate::duration::{DurationError, parse_go_duration};
 
 /// What a reader of values returns.
 pub(super) type Read<T> = Result<T, String>;
@@ -72,12 +73,12 @@ pub(super) fn duration(value: &Value) -> Read<Duration> {
         Value::Text(text) => text.clone(),
         other => return Err(expected(other, EXPECTED)),
     };
-    match parse_go_duration(&text) {
-        Ok(Duration::ZERO) => Err("is zero, expected a longer duration".to_owned()),
-        Ok(duration) => Ok(duration),
-        Err(DurationError::Syntax(_)) => Err(format!("is {text:?}, expected {EXPECTED}")),
-        Err(DurationError::Negative(_)) => Err(format!("is {text:?}, which is negative")),
-        Err(DurationError::TooLong(_)) => Err(format!("is {text:?}, which is longer than 292 years")),
+    match text.parse().map(GoDuration::to_std) {
+        Ok(Some(Duration::ZERO)) => Err("is zero, expected a longer duration".to_owned()),
+        Ok(Some(duration)) => Ok(duration),
+        Ok(None) => Err(format!("is {text:?}, which is negative")),
+        Err(DurationError::Syntax) => Err(format!("is {text:?}, expected {EXPECTED}")),
+        Err(DurationError::TooLong) => Err(format!("is {text:?}, which is longer than 292 years")),
     }
 }
 

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use cofferdam_sdk::{
-    Call, Context, Description, Error, Field, Lease, Login, Plugin, Request, Response, Route, Routes, Storage,
+    Call, Context, Description, Error, Field, FieldType, Lease, Login, Plugin, Request, Response, Route, Routes,
+    Storage,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -82,7 +83,7 @@ impl Plugin for UserLogins {
             .synopsis("A user.")
             .field(name())
             .field(password().required())
-            .field(Field::list("policies", "Policies of the user's tokens.").default(json!([])))
+            .field(Field::of(FieldType::Slice, "policies", "Policies of the user's tokens.").default(json!([])))
             .field(Field::duration("ttl", "How long a token lives.").default(0));
         let users = Route::new("users").synopsis("All users.");
         let login = Route::new("login/{name}").synopsis("Lets a user in.").field(name()).field(password());

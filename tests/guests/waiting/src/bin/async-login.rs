@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use cofferdam_sdk::{
-    AsyncContext, AsyncPlugin, AsyncRoute, AsyncRoutes, AsyncStorage, Call, Description, Error, Field, Lease, Login,
-    Request, Response,
+    AsyncContext, AsyncPlugin, AsyncRoute, AsyncRoutes, AsyncStorage, Call, Description, Error, Field, FieldType,
+    Lease, Login, Request, Response,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -83,7 +83,7 @@ impl AsyncPlugin for UserLogins {
             .synopsis("A user.")
             .field(name())
             .field(password().required())
-            .field(Field::list("policies", "Policies of the user's tokens.").default(json!([])))
+            .field(Field::of(FieldType::Slice, "policies", "Policies of the user's tokens.").default(json!([])))
             .field(Field::duration("ttl", "How long a token lives.").default(0));
         let users = AsyncRoute::at("users").synopsis("All users.");
         let login = AsyncRoute::at("login/{name}").synopsis("Lets a user in.").field(name()).field(password());
