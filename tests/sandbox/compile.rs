@@ -13,7 +13,7 @@ const QUICK: Duration = Duration::from_secs(10);
 const ASYNC: &str = "(instance $i) (export \"cofferdam:plugin/backend-async@0.1.0\" (instance $i))";
 
 /// A component for every proposal that is off: its name, and the text.
-const PROPOSALS: [(&str, &str); 37] = [
+const PROPOSALS: &[(&str, &str)] = &[
     (
         // Of the shared cases: it ends a process whose engine is built without a garbage collector.
         "gc",
