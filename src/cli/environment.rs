@@ -11,6 +11,10 @@ use cofferdam_proto::names::sdk;
 pub struct Environment {
     /// Where the server is.
     pub address: Option<String>,
+    /// Where an agent is that stands before the server; it wins over the server's address.
+    pub agent_address: Option<String>,
+    /// Whether to follow no redirect, as `true` or `false`.
+    pub disable_redirects: Option<String>,
     /// The token, where it is not in a file.
     pub token: Option<String>,
     /// The namespace to work in.
@@ -19,6 +23,8 @@ pub struct Environment {
     pub format: Option<String>,
     /// The PEM file with the certificates to trust.
     pub ca_cert: Option<String>,
+    /// The certificates to trust themselves, as PEM; the file wins over them.
+    pub ca_cert_bytes: Option<String>,
     /// The PEM file with this client's certificate.
     pub client_cert: Option<String>,
     /// The PEM file with the certificate's key.
@@ -71,10 +77,13 @@ impl Environment {
     pub fn read() -> Self {
         Self {
             address: variable("ADDR"),
+            agent_address: variable("AGENT_ADDR"),
+            disable_redirects: variable("DISABLE_REDIRECTS"),
             token: variable("TOKEN"),
             namespace: variable("NAMESPACE"),
             format: variable("FORMAT"),
             ca_cert: variable("CACERT"),
+            ca_cert_bytes: variable("CACERT_BYTES"),
             client_cert: variable("CLIENT_CERT"),
             client_key: variable("CLIENT_KEY"),
             skip_verify: variable("SKIP_VERIFY"),
@@ -118,16 +127,7 @@ impl Environment {
 }
 
 /// Variables of Vault's client that would change where a request goes or whom it trusts. To ignore one could do harm.
-const UNSUPPORTED: [&str; 8] = [
-    "AGENT_ADDR",
-    "CACERT_BYTES",
-    "DISABLE_REDIRECTS",
-    "HTTP_PROXY",
-    "PROXY_ADDR",
-    "RATE_LIMIT",
-    "SRV_LOOKUP",
-    "TLS_SERVER_NAME",
-];
+const UNSUPPORTED: [&str; 5] = ["HTTP_PROXY", "PROXY_ADDR", "RATE_LIMIT", "SRV_LOOKUP", "TLS_SERVER_NAME"];
 
 /// What may stand before a variable's name, the one that wins first.
 const PREFIXES: [&str; 3] = ["COFFERDAM_", "BAO_", "VAULT_"];

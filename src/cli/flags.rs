@@ -13,6 +13,12 @@ pub(super) struct ConnectionFlags {
     /// Address of the server [default: https://127.0.0.1:8200] [env: COFFERDAM_ADDR, VAULT_ADDR]
     #[arg(long, global = true)]
     pub(super) address: Option<String>,
+    /// Address of an agent that stands before the server; wins over -address [env: VAULT_AGENT_ADDR]
+    #[arg(long, global = true)]
+    pub(super) agent_address: Option<String>,
+    /// Follow no redirect; an answer that is one is then an error [env: VAULT_DISABLE_REDIRECTS]
+    #[arg(long, global = true)]
+    pub(super) disable_redirects: bool,
     /// PEM file with the CA certificates to trust [env: VAULT_CACERT]
     #[arg(long, global = true)]
     pub(super) ca_cert: Option<String>,

@@ -91,6 +91,26 @@ fn one_redirect_is_followed_with_its_body() {
 }
 
 #[test]
+fn no_redirect_is_followed_where_that_is_set() {
+    for (typed, environment) in [
+        (&["read", "x"][..], &[("VAULT_DISABLE_REDIRECTS", "true")][..]),
+        (&["read", "-disable-redirects", "x"], &[]),
+        (&["read", "-disable-redirects", "x"], &[("VAULT_DISABLE_REDIRECTS", "false")]),
+    ] {
+        check(Case {
+            typed,
+            environment,
+            answers: &[(307, "/v1/y")],
+            requests: &["GET /v1/x"],
+            stderr: "Error reading x: Error making API request.\n\n\
+                     URL: GET ADDRESS/v1/x\nCode: 307. Raw Message:\n\n\n",
+            exit: 2,
+            ..Case::default()
+        });
+    }
+}
+
+#[test]
 fn a_request_can_be_shown_as_curl() {
     check(Case {
         typed: &["write", "-output-curl-string", "x", "a=it's"],

@@ -43,6 +43,14 @@ fn clients_talk_tls_to_whom_they_trust() {
     let environment = [("VAULT_ADDR", &*server.address), ("VAULT_TOKEN", &*token), ("VAULT_CACERT", &*authority)];
     assert_eq!(world.run_in(&environment, &["secrets", "list"], "").stdout, listed);
     assert_eq!(world.succeed(&server, &["secrets", "list", "-tls-skip-verify"]), listed);
+    let authority = std::fs::read_to_string(&authority).unwrap();
+    let environment = [
+        ("VAULT_ADDR", "http://127.0.0.1:1"),
+        ("VAULT_AGENT_ADDR", &*server.address),
+        ("VAULT_TOKEN", &*token),
+        ("VAULT_CACERT_BYTES", &*authority),
+    ];
+    assert_eq!(world.run_in(&environment, &["secrets", "list"], "").stdout, listed, "as an agent's address");
 
     let ran = world.run(&server, &["secrets", "list"]);
     assert_eq!((ran.exit, ran.stdout.as_str()), (2, ""), "a stranger's certificate is refused");

@@ -48,6 +48,7 @@ pub(super) struct Client {
     curl: Option<CurlOptions>,
     shows_policy: bool,
     wraps: bool,
+    follows_redirects: bool,
     retries: u32,
 }
 
@@ -63,7 +64,12 @@ impl Client {
     /// Returns a client. The error says which setting is wrong.
     pub(super) fn new(flags: &ConnectionFlags, environment: &Environment) -> Result<Self, Ended> {
         let settings = tls::Settings::gather(flags, environment).map_err(Ended::remote)?;
-        let address = flags.address.as_ref().or(environment.address.as_ref()).map_or(ADDRESS_DEFAULT, String::as_str);
+        // As in Vault, an agent's address wins over the server's, wherever the two are set.
+        let agent = flags.agent_address.as_ref().or(environment.agent_address.as_ref());
+        let address = agent.or(flags.address.as_ref()).or(environment.address.as_ref());
+        let address = address.map_or(ADDRESS_DEFAULT, String::as_str);
+        let stays = tls::switched_on("VAULT_DISABLE_REDIRECTS", environment.disable_redirects.as_deref());
+        let stays = stays.map_err(Ended::remote)? || flags.disable_redirects;
         if let Some(name) = environment.unsupported.first() {
             return Err(Ended::remote(format!("VAULT_{name} is set, which this program does not support; unset it")));
         }
@@ -135,6 +141,7 @@ impl Client {
             }),
             shows_policy: flags.output_policy,
             wraps: wrap_ttl.is_some(),
+            follows_redirects: !stays,
             retries,
         })
     }
@@ -152,6 +159,7 @@ impl Client {
             curl: self.curl.as_ref().map(|options| CurlOptions(options.0.clone())),
             shows_policy: self.shows_policy,
             wraps: self.wraps,
+            follows_redirects: self.follows_redirects,
             retries: self.retries,
         }
     }
@@ -166,7 +174,7 @@ impl Client {
             return Err(CallError::Described(call.as_curl(&url, &options.0, &self.header_lines(call))));
         }
         let mut response = self.exchange_patiently(call, &url)?;
-        if matches!(response.status().as_u16(), 301 | 302 | 307) {
+        if self.follows_redirects && matches!(response.status().as_u16(), 301 | 302 | 307) {
             let location = response.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
             let target = redirect_target(&url, location.unwrap_or_default())
                 .map_err(|reason| CallError::Unreachable { address: self.address.clone(), reason })?;

@@ -14,6 +14,7 @@ use crate::cli::flags::ConnectionFlags;
 /// What flags and environment say about TLS.
 pub(super) struct Settings {
     ca_cert: Option<String>,
+    ca_cert_bytes: Option<String>,
     ca_path: Option<String>,
     client: Option<(String, String)>,
     trust: Trust,
@@ -36,14 +37,11 @@ impl Settings {
             (None, None) => None,
             _ => return Err("both client cert and client key must be provided".to_owned()),
         };
-        let skips = match environment.skip_verify.as_deref().map(str::to_ascii_lowercase).as_deref() {
-            None | Some("false" | "f" | "0") => false,
-            Some("true" | "t" | "1") => true,
-            Some(_) => return Err("could not parse VAULT_SKIP_VERIFY".to_owned()),
-        };
+        let skips = switched_on("VAULT_SKIP_VERIFY", environment.skip_verify.as_deref())?;
         let trust = if flags.tls_skip_verify || skips { Trust::Anyone } else { Trust::Verified };
         Ok(Self {
             ca_cert: pick(&flags.ca_cert, &environment.ca_cert),
+            ca_cert_bytes: environment.ca_cert_bytes.clone(),
             ca_path: pick(&flags.ca_path, &environment.ca_path),
             client,
             trust,
@@ -52,11 +50,12 @@ impl Settings {
 
     /// Reads the files and returns the configuration. Without a CA file, whom the machine trusts is trusted.
     pub(super) fn load(&self) -> Result<TlsConfig, String> {
-        // As in Vault, the file wins over the directory.
-        let roots = match (&self.ca_cert, &self.ca_path) {
-            (None, None) => RootCerts::PlatformVerifier,
-            (Some(path), _) => RootCerts::new_with_certs(&read_certificates(path)?),
-            (None, Some(directory)) => RootCerts::new_with_certs(&read_directory(directory)?),
+        // As in Vault, the file wins over the bytes, and they over the directory.
+        let roots = match (&self.ca_cert, &self.ca_cert_bytes, &self.ca_path) {
+            (None, None, None) => RootCerts::PlatformVerifier,
+            (Some(path), ..) => RootCerts::new_with_certs(&read_certificates(path)?),
+            (None, Some(pem), _) => RootCerts::new_with_certs(&certificates("VAULT_CACERT_BYTES", pem.as_bytes())?),
+            (None, None, Some(directory)) => RootCerts::new_with_certs(&read_directory(directory)?),
         };
         let client = self.client.as_ref().map(|(cert, key)| read_identity(cert, key)).transpose()?;
         Ok(TlsConfig::builder()
@@ -74,6 +73,9 @@ impl Settings {
             options.push("--insecure".to_owned());
         }
         options.extend(self.ca_cert.iter().map(|path| format!("--cacert {}", shell_quoted(path))));
+        // curl takes no certificate from its command line; a shell hands it over as a file.
+        let bytes = self.ca_cert_bytes.as_ref().filter(|_| self.ca_cert.is_none());
+        options.extend(bytes.map(|_| r#"--cacert <(printf %s "$VAULT_CACERT_BYTES")"#.to_owned()));
         options.extend(self.ca_path.iter().map(|path| format!("--capath {}", shell_quoted(path))));
         if let Some((cert, key)) = &self.client {
             options.push(format!("--cert {} --key {}", shell_quoted(cert), shell_quoted(key)));
@@ -82,15 +84,29 @@ impl Settings {
     }
 }
 
+/// Reads a variable that is `true` or `false` in one of the spellings that Go takes.
+pub(super) fn switched_on(variable: &str, typed: Option<&str>) -> Result<bool, String> {
+    match typed.map(str::to_ascii_lowercase).as_deref() {
+        None | Some("false" | "f" | "0") => Ok(false),
+        Some("true" | "t" | "1") => Ok(true),
+        Some(_) => Err(format!("could not parse {variable}")),
+    }
+}
+
 fn read_certificates(path: &str) -> Result<Vec<Certificate<'static>>, String> {
-    let certificates: Vec<_> = parse_pem(&read(path)?)
+    certificates(path, &read(path)?)
+}
+
+/// Returns the certificates of PEM that came from here.
+fn certificates(from: &str, pem: &[u8]) -> Result<Vec<Certificate<'static>>, String> {
+    let certificates: Vec<_> = parse_pem(pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
         .collect();
     if certificates.is_empty() {
-        return Err(format!("{path} holds no PEM certificate"));
+        return Err(format!("{from} holds no PEM certificate"));
     }
     Ok(certificates)
 }
