@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 use wasmparser::{Validator, WasmFeatures};
 
+use crate::runtime::text::brief;
+
 /// What core modules and components of both worlds may use.
 ///
 /// The engine is built without a garbage collector and without threads, and code that needs one of them ends the process: typed
@@ -86,7 +88,7 @@ impl Guests {
         let Err(cause) = Validator::new_with_features(allowed).validate_all(component) else { return Ok(()) };
         Err(match cause.missing_wasm_feature().or_else(|| needed(component, allowed, &cause)) {
             Some(feature) => refusal(feature, &cause),
-            None => format!("the file is not a valid WebAssembly component: {cause}"),
+            None => format!("the file is not a valid WebAssembly component: {}", brief(&cause.to_string())),
         })
     }
 }
@@ -106,6 +108,8 @@ fn needed(component: &[u8], allowed: WasmFeatures, without: &wasmparser::Error) 
 }
 
 fn refusal(feature: WasmFeatures, cause: &wasmparser::Error) -> String {
+    // It repeats names of the component, however long they are and whatever is in them.
+    let cause = brief(&cause.to_string());
     // A flag can hold another one; the smallest that is off says it best.
     let known = OFF.iter().find(|(off, ..)| *off == feature);
     match known {

@@ -17,6 +17,7 @@ use super::engine::{
     TABLES_PER_MODULE_MAX,
 };
 use crate::limits::Limits;
+use crate::runtime::text::brief;
 
 /// Components and modules that are instantiated, in all: each component's own, multiplied along the nesting. Composing a dozen Rust
 /// components makes some 50.
@@ -64,7 +65,7 @@ pub(super) enum Stopped {
 
 impl From<wasmparser::Error> for Stopped {
     fn from(cause: wasmparser::Error) -> Self {
-        Self::Malformed(format!("the file is not a valid WebAssembly component: {cause}"))
+        Self::Malformed(format!("the file is not a valid WebAssembly component: {}", brief(&cause.to_string())))
     }
 }
 
