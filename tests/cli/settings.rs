@@ -103,7 +103,7 @@ fn no_redirect_is_followed_where_that_is_set() {
             answers: &[(307, "/v1/y")],
             requests: &["GET /v1/x"],
             stderr: "Error reading x: Error making API request.\n\n\
-                     URL: GET ADDRESS/v1/x\nCode: 307. Raw Message:\n\n\n",
+                     URL: GET ADDRESS/v1/x\nCode: 307. Raw Message:\n\n/v1/y\n",
             exit: 2,
             ..Case::default()
         });

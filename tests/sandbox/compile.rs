@@ -162,6 +162,26 @@ fn every_proposal_that_is_off_has_a_component() {
     }
 }
 
+/// Names of a component that are kept from logs and terminals: `check_refused` looks for control characters.
+#[tokio::test]
+async fn a_refusal_shows_little_of_a_name_and_no_control_characters() {
+    let bench = Bench::with_hostile(limits()).await;
+    let long = "a".repeat(90_000);
+    let (escape, lines) = ("\\1b[2J", "\\0aforged");
+    for (name, text) in [
+        ("import", format!("(component (import \"url=<https://{escape}{lines}{long}>\" (component)))")),
+        ("invalid-import", format!("(component (import \"{escape}{lines}{long}\" (func)))")),
+        ("invalid-export", format!("(component (instance $i) (export \"{escape}{lines}{long}\" (instance $i)))")),
+        ("export", format!("(component (instance $i) (export \"{long}\" (instance $i)))")),
+        ("core", format!("(component (core module (func (export \"{escape}\")) (func (export \"{escape}\"))))")),
+    ] {
+        let refused = bench.register(name, &parse(&text), |_| ()).await;
+        let length = refused.as_ref().map_err(|error| error.message().len()).map(drop);
+        check_refused(name, refused, ErrorKind::InvalidRequest, &["component"]);
+        assert!(length.unwrap_err() < 5_000, "{name}: {length:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_bomb_is_refused_before_it_is_compiled() {
     let bench = Bench::with_hostile(Limits { load_deadline: Duration::from_secs(60), ..limits() }).await;

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use semver::Version;
 
+use crate::runtime::text::clean;
+
 /// What the host offers: interfaces, and what a person should read for them. `None` is plumbing.
 const OFFERED: [(&[&str], Option<&str>); 8] = [
     (&["cofferdam:plugin/host", "cofferdam:plugin/host-async"], Some("storage, caller, log (its own mount's)")),
@@ -72,15 +74,26 @@ fn offered(import: &str) -> Option<Option<&'static str>> {
 pub(super) fn refusal(refused: &[String]) -> String {
     let offer = "on offer are cofferdam:plugin/host@0.1.0 (or host-async@0.1.0) and the WASI 0.2 command world (cli, io, clocks, random, \
                  filesystem, sockets). Build it for wasm32-wasip2 without other imports";
-    let shown = refused.iter().take(SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let more = refused.len().saturating_sub(SHOWN_MAX);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    let shown = shown(refused);
     let why = refused.iter().find_map(|import| outdated(import)).map(|why| format!(" {why};")).unwrap_or_default();
-    format!("the component imports {shown}{more}, which this host does not offer;{why} {offer}")
+    format!("the component imports {shown}, which this host does not offer;{why} {offer}")
 }
 
-/// Imports that a refusal lists.
+/// Names that a refusal lists. Nobody reads more.
 const SHOWN_MAX: usize = 10;
+
+/// Bytes of a name that a refusal shows. An interface's has 50; one that is a URL can hold anything, and 100,000 bytes.
+const SHOWN_BYTES_MAX: usize = 256;
+
+/// Returns names of a component's imports or exports as a refusal lists them.
+pub(super) fn shown(names: &[String]) -> String {
+    let beginning = |name: &String| clean(&name[..name.floor_char_boundary(SHOWN_BYTES_MAX)]);
+    let shown = names.iter().take(SHOWN_MAX).map(beginning).collect::<Vec<_>>().join(", ");
+    match names.len().saturating_sub(SHOWN_MAX) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
 
 /// Returns what is known of the toolchain that makes such an import.
 fn outdated(import: &str) -> Option<&'static str> {

@@ -22,6 +22,7 @@ use super::state::{Grants, State};
 use super::walk::Stopped;
 use super::{capabilities, convert, walk};
 use crate::meter::PluginMeter;
+use crate::runtime::text::brief;
 use crate::runtime::{Description, Failure, Instance, Launch, LoadError, Program};
 
 /// The export that makes a component a plugin of the plain world.
@@ -75,7 +76,8 @@ pub(super) fn inspect(engine: &WasmEngine, bytes: &[u8]) -> Result<World, LoadEr
 /// stop it.
 pub(super) fn compile(engine: &WasmEngine, world: World, bytes: &[u8]) -> Result<Linked, LoadError> {
     let component = Component::new(world.engine(engine), bytes)
-        .map_err(|cause| LoadError::Unfit(format!("the file is not a valid WebAssembly component: {cause:#}")))?;
+        .map_err(|cause| format!("the file is not a valid WebAssembly component: {}", brief(&format!("{cause:#}"))))
+        .map_err(LoadError::Unfit)?;
     link(engine, world, component)
 }
 
@@ -110,7 +112,7 @@ fn check_exports(exports: &[String], export: &str) -> Result<(), LoadError> {
     if exports.iter().any(|name| name == export) {
         return Ok(());
     }
-    let found = if exports.is_empty() { "nothing".to_owned() } else { exports.join(", ") };
+    let found = if exports.is_empty() { "nothing".to_owned() } else { capabilities::shown(exports) };
     Err(LoadError::Unfit(format!(
         "the component is not a plugin: it exports {found}, and a plugin exports {BACKEND_EXPORT} or \
          {BACKEND_ASYNC_EXPORT}. Build it against the world cofferdam:plugin/plugin or plugin-async, for example with the \
@@ -125,8 +127,8 @@ fn misfit(cause: wasmtime::Error) -> LoadError {
     LoadError::Unfit(format!(
         "the component does not fit this host's interfaces: {}: {}. Build it against the WIT of this host (cofferdam:plugin@0.1.0) \
          and WASI 0.2, for example for wasm32-wasip2",
-        what.unwrap_or_else(|| "it expects other functions or types".to_owned()),
-        cause.root_cause()
+        what.map_or_else(|| "it expects other functions or types".to_owned(), |what| brief(&what)),
+        brief(&cause.root_cause().to_string())
     ))
 }
 
