@@ -32,7 +32,7 @@ go:
 doc:
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
 
-# The table of README.md, measured here and now.
+# The table of docs/measurements.md, measured here and now.
 bench:
     cargo bench
 
