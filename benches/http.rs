@@ -1,4 +1,5 @@
-//! One read over connections that stay open, against an axum handler that answers the same bytes without a host behind it.
+//! One read over connections that stay open, against an axum handler that answers the same bytes without a host behind
+//! it.
 //!
 //! Each server has a runtime of its own, with a thread for each core as a program's would; the client has one thread.
 

@@ -1,7 +1,8 @@
 //! What Cofferdam costs, beside what it stands on: every figure next to its yardstick, from one run.
 //!
-//! `cargo bench` measures all of it in a few minutes and prints one table at the end, in Markdown; `cargo bench -- warm` measures
-//! what has `warm` in its name. The table holds each goal to what was measured; a goal that is missed fails nothing.
+//! `cargo bench` measures all of it in a few minutes and prints one table at the end, in Markdown; `cargo bench --
+//! warm` measures what has `warm` in its name. The table holds each goal to what was measured; a goal that is missed
+//! fails nothing.
 //!
 //! * `mounts` — ten thousand mounts of one plugin: enabling, memory, listing, finding, starting again.
 //! * `request` — one request to a sandbox, against wasmtime without a host around it.
@@ -11,7 +12,8 @@
 //! * `restart` — starting a host again that has many plugins.
 //! * `http` — one read over a kept connection, against an axum handler without a host behind it.
 //! * `processes` — native plugins: from start to first answer, memory.
-//! * `native` — one request to a native plugin, against gRPC without a host around it, and against the same plugin in a sandbox.
+//! * `native` — one request to a native plugin, against gRPC without a host around it, and against the same plugin in a
+//!   sandbox.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 

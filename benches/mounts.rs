@@ -1,4 +1,5 @@
-//! Ten thousand mounts of one plugin: enabling them, what they take while idle, listing and finding them, starting again.
+//! Ten thousand mounts of one plugin: enabling them, what they take while idle, listing and finding them, starting
+//! again.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -149,8 +150,8 @@ fn open(file: &Path) -> DurableStorage {
     DurableStorage::open(file).expect("the store opens")
 }
 
-/// Returns how much memory the process has to itself. The component's image is left out: all sandboxes map the same pages of it,
-/// and the kernel counts them once for each.
+/// Returns how much memory the process has to itself. The component's image is left out: all sandboxes map the same
+/// pages of it, and the kernel counts them once for each.
 fn private_bytes() -> f64 {
     const PAGE_BYTES: f64 = 4096.0;
     let statm = std::fs::read_to_string("/proc/self/statm").expect("Linux tells what a process takes");

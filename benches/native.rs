@@ -1,8 +1,8 @@
-//! One request to a native plugin, against gRPC without a host around it; and the same plugin in a sandbox, against it as a
-//! process.
+//! One request to a native plugin, against gRPC without a host around it; and the same plugin in a sandbox, against it
+//! as a process.
 //!
-//! Requests come from tasks of the runtime, as in a server. A greeting is one call. A read is two, one inside the other: the
-//! plugin asks the host for what is stored.
+//! Requests come from tasks of the runtime, as in a server. A greeting is one call. A read is two, one inside the
+//! other: the plugin asks the host for what is stored.
 
 use std::time::Duration;
 

@@ -30,8 +30,9 @@ pub fn measure(bench: &mut Bench) {
     }
 }
 
-/// Reloads a plugin again and again while one of its mounts is asked without a pause. The longest that a request took is put beside
-/// the longest within the same time without a reload, since whatever else the machine does makes some request wait.
+/// Reloads a plugin again and again while one of its mounts is asked without a pause. The longest that a request took
+/// is put beside the longest within the same time without a reload, since whatever else the machine does makes some
+/// request wait.
 fn reload(bench: &mut Bench, mounts: usize, reloads: usize) {
     let (mut times, mut with, mut without) = bench.runtime.block_on(async {
         let host = host::with_plugin(&bench.component, MemoryStorage::new(), InstancePolicy::PerMount).await;
@@ -64,7 +65,8 @@ async fn reload_all(host: &Host, mounts: usize) {
     assert!(done.len() == mounts && done.iter().all(|mount| mount.failure.is_none()), "{done:?}");
 }
 
-/// Asks a mount without a pause for as long as something else takes. Returns how long that is, and how long the slowest request took.
+/// Asks a mount without a pause for as long as something else takes. Returns how long that is, and how long the slowest
+/// request took.
 async fn slowest_during(host: &Host, other: impl Future<Output = ()>) -> (Duration, Duration) {
     let is_over = Arc::new(AtomicBool::new(false));
     let asking = tokio::spawn({

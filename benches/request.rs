@@ -1,5 +1,5 @@
-//! One request to a sandbox, against wasmtime without a host around it. Both make the same calls of the same component, and get
-//! their request anew each time.
+//! One request to a sandbox, against wasmtime without a host around it. Both make the same calls of the same component,
+//! and get their request anew each time.
 
 use std::time::{Duration, Instant};
 

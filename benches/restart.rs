@@ -1,4 +1,5 @@
-//! Starting a host again that has many plugins and many mounts, from its stored state and a compile cache that holds all of them.
+//! Starting a host again that has many plugins and many mounts, from its stored state and a compile cache that holds
+//! all of them.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -72,8 +73,8 @@ fn write_plugins(folder: &Path, component: &Path) -> Vec<PathBuf> {
             let name = plugin(number);
             let length = u8::try_from(name.len()).ok().filter(|length| *length < 127).expect("the name is short");
             let mut bytes = bytes.clone();
-            // A custom section: its number, its length, and a name, whose length comes first, with nothing behind it. Lengths
-            // below 128 are one byte.
+            // A custom section: its number, its length, and a name, whose length comes first, with nothing behind it.
+            // Lengths below 128 are one byte.
             bytes.extend([0, length + 1, length]);
             bytes.extend(name.as_bytes());
             let file = folder.join(&name);

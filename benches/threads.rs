@@ -1,4 +1,5 @@
-//! How many more requests two threads answer than one: mounts share nothing on the way of a request, so nearly twice as many.
+//! How many more requests two threads answer than one: mounts share nothing on the way of a request, so nearly twice as
+//! many.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,4 +1,5 @@
-//! A hundred requests that wait at once in one instance of a plugin of the async world: together they take little longer than one.
+//! A hundred requests that wait at once in one instance of a plugin of the async world: together they take little
+//! longer than one.
 
 use std::time::{Duration, Instant};
 

@@ -1,7 +1,7 @@
 //! The smallest host: a plugin in a sandbox, mounted and asked, without a server.
 //!
-//! `cargo run --example embed -- DIRECTORY`, where DIRECTORY holds `hello_plugin.wasm`. `examples/quickstart.rs` leaves one at
-//! `target/guests/guest-examples/wasm32-wasip2/release`.
+//! `cargo run --example embed -- DIRECTORY`, where DIRECTORY holds `hello_plugin.wasm`. `examples/quickstart.rs` leaves
+//! one at `target/guests/guest-examples/wasm32-wasip2/release`.
 
 use std::path::PathBuf;
 use std::sync::Arc;

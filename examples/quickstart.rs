@@ -1,5 +1,5 @@
-//! The first look: builds the example plugins, embeds a host with Vault's HTTP API, and drives it with the commands that an
-//! operator would type, printing each before its answer. Then it serves until Ctrl-C.
+//! The first look: builds the example plugins, embeds a host with Vault's HTTP API, and drives it with the commands
+//! that an operator would type, printing each before its answer. Then it serves until Ctrl-C.
 //!
 //! `cargo run --example quickstart`, or with `-- --once` to stop after the commands.
 

@@ -1,8 +1,8 @@
-//! A plugin's file: opened once, inside the plugin directory, read whole and hashed. From here on only those bytes exist; no
-//! path is ever looked at again, so what was hashed is what runs.
+//! A plugin's file: opened once, inside the plugin directory, read whole and hashed. From here on only those bytes
+//! exist; no path is ever looked at again, so what was hashed is what runs.
 //!
-//! The directory itself is looked up for each file, so that one that is replaced while the host runs (a volume that is mounted over
-//! it, a deployment by rename) is the one that is read.
+//! The directory itself is looked up for each file, so that one that is replaced while the host runs (a volume that is
+//! mounted over it, a deployment by rename) is the one that is read.
 
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -16,8 +16,8 @@ use crate::ident::{Command, Digest};
 /// Opens without waiting for a writer, should the file be a fifo. Has no effect on regular files.
 const O_NONBLOCK: i32 = 0o4000;
 
-/// The directory that plugins' files lie in: whichever its path leads to when a file is read. While the path leads nowhere, as in the
-/// middle of a deployment, it is the one that it led to last.
+/// The directory that plugins' files lie in: whichever its path leads to when a file is read. While the path leads
+/// nowhere, as in the middle of a deployment, it is the one that it led to last.
 #[derive(Debug)]
 pub struct PluginDirectory {
     path: PathBuf,
@@ -39,8 +39,8 @@ pub(crate) struct Artifact {
     pub(crate) bytes: Vec<u8>,
     pub(crate) digest: Digest,
     pub(crate) format: Format,
-    /// Why the operator's own settings keep this native file from being executed, if they do. It would run all the same, as its
-    /// bytes are executed and not the file; so whoever runs it asks first.
+    /// Why the operator's own settings keep this native file from being executed, if they do. It would run all the
+    /// same, as its bytes are executed and not the file; so whoever runs it asks first.
     pub(crate) not_executable: Option<String>,
 }
 
@@ -99,7 +99,8 @@ impl PluginDirectory {
         Ok(Self { path: path.to_owned(), last, shown: path.display().to_string() })
     }
 
-    /// Returns the names of the regular files in the directory, sorted, with those that links inside the directory lead to.
+    /// Returns the names of the regular files in the directory, sorted, with those that links inside the directory lead
+    /// to.
     pub fn files(&self) -> std::io::Result<Vec<String>> {
         Ok(self.look()?.files)
     }
@@ -147,7 +148,8 @@ impl PluginDirectory {
         }
     }
 
-    /// Reads a file whole, at most `bytes_max`, and hashes it. Takes as long as the disk does: call it off the serving threads.
+    /// Reads a file whole, at most `bytes_max`, and hashes it. Takes as long as the disk does: call it off the serving
+    /// threads.
     pub(crate) fn read(&self, command: &Command, bytes_max: u64) -> Result<Artifact, ArtifactError> {
         let (file, metadata) = self.open_regular(command, &self.current())?;
         let length = metadata.len();

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// What a confined native plugin may reach beside the system's own programs and libraries, the settings of name resolution and TLS,
-/// and its own socket directory. The default is nothing more.
+/// What a confined native plugin may reach beside the system's own programs and libraries, the settings of name
+/// resolution and TLS, and its own socket directory. The default is nothing more.
 ///
-/// A path grants the file, or the directory with all that lies below it. It is looked up when the plugin starts, links included,
-/// and has to exist then. The network and Unix sockets are not confined.
+/// A path grants the file, or the directory with all that lies below it. It is looked up when the plugin starts, links
+/// included, and has to exist then. The network and Unix sockets are not confined.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Confinement {

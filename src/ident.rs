@@ -1,7 +1,7 @@
 //! Names, paths, versions and digests: every identifier is a type of its own, made only by parsing what was typed.
 //!
-//! Parsing is where hostile input stops. A value of these types is well formed wherever it turns up later, so no other module
-//! checks again, and none can mix up two identifiers.
+//! Parsing is where hostile input stops. A value of these types is well formed wherever it turns up later, so no other
+//! module checks again, and none can mix up two identifiers.
 
 use std::fmt;
 use std::str::FromStr;
@@ -16,8 +16,8 @@ pub const PLUGIN_NAME_BYTES_MAX: usize = 128;
 /// Longest mount path, in bytes, with its trailing slash.
 pub const MOUNT_PATH_BYTES_MAX: usize = 512;
 
-/// Longest request path, in bytes. HTTP servers commonly stop at 8 KiB for the whole request line; half of it leaves room for a
-/// query.
+/// Longest request path, in bytes. HTTP servers commonly stop at 8 KiB for the whole request line; half of it leaves
+/// room for a query.
 pub const REQUEST_PATH_BYTES_MAX: usize = 4096;
 
 /// Longest command, in bytes: the longest file name that Linux file systems take.
@@ -36,7 +36,8 @@ impl IdentError {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------- PluginKind
+// ----------------------------------------------------------------------------------------------------------------
+// PluginKind
 
 /// What a plugin is for, as Vault's catalog knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -60,8 +61,8 @@ impl PluginKind {
         }
     }
 
-    /// Returns where a plugin of this kind is mounted that listings show under a name: `auth/userpass/` for the auth method
-    /// `userpass/`, and for a secrets engine the name itself.
+    /// Returns where a plugin of this kind is mounted that listings show under a name: `auth/userpass/` for the auth
+    /// method `userpass/`, and for a secrets engine the name itself.
     pub fn mount_path(self, name: &MountPath) -> Result<MountPath, IdentError> {
         match self {
             PluginKind::Auth => format!("{AUTH_METHODS}{name}").parse(),
@@ -88,7 +89,8 @@ impl FromStr for PluginKind {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------- PluginName
+// ----------------------------------------------------------------------------------------------------------------
+// PluginName
 
 /// A plugin's name in the catalog: segments of letters, digits, `.`, `_` and `-`, joined by `/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -125,10 +127,11 @@ impl FromStr for PluginName {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------- PluginVersion
+// -------------------------------------------------------------------------------------------------------------
+// PluginVersion
 
-/// The longest version, in bytes. It is part of every line that its plugin logs and of every metric; a version with a commit's hash
-/// and a date in it has some 70.
+/// The longest version, in bytes. It is part of every line that its plugin logs and of every metric; a version with a
+/// commit's hash and a date in it has some 70.
 const VERSION_BYTES_MAX: usize = 128;
 
 /// A plugin's semantic version, shown in Vault's canonical form with a leading `v`.
@@ -191,7 +194,8 @@ impl fmt::Display for PluginVersion {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------------- Command
+// -------------------------------------------------------------------------------------------------------------------
+// Command
 
 /// The name of a plugin's file, directly inside the plugin directory.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -236,7 +240,8 @@ impl FromStr for Command {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------------- Digest
+// --------------------------------------------------------------------------------------------------------------------
+// Digest
 
 /// The SHA-256 digest of a plugin's file, shown in hexadecimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -284,12 +289,14 @@ impl fmt::Debug for Digest {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------- MountPath
+// ----------------------------------------------------------------------------------------------------------------
+// MountPath
 
 /// What auth methods are mounted below, and nothing else is.
 const AUTH_METHODS: &str = "auth/";
 
-/// Where a plugin is mounted, with a trailing slash and without a leading one: `my-secrets/`, `team/a/kv/`, `auth/userpass/`.
+/// Where a plugin is mounted, with a trailing slash and without a leading one: `my-secrets/`, `team/a/kv/`,
+/// `auth/userpass/`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MountPath(Arc<str>);
@@ -355,12 +362,13 @@ impl std::borrow::Borrow<str> for MountPath {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------- RequestPath
+// --------------------------------------------------------------------------------------------------------------
+// RequestPath
 
 /// What a request asks for, without a leading slash: the whole path at the door, the part below the mount inside it.
 ///
-/// It holds no `.` or `..` segment and no control character (the traversal class of CVE-2026-3605). Empty segments may occur:
-/// what they mean is the plugin's affair.
+/// It holds no `.` or `..` segment and no control character (the traversal class of CVE-2026-3605). Empty segments may
+/// occur: what they mean is the plugin's affair.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RequestPath(String);
 
@@ -400,7 +408,8 @@ impl FromStr for RequestPath {
     }
 }
 
-// ----------------------------------------------------------------------------------------------------- MountUuid and Accessor
+// ----------------------------------------------------------------------------------------------------- MountUuid and
+// Accessor
 
 /// A mount's identity for as long as it exists: its storage lies below it, so that moving a mount moves no data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -470,7 +479,8 @@ impl From<RequestPath> for String {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------- conversions
+// --------------------------------------------------------------------------------------------------------------
+// conversions
 
 macro_rules! text_form {
     ($($type:ident),*) => {$(

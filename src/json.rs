@@ -1,5 +1,5 @@
-//! What is looked at in JSON of clients and plugins before anybody else parses it: that it is JSON, and that it holds no more than it
-//! may.
+//! What is looked at in JSON of clients and plugins before anybody else parses it: that it is JSON, and that it holds
+//! no more than it may.
 //!
 //! Nothing is kept of what it holds, and nothing here recurses.
 
@@ -18,7 +18,8 @@ const JSON_TEXT_BYTES_MAX: usize = (1_usize << 20).div_ceil(3) * 4;
 /// Values and names in one body. Parsed, each may take some hundred bytes, however short it was.
 const JSON_TOKENS_MAX: usize = 100_000;
 
-/// What JSON in a request body may hold, whoever parses it: Vault's settings of a listener, and one that counts everything.
+/// What JSON in a request body may hold, whoever parses it: Vault's settings of a listener, and one that counts
+/// everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JsonLimits {
     /// Arrays and objects inside one another: Vault's `max_json_depth`.
@@ -73,7 +74,8 @@ struct Open {
     commas: usize,
 }
 
-/// Checks JSON against the limits in one pass, and says what is too much. Whether it is well formed is for others to say.
+/// Checks JSON against the limits in one pass, and says what is too much. Whether it is well formed is for others to
+/// say.
 pub(crate) fn check(json: &[u8], limits: &JsonLimits) -> Result<(), String> {
     let JsonLimits { depth_max, members_max, elements_max, text_bytes_max, tokens_max } = *limits;
     let mut open: Vec<Open> = Vec::new();

@@ -92,8 +92,8 @@ impl Request {
 
 /// The headers that came with a request, looked up only when a plugin asks for one that its mount passes on.
 ///
-/// Whoever makes the request leaves out what no plugin may see: tokens that were checked at the door, and what belongs to the
-/// connection.
+/// Whoever makes the request leaves out what no plugin may see: tokens that were checked at the door, and what belongs
+/// to the connection.
 pub trait Headers: Send + Sync {
     /// Returns the values of a header, in order. The name is in lower case.
     fn get(&self, name: &str) -> Vec<String>;
@@ -119,7 +119,8 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Who makes a request. Deciding that is the door's task: a token check over HTTP, or whatever an embedding server trusts.
+/// Who makes a request. Deciding that is the door's task: a token check over HTTP, or whatever an embedding server
+/// trusts.
 #[derive(Debug, Clone)]
 pub enum Caller {
     /// Nobody known: only a plugin's unauthenticated paths answer.
@@ -142,7 +143,8 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Returns a caller of whom nothing but a name is known: for servers that embed a host and decide themselves who may call.
+    /// Returns a caller of whom nothing but a name is known: for servers that embed a host and decide themselves who
+    /// may call.
     pub fn named(display_name: impl Into<String>) -> Self {
         Self {
             display_name: display_name.into(),

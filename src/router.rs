@@ -1,9 +1,9 @@
 //! WHICH: from a request's path to the mount that answers it.
 //!
-//! The table is immutable and swapped whole, so a lookup takes no lock and sees one state. Since no mount's path is a prefix of
-//! another's, at most one prefix of a request's path is a mount: a hash lookup for each of its slashes finds it, however many
-//! mounts there are. The table shares all that a change does not touch with the one before it, so a change costs as little among
-//! many mounts as among few.
+//! The table is immutable and swapped whole, so a lookup takes no lock and sees one state. Since no mount's path is a
+//! prefix of another's, at most one prefix of a request's path is a mount: a hash lookup for each of its slashes finds
+//! it, however many mounts there are. The table shares all that a change does not touch with the one before it, so a
+//! change costs as little among many mounts as among few.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Built-in plugins that misbehave: what a host does about code that it can neither stop nor throw away. And one that gives way to a
-//! registered plugin, and comes back.
+//! Built-in plugins that misbehave: what a host does about code that it can neither stop nor throw away. And one that
+//! gives way to a registered plugin, and comes back.
 
 #[path = "support/guests.rs"]
 mod guests;
@@ -44,8 +44,8 @@ struct Ends {
 /// The plugins of four tests.
 static ENDS: [OnceLock<Ends>; 4] = [const { OnceLock::new() }; 4];
 
-/// `panic` panics, `wait` waits for the test and stores afterwards, `setups` tells how often the plugin was set up, and `stored` what
-/// was stored.
+/// `panic` panics, `wait` waits for the test and stores afterwards, `setups` tells how often the plugin was set up, and
+/// `stored` what was stored.
 struct Misbehaving<const TEST: usize>;
 
 impl<const TEST: usize> Misbehaving<TEST> {
@@ -130,7 +130,8 @@ async fn ask(host: &Host, path: &str) -> Result<Value, Error> {
     }
 }
 
-/// Asserts that the call that waits is let go on, that the storage refuses all that it asks, and that nothing was stored.
+/// Asserts that the call that waits is let go on, that the storage refuses all that it asks, and that nothing was
+/// stored.
 async fn cut_off(host: &Host, stage: &Arc<Stage>) {
     send(&stage.go_on, ());
     for answer in received(stage, |stage| &stage.told).await {

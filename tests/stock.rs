@@ -1,7 +1,8 @@
-//! Native plugins of our SDK run in a host that knows nothing of ours: one built on Vault's own client, `tests/guests/go/stockhost`.
+//! Native plugins of our SDK run in a host that knows nothing of ours: one built on Vault's own client,
+//! `tests/guests/go/stockhost`.
 //!
-//! A row is an order to the host and its whole answer. What the contract's table says of a plugin is said here too where Vault's
-//! protocol carries it; statuses are those that Vault answers with.
+//! A row is an order to the host and its whole answer. What the contract's table says of a plugin is said here too
+//! where Vault's protocol carries it; statuses are those that Vault answers with.
 
 #[path = "support/go.rs"]
 mod go;
@@ -201,7 +202,8 @@ fn the_examples_run_too() {
     check("hello", "secret", EXAMPLES, &[&started()[..], &hello].concat());
 }
 
-// ------------------------------------------------------------------------------------------------------------------- orders
+// -------------------------------------------------------------------------------------------------------------------
+// orders
 
 fn order(what: &str, mount: &str) -> Value {
     json!({ "op": what, "mount": mount })
@@ -223,7 +225,8 @@ fn renewal(operation: &str) -> Value {
     json!({ "op": operation, "mount": "m", "path": "say/lease", "secret": { "id": 7 } })
 }
 
-// ------------------------------------------------------------------------------------------------------------------ answers
+// ------------------------------------------------------------------------------------------------------------------
+// answers
 
 fn data(data: Value) -> Value {
     json!({ "data": data })
@@ -246,7 +249,8 @@ fn open(path: &str) -> Value {
     } })
 }
 
-// --------------------------------------------------------------------------------------------------------------- the host
+// --------------------------------------------------------------------------------------------------------------- the
+// host
 
 /// Plays rows in a stock host of their own, in order.
 #[track_caller]

@@ -1,4 +1,5 @@
-//! The repository's own rules, as tests: which way modules may look, how long files may be, who may print, what may be named where.
+//! The repository's own rules, as tests: which way modules may look, how long files and how wide comments may be, who
+//! may print, what may be named where, and that the map and the settings say what the code says.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,6 +20,9 @@ const RANKS: [&[&str]; 9] = [
 
 /// Lines a source file may have before its tests.
 const FILE_LINES_MAX: usize = 600;
+
+/// How wide a line may be. rustfmt keeps code to it (`max_width`), and leaves comments as they are.
+const LINE_COLUMNS_MAX: usize = 120;
 
 /// What may be named only in certain places, and why.
 const NAMED_ONLY_IN: [(&str, &[&str], &str); 15] = [
@@ -225,12 +229,75 @@ fn the_contract_depends_on_nothing_but_serde() {
     assert_eq!(named, ["serde", "serde_json"], "every sandbox carries what this crate needs");
 }
 
+/// Reads one file of the repository.
+fn text_of(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+#[test]
+fn comments_are_as_wide_as_code() {
+    let folders = ["src", "contract", "sdk", "proto/src", "tests", "benches", "examples", "guest-examples"];
+    let mut problems = Vec::new();
+    for source in sources(&folders).into_iter().filter(|source| !source.path.contains("/generated/")) {
+        for (at, line) in source.text.lines().enumerate() {
+            // A word that is longer than a line, an address mostly, cannot be broken.
+            let breaks = line.trim_start().trim_start_matches(['/', '!']).trim().contains(' ');
+            let columns = line.chars().count();
+            if line.trim_start().starts_with("//") && breaks && columns > LINE_COLUMNS_MAX {
+                problems.push(format!("{}:{}: a comment of {columns} columns", source.path, at + 1));
+            }
+        }
+    }
+    nothing_wrong(problems);
+}
+
+#[test]
+fn the_map_has_the_ranks_that_are_checked() {
+    let map = text_of("src/README.md");
+    let mut shown: Vec<Vec<String>> = Vec::new();
+    for line in map.lines() {
+        let mut cells = line.split('|').map(str::trim).skip(1);
+        let Some(rank) = cells.next().and_then(|cell| cell.parse::<usize>().ok()) else { continue };
+        shown.resize(shown.len().max(rank + 1), Vec::new());
+        let named = cells.next().unwrap_or_default().split_whitespace();
+        shown[rank].extend(named.map(|module| module.trim_matches('`').to_owned()));
+    }
+    let ranks: Vec<Vec<String>> = RANKS.iter().map(|rank| rank.iter().map(|&module| module.into()).collect()).collect();
+    assert_eq!(shown, ranks, "src/README.md (left) and tests/tidy.rs (right) rank the modules differently");
+}
+
+/// Settings whose name is not their field's without its unit and bound, and the field that they set.
+const NAMED_OTHERWISE: [(&str, &str); 1] = [("log_per_second", "log_bytes_per_second_max")];
+
+#[test]
+fn settings_are_named_as_the_limits_that_they_set() {
+    let text = text_of("src/cli/server/config/limits.rs");
+    let mut problems = Vec::new();
+    let mut seen = 0;
+    for call in text.split("stanza.set(").skip(1) {
+        let call = call.split(';').next().unwrap_or(call);
+        let mut arguments = call.rsplit(',').map(str::trim);
+        let field = arguments.find(|argument| !argument.starts_with("findings") && !argument.is_empty()).unwrap_or("");
+        let setting = call.split('"').nth(1).unwrap_or_default();
+        let fits =
+            [String::new(), "_max".into(), "_bytes_max".into()].iter().any(|end| format!("{setting}{end}") == field);
+        if !fits && !NAMED_OTHERWISE.contains(&(setting, field)) {
+            problems.push(format!("the setting {setting:?} sets the limit {field}"));
+        }
+        seen += 1;
+    }
+    assert!(seen > 0, "no setting was found");
+    nothing_wrong(problems);
+}
+
 #[test]
 fn no_binaries_are_kept() {
     let listed =
         std::process::Command::new("git").args(["ls-files", "-z"]).current_dir(env!("CARGO_MANIFEST_DIR")).output();
-    let Ok(listed) = listed else { return };
+    let listed = listed.expect("git lists the files of the checkout");
+    assert!(listed.status.success(), "git lists no files: {}", String::from_utf8_lossy(&listed.stderr));
     let files = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(files.contains("Cargo.toml"), "git lists the files of something else");
     let is_binary = |file: &&str| [".wasm", ".cwasm", ".so", ".bin"].iter().any(|ending| file.ends_with(ending));
     // What protoc would have made is kept, so that nobody needs it; a test compares it with its source.
     let is_generated = |file: &&str| file.starts_with("proto/src/generated/");

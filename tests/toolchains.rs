@@ -1,6 +1,7 @@
 //! The tools that plugins are built with: what each makes of an example is registered, mounted and called.
 //!
-//! A tool that is not installed is named as left out. Where it must be there, `COFFERDAM_REQUIRE` names it, and its want is a failure.
+//! A tool that is not installed is named as left out. Where it must be there, `COFFERDAM_REQUIRE` names it, and its
+//! want is a failure.
 
 #[path = "support/guests.rs"]
 mod guests;

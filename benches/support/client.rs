@@ -8,7 +8,8 @@ use tokio::net::TcpStream;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// A connection that asks one thing. All its answers must be of the same length, so that it need not look for their end.
+/// A connection that asks one thing. All its answers must be of the same length, so that it need not look for their
+/// end.
 pub struct Connection {
     stream: TcpStream,
     request: Vec<u8>,

@@ -1,8 +1,9 @@
 //! gRPC without a host around it: what a native plugin costs more than.
 //!
-//! The other side is a process as well, this program once more, in a role of its own. It serves the plugins' own protocol with the
-//! same library over the same transport: one Unix socket, mutual TLS, as many threads. What a host and a plugin add is missing on
-//! purpose: finding the mount, metadata, deadlines, threads that may block, storage, JSON.
+//! The other side is a process as well, this program once more, in a role of its own. It serves the plugins' own
+//! protocol with the same library over the same transport: one Unix socket, mutual TLS, as many threads. What a host
+//! and a plugin add is missing on purpose: finding the mount, metadata, deadlines, threads that may block, storage,
+//! JSON.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! What the measurements share: how a time is taken, the table, the plugin, a host, raw wasmtime, bare gRPC and an HTTP client.
+//! What the measurements share: how a time is taken, the table, the plugin, a host, raw wasmtime, bare gRPC and an HTTP
+//! client.
 
 pub mod client;
 #[path = "../../tests/support/go.rs"]
@@ -63,8 +64,8 @@ impl Bench {
 
     /// Compares two operations and adds what `row` makes of their times, unless the command line leaves it out.
     ///
-    /// They take turns, since whatever else the machine does would otherwise fall on one of them. Criterion is shown the time of
-    /// the second.
+    /// They take turns, since whatever else the machine does would otherwise fall on one of them. Criterion is shown
+    /// the time of the second.
     pub fn compare(
         &mut self,
         name: &str,
@@ -131,8 +132,8 @@ async fn repeat(turns: u64, operation: &mut impl AsyncFnMut()) -> Duration {
     begun.elapsed()
 }
 
-/// Does something so many times on tasks of a runtime, as a server does, so many of them at a time, and returns how long that
-/// took.
+/// Does something so many times on tasks of a runtime, as a server does, so many of them at a time, and returns how
+/// long that took.
 pub fn on_tasks<F: Future<Output = ()> + Send>(
     runtime: &Handle,
     turns: u64,

@@ -1,8 +1,8 @@
 //! wasmtime without a host around it, running the same component: what every other way costs more than.
 //!
-//! The engine is set up with the numbers of `src/runtime/wasm/engine.rs`, copied since that engine is the crate's own affair:
-//! change both together. WASI is linked the same way and closed as well; storage is a hash map. What a host adds is missing on
-//! purpose: limits, deadlines, logs, mounts, checks.
+//! The engine is set up with the numbers of `src/runtime/wasm/engine.rs`, copied since that engine is the crate's own
+//! affair: change both together. WASI is linked the same way and closed as well; storage is a hash map. What a host
+//! adds is missing on purpose: limits, deadlines, logs, mounts, checks.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -140,7 +140,8 @@ impl Sandbox {
     }
 }
 
-/// Offers WASI and what the plugin calls of our own package: which mount it is for, and a value. Calling anything else is a trap.
+/// Offers WASI and what the plugin calls of our own package: which mount it is for, and a value. Calling anything else
+/// is a trap.
 fn link(linker: &mut Linker<State>, component: &Component) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     let mut host = linker.instance("cofferdam:plugin/host@0.1.0")?;

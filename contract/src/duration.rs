@@ -1,8 +1,10 @@
-//! Durations as Go writes them, with Vault's two additions: what TTLs and deadlines look like in requests, settings and answers.
+//! Durations as Go writes them, with Vault's two additions: what TTLs and deadlines look like in requests, settings and
+//! answers.
 //!
-//! Go's syntax is a sum of decimal numbers with units, "1h30m" or "1.5h", with one sign before it; Vault adds bare whole numbers, which
-//! are seconds, and whole days, "30d": `ParseDurationSecond` of Vault's `go-secure-stdlib/parseutil`. The crates for durations differ in what they take ("1 hour", "1M" for months) or in what
-//! they print, so this is our own.
+//! Go's syntax is a sum of decimal numbers with units, "1h30m" or "1.5h", with one sign before it; Vault adds bare
+//! whole numbers, which are seconds, and whole days, "30d": `ParseDurationSecond` of Vault's
+//! `go-secure-stdlib/parseutil`. The crates for durations differ in what they take ("1 hour", "1M" for months) or in
+//! what they print, so this is our own.
 
 use std::fmt;
 use std::str::FromStr;
@@ -81,7 +83,8 @@ impl GoDuration {
         self.0
     }
 
-    /// Returns the duration in whole seconds, towards zero. Beyond some 270 years the last of them is Go's, which counts in floats.
+    /// Returns the duration in whole seconds, towards zero. Beyond some 270 years the last of them is Go's, which
+    /// counts in floats.
     pub fn whole_seconds(self) -> i64 {
         let (whole, part) = (self.0 / SECOND as i64, self.0 % SECOND as i64);
         (whole as f64 + part as f64 / SECOND as f64) as i64
@@ -101,12 +104,13 @@ impl GoDuration {
 impl FromStr for GoDuration {
     type Err = DurationError;
 
-    /// Reads "1h30m", "-500ms", "1.5h", "30d", or "90" for 90 seconds. The empty text is none: what it stands for is for others to say.
+    /// Reads "1h30m", "-500ms", "1.5h", "30d", or "90" for 90 seconds. The empty text is none: what it stands for is
+    /// for others to say.
     ///
     /// # Errors
     ///
-    /// [`DurationError::Syntax`] for a text that is no duration, white space around one included; [`DurationError::TooLong`] for one
-    /// that 64 bits of nanoseconds do not hold.
+    /// [`DurationError::Syntax`] for a text that is no duration, white space around one included;
+    /// [`DurationError::TooLong`] for one that 64 bits of nanoseconds do not hold.
     fn from_str(text: &str) -> Result<Self, DurationError> {
         if let Some(seconds) = whole_number(text)? {
             return Self::times(seconds, SECOND);
@@ -184,7 +188,8 @@ fn first_term(text: &str) -> Result<(u64, &str), DurationError> {
     nanos.map(|nanos| (nanos, rest)).ok_or(DurationError::TooLong)
 }
 
-/// Returns this fraction of a unit in whole nanoseconds. Go calculates it in floats, and so does this, to the same nanosecond.
+/// Returns this fraction of a unit in whole nanoseconds. Go calculates it in floats, and so does this, to the same
+/// nanosecond.
 fn part_of(digits: &str, unit: u64) -> u64 {
     let (mut count, mut scale) = (0_i64, 1.0_f64);
     for digit in digits.bytes() {
@@ -310,7 +315,8 @@ mod tests {
         }
     }
 
-    /// What was printed is read again, and texts of the right letters in any order are read or refused, and end no program.
+    /// What was printed is read again, and texts of the right letters in any order are read or refused, and end no
+    /// program.
     #[test]
     fn any_text_is_read_or_refused() {
         const LETTERS: [&str; 24] = [

@@ -1,4 +1,5 @@
-//! The types that a field of a request can have: Vault's of `sdk/framework/field_type.go`, read as its `field_data.go` reads them.
+//! The types that a field of a request can have: Vault's of `sdk/framework/field_type.go`, read as its `field_data.go`
+//! reads them.
 
 use std::fmt;
 
@@ -84,7 +85,8 @@ impl FieldType {
         Self::Time,
     ];
 
-    /// Returns the value as the type has it: a duration as a number of seconds, a list as an array, whatever form it came in.
+    /// Returns the value as the type has it: a duration as a number of seconds, a list as an array, whatever form it
+    /// came in.
     ///
     /// # Errors
     ///

@@ -8,8 +8,8 @@ use crate::{Mismatch, json};
 
 const HEADERS: Mismatch = Mismatch("expected an object of headers, its text, or a list like \"name:value\"");
 
-/// Reads headers: an object whose values are texts, numbers or lists of them; the text of such an object, which may be in base64; or a
-/// list of texts like `name:value`. Names are as HTTP libraries of Go write them, `Content-Type`.
+/// Reads headers: an object whose values are texts, numbers or lists of them; the text of such an object, which may be
+/// in base64; or a list of texts like `name:value`. Names are as HTTP libraries of Go write them, `Content-Type`.
 pub fn headers(value: &Value) -> Result<BTreeMap<String, Vec<String>>, Mismatch> {
     let mut headers = BTreeMap::<String, Vec<String>>::new();
     let mut add = |name: &str, value: &str| headers.entry(canonical(name)).or_default().push(value.to_owned());

@@ -4,11 +4,13 @@ use std::fmt;
 
 use serde::Deserialize;
 
-/// Arrays and objects inside one another, in a request, in an answer, and in what a plugin stores: Vault's default for a listener's
-/// `max_json_depth`. Whoever parses it may recurse, and a sandbox's stack holds so many with room to spare.
+/// Arrays and objects inside one another, in a request, in an answer, and in what a plugin stores: Vault's default for
+/// a listener's `max_json_depth`. Whoever parses it may recurse, and a sandbox's stack holds so many with room to
+/// spare.
 pub const DEPTH_MAX: usize = 500;
 
-/// Why JSON was not parsed. It says where, and never what was there: serde_json's own errors quote it, and it may be a secret.
+/// Why JSON was not parsed. It says where, and never what was there: serde_json's own errors quote it, and it may be a
+/// secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ParseError {
     /// It is nested more than [`DEPTH_MAX`] deep.
@@ -37,7 +39,8 @@ impl std::error::Error for ParseError {}
 ///
 /// # Errors
 ///
-/// [`ParseError::TooDeep`], before anything recurses, and [`ParseError::Malformed`] for what is not JSON or does not fit the type.
+/// [`ParseError::TooDeep`], before anything recurses, and [`ParseError::Malformed`] for what is not JSON or does not
+/// fit the type.
 pub fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, ParseError> {
     if is_deeper(json, DEPTH_MAX) {
         return Err(ParseError::TooDeep);
@@ -48,8 +51,8 @@ pub fn parse<'de, T: Deserialize<'de>>(json: &'de [u8]) -> Result<T, ParseError>
     parsed.map_err(|error| ParseError::Malformed { line: error.line(), column: error.column() })
 }
 
-/// Tells whether arrays and objects stand more than so deep inside one another. It recurses nowhere, and whether what it sees is JSON
-/// is for others to say: brackets that close nothing are passed over.
+/// Tells whether arrays and objects stand more than so deep inside one another. It recurses nowhere, and whether what
+/// it sees is JSON is for others to say: brackets that close nothing are passed over.
 pub fn is_deeper(json: &[u8], depth_max: usize) -> bool {
     let mut depth = 0_usize;
     let mut bytes = json.iter();

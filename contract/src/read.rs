@@ -1,10 +1,11 @@
-//! What a JSON value may be read as: Vault's readers of typed fields (`sdk/framework/field_data.go`, and `go-secure-stdlib/parseutil`).
+//! What a JSON value may be read as: Vault's readers of typed fields (`sdk/framework/field_data.go`, and
+//! `go-secure-stdlib/parseutil`).
 //!
 //! Each fails with a [`Mismatch`] where the value cannot be read so.
 //!
-//! They are tolerant in the ways that Vault's are, since its clients rely on that: the command line and query parameters send every value
-//! as a text, scripts send numbers for texts and texts for numbers. `null` counts as the type's zero; what it means for a field is for
-//! others to say.
+//! They are tolerant in the ways that Vault's are, since its clients rely on that: the command line and query
+//! parameters send every value as a text, scripts send numbers for texts and texts for numbers. `null` counts as the
+//! type's zero; what it means for a field is for others to say.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -88,7 +89,8 @@ pub fn strings(value: &Value) -> Result<Vec<String>, Mismatch> {
     }
 }
 
-/// Reads a list of texts, which a single text separates by commas. Items are without white space around them, and may be empty.
+/// Reads a list of texts, which a single text separates by commas. Items are without white space around them, and may
+/// be empty.
 pub fn comma_strings(value: &Value) -> Result<Vec<String>, Mismatch> {
     match value {
         Value::String(text) if text.is_empty() => Ok(Vec::new()),

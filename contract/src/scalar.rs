@@ -55,8 +55,8 @@ impl<'a> Scalar<'a> {
         }
     }
 
-    /// Reads an integer of 64 bits, with a sign or without. A text may have Go's prefixes `0x`, `0o` and `0b`, and the empty one is
-    /// zero; a number may have a fraction of zero, since not all that writes JSON tells the two apart.
+    /// Reads an integer of 64 bits, with a sign or without. A text may have Go's prefixes `0x`, `0o` and `0b`, and the
+    /// empty one is zero; a number may have a fraction of zero, since not all that writes JSON tells the two apart.
     pub fn integer(self) -> Result<i128, Mismatch> {
         const LEAST: i128 = i64::MIN as i128;
         const MOST: i128 = u64::MAX as i128;

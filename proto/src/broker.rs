@@ -1,5 +1,5 @@
-//! Further connections by number, in either direction: whoever will be connected to listens on a socket of its own and says over
-//! one long stream which number it has; whoever connects looks the number up.
+//! Further connections by number, in either direction: whoever will be connected to listens on a socket of its own and
+//! says over one long stream which number it has; whoever connects looks the number up.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -22,7 +22,8 @@ use crate::messages::plugin::grpc_broker_server::GrpcBroker;
 /// How long whoever connects waits to hear of a number: go-plugin's 5 s.
 pub const ANNOUNCEMENT_DEADLINE: Duration = Duration::from_secs(5);
 
-/// Announcements that nobody has asked for yet. Each belongs to a setup under way; a peer that sends more is not listened to.
+/// Announcements that nobody has asked for yet. Each belongs to a setup under way; a peer that sends more is not
+/// listened to.
 const UNCLAIMED_MAX: usize = 1_024;
 
 /// Announcements on their way out.
@@ -68,8 +69,8 @@ pub struct BrokerService {
 impl Broker {
     /// Opens the stream, as the host.
     ///
-    /// Go's servers answer a stream only with its first message, and a plugin may never have one. So this waits for nothing: a
-    /// plugin without a broker is told by [`Broker::ended`].
+    /// Go's servers answer a stream only with its first message, and a plugin may never have one. So this waits for
+    /// nothing: a plugin without a broker is told by [`Broker::ended`].
     pub fn connect(channel: Channel) -> Arc<Self> {
         let (outgoing, receiver) = mpsc::channel(OUTGOING_MAX);
         let shared = Arc::new(Shared::new());

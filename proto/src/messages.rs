@@ -1,4 +1,5 @@
-//! What is said: generated from `proto/*.proto`, committed, and compared by a test. The modules are the protocol's packages.
+//! What is said: generated from `proto/*.proto`, committed, and compared by a test. The modules are the protocol's
+//! packages.
 //!
 //! None of the messages is `Debug`: most can hold a secret.
 

@@ -99,7 +99,8 @@ pub mod error_type {
 pub const METADATA_MODE_REFUSAL: &str = "plugin server can not perform action while in metadata mode";
 /// What a plugin says to calls for a mount that was not set up.
 pub const NO_INSTANCE: &str = "no backend instance found";
-/// How a host's answer begins where a plugin reads storage and there is no mount: the host only asks what the plugin is.
+/// How a host's answer begins where a plugin reads storage and there is no mount: the host only asks what the plugin
+/// is.
 pub const NO_STORAGE: &str = "missing storage implementation";
 
 /// The name under which a plugin's health is asked for.

@@ -1,7 +1,7 @@
 //! Why a host's storage did not do what a plugin asked: the `err` of its replies.
 //!
-//! The protocol has a text there and no kinds. This host writes texts that can be read back; those of Vault and OpenBao are
-//! known by their words.
+//! The protocol has a text there and no kinds. This host writes texts that can be read back; those of Vault and OpenBao
+//! are known by their words.
 
 use std::fmt;
 

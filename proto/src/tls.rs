@@ -1,7 +1,7 @@
 //! Mutual TLS between a host and a plugin, each pinned to the other's certificate.
 //!
-//! go-plugin's certificates are their own authorities, which a verifier of chains refuses as end entities. Comparing the whole
-//! certificate with the one that was announced asks for the same and more.
+//! go-plugin's certificates are their own authorities, which a verifier of chains refuses as end entities. Comparing
+//! the whole certificate with the one that was announced asks for the same and more.
 
 use std::fmt;
 use std::sync::Arc;

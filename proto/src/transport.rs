@@ -27,7 +27,8 @@ const AUTHORITY: &str = "http://localhost";
 /// The largest message in either direction: Go's `MaxInt32`.
 pub const MESSAGE_BYTES_MAX: usize = i32::MAX as usize;
 
-/// How long a TLS handshake takes at most. Both ends are on one machine; only somebody who does not mean it takes longer.
+/// How long a TLS handshake takes at most. Both ends are on one machine; only somebody who does not mean it takes
+/// longer.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
 /// TLS handshakes at a time. Beyond that, connections wait in the socket's own queue.
@@ -63,8 +64,8 @@ pub async fn dial(address: &Path, tls: Option<&Tls>) -> io::Result<Connection> {
     })
 }
 
-/// Returns a channel over one connection to a Unix socket. When it ends the channel does: it is never dialled again, since
-/// whoever listens there next is somebody else.
+/// Returns a channel over one connection to a Unix socket. When it ends the channel does: it is never dialled again,
+/// since whoever listens there next is somebody else.
 pub async fn channel(address: &Path, tls: Option<&Tls>) -> io::Result<Channel> {
     let mut connection = Some(dial(address, tls).await?);
     let connector = service_fn(move |_: Uri| {
@@ -92,8 +93,8 @@ impl Listener {
         secure(stream, self.tls.clone()).await
     }
 
-    /// Returns the connections as a server takes them. TLS handshakes run side by side, so that nobody keeps the others out;
-    /// those that fail are passed over.
+    /// Returns the connections as a server takes them. TLS handshakes run side by side, so that nobody keeps the others
+    /// out; those that fail are passed over.
     pub fn incoming(self) -> Incoming {
         self.incoming_at_most(Semaphore::MAX_PERMITS)
     }

@@ -6,8 +6,8 @@ use crate::error::Error;
 use crate::storage::{Page, Sealed, Storage, StorageError, Transaction, Wrap};
 use crate::view::{Access, View};
 
-/// How often [`Context::transact`] starts again after a conflict. Each lost round means that somebody else's commit went
-/// through, so more than this is a hot key rather than bad luck, and the caller is told.
+/// How often [`Context::transact`] starts again after a conflict. Each lost round means that somebody else's commit
+/// went through, so more than this is a hot key rather than bad luck, and the caller is told.
 pub(crate) const ATTEMPTS_MAX: u32 = 16;
 
 /// What both kinds of context tell of a call, and its log.
@@ -103,8 +103,8 @@ impl<'a> Context<'a> {
 
     /// Runs `body` in a transaction and commits it, starting again when somebody else changed what it read.
     ///
-    /// `body` may therefore run several times, and should have no effect but on the transaction. An error from it undoes
-    /// what it wrote; after 16 lost rounds the answer is [`Error::Conflict`].
+    /// `body` may therefore run several times, and should have no effect but on the transaction. An error from it
+    /// undoes what it wrote; after 16 lost rounds the answer is [`Error::Conflict`].
     pub fn transact<T>(&self, mut body: impl FnMut(&Transaction) -> Result<T, Error>) -> Result<T, Error> {
         for _ in 0..ATTEMPTS_MAX {
             let transaction = self.begin()?;

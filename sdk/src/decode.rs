@@ -1,8 +1,8 @@
 //! JSON into Rust types, with errors that name the field and never quote its value.
 //!
-//! serde_json says "invalid type: string "hunter2", expected u64 at line 1 column 12": the wrong half. The place is what a
-//! client needs, and the value may be a secret. So JSON is parsed to a [`Value`] first, and that is deserialised by a
-//! [`Node`] that knows its own path. The extra pass is linear, and bodies are small.
+//! serde_json says "invalid type: string "hunter2", expected u64 at line 1 column 12": the wrong half. The place is
+//! what a client needs, and the value may be a secret. So JSON is parsed to a [`Value`] first, and that is deserialised
+//! by a [`Node`] that knows its own path. The extra pass is linear, and bodies are small.
 
 use std::fmt;
 
@@ -174,7 +174,8 @@ impl<'p, 'de> Node<'p, 'de> {
                 (Some(value), _, _) => visitor.visit_u64(value),
                 (_, Some(value), _) => visitor.visit_i64(value),
                 (_, _, Some(value)) if keeps_digits(value, number) => visitor.visit_f64(value),
-                // Only a type that takes anything keeps digits that no float has; serde_json's `Value` knows them by this.
+                // Only a type that takes anything keeps digits that no float has; serde_json's `Value` knows them by
+                // this.
                 _ if takes == Takes::Anything => {
                     visitor.visit_map(MapDeserializer::new(std::iter::once((DIGITS, number.as_str()))))
                 }

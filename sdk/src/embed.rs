@@ -1,8 +1,9 @@
-//! Plugins inside a host's own process: what a host needs that has them built in, without a sandbox and without a process around
-//! them. Plugins themselves need nothing of it.
+//! Plugins inside a host's own process: what a host needs that has them built in, without a sandbox and without a
+//! process around them. Plugins themselves need nothing of it.
 //!
-//! A host makes an [`Embedded`] of a plugin's type, asks it what it is, and takes [`Backend`]s from it, each of which serves any number
-//! of mounts. For each call it lends a [`View`]. Everything blocks, and nothing is caught: a panic is the host's to deal with.
+//! A host makes an [`Embedded`] of a plugin's type, asks it what it is, and takes [`Backend`]s from it, each of which
+//! serves any number of mounts. For each call it lends a [`View`]. Everything blocks, and nothing is caught: a panic is
+//! the host's to deal with.
 
 use serde_json::Value;
 

@@ -2,7 +2,8 @@
 
 /// Exports a [`Plugin`](crate::Plugin) from a `cdylib`: `cofferdam_sdk::export!(MyPlugin);`, once in a crate.
 ///
-/// On other targets than WebAssembly it only checks that the type is a plugin; a program's `main` calls `serve` instead.
+/// On other targets than WebAssembly it only checks that the type is a plugin; a program's `main` calls `serve`
+/// instead.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -32,7 +33,8 @@ macro_rules! export {
     };
 }
 
-/// Exports an [`AsyncPlugin`](crate::AsyncPlugin) from a `cdylib`: `cofferdam_sdk::export_async!(MyPlugin);`, once in a crate.
+/// Exports an [`AsyncPlugin`](crate::AsyncPlugin) from a `cdylib`: `cofferdam_sdk::export_async!(MyPlugin);`, once in a
+/// crate.
 ///
 /// On other targets than WebAssembly it only checks that the type is a plugin. It needs the feature `async`.
 #[cfg(feature = "async")]

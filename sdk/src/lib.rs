@@ -42,21 +42,25 @@
 //!
 //! The core types, and how long they live:
 //!
-//! - [`Plugin`]: one value for each mount that an instance serves, from `setup` to `cleanup`. Its memory is a cache: instances
-//!   come and go, and what must survive belongs in storage.
-//! - [`Context`]: one call's view of the world, lent by the host and taken back when the call returns. Each question asked of
-//!   it is a call into the host; nothing is fetched before it is asked for.
-//! - [`Storage`]: what a mount has stored. [`Context`] reads and writes one key at a time, a [`Transaction`] many as one.
+//! - [`Plugin`]: one value for each mount that an instance serves, from `setup` to `cleanup`. Its memory is a cache:
+//!   instances come and go, and what must survive belongs in storage.
+//! - [`Context`]: one call's view of the world, lent by the host and taken back when the call returns. Each question
+//!   asked of it is a call into the host; nothing is fetched before it is asked for.
+//! - [`Storage`]: what a mount has stored. [`Context`] reads and writes one key at a time, a [`Transaction`] many as
+//!   one.
 //! - [`Routes`]: which handler answers which path, what fields it takes, and the help that follows from both.
-//! - [`contract`]: how those fields are read, as Vault reads them; durations; JSON that keeps its digits. The host has the same.
+//! - [`contract`]: how those fields are read, as Vault reads them; durations; JSON that keeps its digits. The host has
+//!   the same.
 //! - [`testing::TestMount`]: a mount in memory that keeps the host's rules, for `cargo test`.
 //!
 //! A plugin that waits for more than its storage is an `AsyncPlugin` instead: `async` functions, an `AsyncContext`,
-//! `AsyncRoutes`, and `export_async!`. One instance of it serves many requests at once. All of that comes with the feature `async`;
-//! without it a component holds nothing of the async world, which tools that are older than it cannot read.
+//! `AsyncRoutes`, and `export_async!`. One instance of it serves many requests at once. All of that comes with the
+//! feature `async`; without it a component holds nothing of the async world, which tools that are older than it cannot
+//! read.
 //!
-//! On `wasm32` the crate implements the exports of the world `cofferdam:plugin/plugin`. Plugin code never names a generated
-//! type, so the same source also compiles natively: with the feature `native`, `serve` makes it a program that speaks go-plugin.
+//! On `wasm32` the crate implements the exports of the world `cofferdam:plugin/plugin`. Plugin code never names a
+//! generated type, so the same source also compiles natively: with the feature `native`, `serve` makes it a program
+//! that speaks go-plugin.
 
 #[cfg(feature = "async")]
 mod concurrent;

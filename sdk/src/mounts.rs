@@ -7,7 +7,8 @@ use crate::{Context, Error, Existence, Plugin, Request, Response};
 
 /// One plugin value for each mount, keyed by the mount's id; it turns the host's calls into calls of [`Plugin`].
 ///
-/// The lock is never held while the plugin runs, so calls for different mounts, or many for one, do not wait for each other.
+/// The lock is never held while the plugin runs, so calls for different mounts, or many for one, do not wait for each
+/// other.
 pub struct Mounts<P> {
     // A BTreeMap, because a HashMap's random keys would make every component import wasi:random.
     plugins: Mutex<BTreeMap<String, Arc<P>>>,

@@ -6,20 +6,21 @@ use crate::{Context, Error, Request, Response};
 
 /// A secrets engine or an auth method: one value of this type for each mount that an instance serves.
 ///
-/// The host calls [`setup`](Self::setup) before anything else for a mount, [`initialize`](Self::initialize) once when the mount
-/// starts, then [`exists`](Self::exists) before each write and [`handle`](Self::handle) for every request, and
-/// [`cleanup`](Self::cleanup) last. A component serves one call at a time; a native build serves many at once, which is why the
-/// type is `Send` and `Sync` and takes `&self`: keep what changes behind a `Mutex` or in an atomic.
+/// The host calls [`setup`](Self::setup) before anything else for a mount, [`initialize`](Self::initialize) once when
+/// the mount starts, then [`exists`](Self::exists) before each write and [`handle`](Self::handle) for every request,
+/// and [`cleanup`](Self::cleanup) last. A component serves one call at a time; a native build serves many at once,
+/// which is why the type is `Send` and `Sync` and takes `&self`: keep what changes behind a `Mutex` or in an atomic.
 pub trait Plugin: Sized + Send + Sync + 'static {
     /// Says what this plugin is.
     ///
-    /// It is called in a sandbox without storage or variables, before the plugin is trusted with any; the answer must not
-    /// depend on anything.
+    /// It is called in a sandbox without storage or variables, before the plugin is trusted with any; the answer must
+    /// not depend on anything.
     fn describe() -> Description;
 
     /// Prepares for serving a mount.
     ///
-    /// Storage can be read, not written. This runs for every fresh instance, so read only what is worth keeping in memory.
+    /// Storage can be read, not written. This runs for every fresh instance, so read only what is worth keeping in
+    /// memory.
     fn setup(ctx: &Context) -> Result<Self, Error>;
 
     /// Runs once each time the mount starts: when it is enabled, when the server starts, when the plugin is reloaded.
@@ -40,14 +41,15 @@ pub trait Plugin: Sized + Send + Sync + 'static {
         Ok(Existence::Unknown)
     }
 
-    /// Drops what was cached of a storage key that another instance or node has changed. It comes before the next request to this
-    /// instance that could see the change.
+    /// Drops what was cached of a storage key that another instance or node has changed. It comes before the next
+    /// request to this instance that could see the change.
     fn invalidate(&self, ctx: &Context, key: &str) {
         let _ = (ctx, key);
     }
 
-    /// Ends the service of this mount in this instance: the mount is disabled, its plugin is reloaded, or the host shuts down.
-    /// Nothing follows it. Not called after a panic, nor when the host lets an idle instance go to make room for another.
+    /// Ends the service of this mount in this instance: the mount is disabled, its plugin is reloaded, or the host
+    /// shuts down. Nothing follows it. Not called after a panic, nor when the host lets an idle instance go to make
+    /// room for another.
     fn cleanup(&self, ctx: &Context) {
         let _ = ctx;
     }
@@ -109,7 +111,8 @@ impl Description {
         Self::new(Kind::Auth, help.into())
     }
 
-    /// Sets the semantic version, which must agree with the one the plugin is registered as. The default is to name none.
+    /// Sets the semantic version, which must agree with the one the plugin is registered as. The default is to name
+    /// none.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
@@ -127,8 +130,8 @@ impl Description {
         self
     }
 
-    /// Names a path that needs no token; `+` matches one segment, and a trailing `*` any rest. A host takes 64 of them at most, of at
-    /// most 256 bytes, and none that ends in `+*`.
+    /// Names a path that needs no token; `+` matches one segment, and a trailing `*` any rest. A host takes 64 of them
+    /// at most, of at most 256 bytes, and none that ends in `+*`.
     pub fn unauthenticated_path(mut self, path: impl Into<String>) -> Self {
         self.unauthenticated_paths.push(path.into());
         self

@@ -40,8 +40,8 @@ impl Request {
         Ok(self)
     }
 
-    /// Reads the request's data. A request without any has `{}`; one that does not fit `T` is [`Error::InvalidRequest`],
-    /// which names the field.
+    /// Reads the request's data. A request without any has `{}`; one that does not fit `T` is
+    /// [`Error::InvalidRequest`], which names the field.
     ///
     /// The command line sends every `key=value` as a string. Fields that are declared in a [`Route`](crate::Route) are
     /// converted before a handler reads them with [`Call::field`](crate::Call::field).

@@ -1,7 +1,7 @@
 //! Which handler answers which path, and what it takes.
 //!
-//! A [`Routes`] is built in `setup` and asked in `handle`. From the same declarations it checks and converts fields, answers
-//! `path-help`, and writes the OpenAPI document, so those cannot drift from what the plugin does.
+//! A [`Routes`] is built in `setup` and asked in `handle`. From the same declarations it checks and converts fields,
+//! answers `path-help`, and writes the OpenAPI document, so those cannot drift from what the plugin does.
 
 mod call;
 #[cfg(feature = "async")]
@@ -31,7 +31,8 @@ pub(crate) type Handler<P> = fn(&P, &Context, &Call) -> Result<Response, Error>;
 pub(crate) type ExistenceCheck<P> = fn(&P, &Context, &Call) -> Result<Existence, Error>;
 
 mod mode {
-    /// What handlers are: functions that return when they are done, or ones that are waited for. Only the SDK implements it.
+    /// What handlers are: functions that return when they are done, or ones that are waited for. Only the SDK
+    /// implements it.
     pub trait Mode<P> {
         /// Answers a request on a route.
         type Handler;
@@ -50,8 +51,8 @@ mod mode {
 
 /// A plugin's routes, in order: the first whose pattern matches a path answers for it.
 ///
-/// So put `roles/default` before `roles/{name}`. Operations don't take part in the choice: a path whose first match lacks the
-/// operation is [`Error::UnsupportedOperation`], and a path without a match [`Error::UnsupportedPath`].
+/// So put `roles/default` before `roles/{name}`. Operations don't take part in the choice: a path whose first match
+/// lacks the operation is [`Error::UnsupportedOperation`], and a path without a match [`Error::UnsupportedPath`].
 pub struct Routes<P, M: Mode<P> = Plain> {
     routes: Vec<Route<P, M>>,
     pathless: Vec<(Operation, M::Handler)>,
@@ -141,8 +142,8 @@ impl<P: Plugin> Routes<P> {
         Self::default()
     }
 
-    /// Answers renewals of this plugin's leases, whatever path gave them out. The call has no fields; what was stored in
-    /// the lease is in [`Request::lease`].
+    /// Answers renewals of this plugin's leases, whatever path gave them out. The call has no fields; what was stored
+    /// in the lease is in [`Request::lease`].
     pub fn renew(self, handler: Handler<P>) -> Self {
         self.anywhere(Operation::Renew, handler)
     }

@@ -12,9 +12,10 @@ use crate::view::TransactionView;
 
 /// A mount's keys and values. No other mount sees them.
 ///
-/// Keys are `/`-separated: any text of at most 1,024 bytes without a `..` segment or a control character. Do without empty segments
-/// and `.`, which hosts take for names like any other and which people misread. A [`Context`](crate::Context) makes each
-/// write durable before it returns; a [`Transaction`] all of them when it is committed.
+/// Keys are `/`-separated: any text of at most 1,024 bytes without a `..` segment or a control character. Do without
+/// empty segments and `.`, which hosts take for names like any other and which people misread. A
+/// [`Context`](crate::Context) makes each write durable before it returns; a [`Transaction`] all of them when it is
+/// committed.
 ///
 /// Only the SDK implements this trait; take `&impl Storage` where a function should serve both.
 pub trait Storage: Sealed {
@@ -34,8 +35,8 @@ pub trait Storage: Sealed {
         self.write(key, value, Wrap::Seal)
     }
 
-    /// Reads a value that was written as JSON. One that does not fit `T` is [`Error::Internal`], which names the key and the
-    /// field, and never what is stored there.
+    /// Reads a value that was written as JSON. One that does not fit `T` is [`Error::Internal`], which names the key
+    /// and the field, and never what is stored there.
     fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let Some(stored) = self.get(key)? else { return Ok(None) };
         decode::stored(key, &stored).map(Some)
@@ -46,8 +47,8 @@ pub trait Storage: Sealed {
         Ok(self.put(key, &serde_json::to_vec(value)?)?)
     }
 
-    /// Lists all direct children of a prefix that is empty or ends in `/`, in byte order: a key's last segment, or a folder's
-    /// name with a `/`.
+    /// Lists all direct children of a prefix that is empty or ends in `/`, in byte order: a key's last segment, or a
+    /// folder's name with a `/`.
     fn list(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
         let mut children = Vec::new();
         loop {
@@ -60,7 +61,8 @@ pub trait Storage: Sealed {
         }
     }
 
-    /// Lists at most `limit` children that come behind `after`; a limit of 0 means as many as the host allows in one answer.
+    /// Lists at most `limit` children that come behind `after`; a limit of 0 means as many as the host allows in one
+    /// answer.
     fn list_page(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StorageError> {
         self.page(Page { prefix, after, limit })
     }
@@ -115,7 +117,8 @@ impl<'a> Transaction<'a> {
         Self { view, lost: Cell::new(false) }
     }
 
-    /// Makes the writes durable and visible, all at once. [`StorageError::Conflict`] when anything read here has changed.
+    /// Makes the writes durable and visible, all at once. [`StorageError::Conflict`] when anything read here has
+    /// changed.
     pub fn commit(self) -> Result<(), StorageError> {
         self.view.commit()
     }

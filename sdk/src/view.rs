@@ -1,5 +1,5 @@
-//! What backs a context: the host's resource in a component, the host's services in a native program, a double in memory in a
-//! test, a host's own storage where the plugin is built into it.
+//! What backs a context: the host's resource in a component, the host's services in a native program, a double in
+//! memory in a test, a host's own storage where the plugin is built into it.
 //!
 //! The SDK's public types name only these traits, so another backing is one more implementation.
 

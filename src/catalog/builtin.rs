@@ -1,8 +1,9 @@
 //! Plugins that ship in the binary: part of the catalog, and never stored.
 //!
-//! They are the last that a mount gets, after whatever was registered by the same type and name. An unversioned plugin takes the name
-//! over, for as long as it is registered: the built-in one is then neither listed nor mounted, and mounts of it run the other from
-//! their next start on. A mount that runs a built-in plugin asks for no version, so that the server can be upgraded.
+//! They are the last that a mount gets, after whatever was registered by the same type and name. An unversioned plugin
+//! takes the name over, for as long as it is registered: the built-in one is then neither listed nor mounted, and
+//! mounts of it run the other from their next start on. A mount that runs a built-in plugin asks for no version, so
+//! that the server can be upgraded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,8 +83,8 @@ impl Catalog {
 
 #[cfg(any(test, feature = "builtin"))]
 impl PluginRecord {
-    /// Returns the entry of a built-in plugin. No file stands behind it: its command is its name and its digest that of nothing, and
-    /// neither is shown.
+    /// Returns the entry of a built-in plugin. No file stands behind it: its command is its name and its digest that of
+    /// nothing, and neither is shown.
     pub(crate) fn builtin(kind: PluginKind, name: PluginName, version: Option<PluginVersion>) -> Result<Self, String> {
         Ok(Self {
             kind,
@@ -124,7 +125,8 @@ mod tests {
         PluginRecord { runtime: RuntimeKind::Wasm, ..PluginRecord::builtin(PluginKind::Secret, kv(), version).unwrap() }
     }
 
-    /// Returns what a mount without a version gets at first, then at a later start, and what is listed; versions, or "-" for none.
+    /// Returns what a mount without a version gets at first, then at a later start, and what is listed; versions, or
+    /// "-" for none.
     fn chosen(catalog: &Catalog) -> (String, String, Vec<String>) {
         let shown = |record: &Arc<PluginRecord>| record.version.as_ref().map_or("-".to_owned(), ToString::to_string);
         let selected = catalog.select(PluginKind::Secret, &kv(), None);

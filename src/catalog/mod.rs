@@ -1,7 +1,7 @@
 //! WHAT MAY RUN: the records of registered plugins, which of them are pinned, and which of them a mount gets.
 //!
-//! The catalog starts nothing, opens no file and knows no engine. A change is one transaction in storage first and in memory
-//! after it.
+//! The catalog starts nothing, opens no file and knows no engine. A change is one transaction in storage first and in
+//! memory after it.
 
 mod builtin;
 mod pins;
@@ -23,8 +23,8 @@ pub use record::{InstanceLimits, InstancePolicy, RuntimeKind};
 pub(crate) use record::{Origin, PluginRecord};
 pub(crate) use selection::SelectError;
 
-/// Where the records lie: `core/catalog/<kind>/<name>@<version>`, the version empty for the unversioned plugin. A name cannot
-/// hold an `@`.
+/// Where the records lie: `core/catalog/<kind>/<name>@<version>`, the version empty for the unversioned plugin. A name
+/// cannot hold an `@`.
 const RECORDS: &str = "core/catalog/";
 
 /// Kind, name and version: what identifies a plugin.
@@ -96,7 +96,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Refuses to change what came from elsewhere. Whoever calls alone holds the turn to change, or asks ahead of much work.
+    /// Refuses to change what came from elsewhere. Whoever calls alone holds the turn to change, or asks ahead of much
+    /// work.
     pub(crate) fn check_origin(
         &self,
         kind: PluginKind,
@@ -147,7 +148,8 @@ impl Catalog {
         record.or_else(|| self.builtins.get(kind, name, version)).cloned()
     }
 
-    /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of them.
+    /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of
+    /// them.
     pub(crate) fn versions(&self, kind: PluginKind, name: &PluginName) -> Vec<PluginVersion> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
         named(&records, kind, name).filter_map(|record| record.version.clone()).collect()

@@ -83,8 +83,8 @@ pub enum InstancePolicy {
     PerMount,
     /// A fresh sandbox for every request; nothing survives a request but what was stored.
     PerRequest,
-    /// Instances that all mounts of one program share: the same plugin, version, file, arguments and environment. Mounts share the
-    /// plugin's memory, never storage.
+    /// Instances that all mounts of one program share: the same plugin, version, file, arguments and environment.
+    /// Mounts share the plugin's memory, never storage.
     Pooled,
 }
 
@@ -117,9 +117,9 @@ impl std::str::FromStr for InstancePolicy {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InstanceLimits {
-    /// Instances alive at a time, from 1 to [`Limits::instances_max`](crate::Limits::instances_max): of one mount, or for
-    /// [`Pooled`](InstancePolicy::Pooled) of all mounts that share them. A plugin that keeps a mount to one instance has one for each
-    /// mount whatever is set here.
+    /// Instances alive at a time, from 1 to [`Limits::instances_max`](crate::Limits::instances_max): of one mount, or
+    /// for [`Pooled`](InstancePolicy::Pooled) of all mounts that share them. A plugin that keeps a mount to one
+    /// instance has one for each mount whatever is set here.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_instances: Option<u32>,
     /// Of these, how many stay while nobody calls them. The default is all.

@@ -1,7 +1,8 @@
 //! Go's flags for clap: Vault's long flags take one dash (`-sha256=…`, `-env REGION=eu`), clap's take two.
 //!
-//! What follows a flag depends on the flag: `-detailed PATH` is a flag and an argument, `-default-lease-ttl -1s` a flag and its
-//! value. So the command line is read along clap's own definition of the commands, and each value is tied to its flag with `=`.
+//! What follows a flag depends on the flag: `-detailed PATH` is a flag and an argument, `-default-lease-ttl -1s` a flag
+//! and its value. So the command line is read along clap's own definition of the commands, and each value is tied to
+//! its flag with `=`.
 
 use clap::{Arg, ArgAction, Command};
 

@@ -4,7 +4,8 @@ use std::io::Read;
 
 use super::json::{Json, Members};
 
-/// Returns what these arguments say, in their order. `@file` and `-` hold a JSON object; a key given twice becomes a list.
+/// Returns what these arguments say, in their order. `@file` and `-` hold a JSON object; a key given twice becomes a
+/// list.
 ///
 /// The error is a text that follows "Failed to parse K=V data: ".
 pub(super) fn parse(arguments: &[String], stdin: &mut dyn Read) -> Result<Members, String> {

@@ -2,8 +2,8 @@
 
 use cofferdam_contract::GoDuration;
 
-/// Returns a duration as a TTL to tune with: empty to leave it, `system` to go back to the server's own, which is what flags say
-/// with a negative one.
+/// Returns a duration as a TTL to tune with: empty to leave it, `system` to go back to the server's own, which is what
+/// flags say with a negative one.
 pub(super) fn tuned_ttl(ttl: GoDuration) -> String {
     match ttl.nanos() {
         0 => String::new(),

@@ -138,7 +138,8 @@ const OWN_SECRETS: [&str; 2] = ["TOKEN", "DEV_ROOT_TOKEN_ID"];
 /// Where a service manager wants to be told.
 const NOTIFY_SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Variables that a service manager means for this process alone: whoever has them can speak, listen or be watched in its place.
+/// Variables that a service manager means for this process alone: whoever has them can speak, listen or be watched in
+/// its place.
 const OWN_CHANNELS: [&str; 6] =
     [NOTIFY_SOCKET, "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"];
 

@@ -66,7 +66,8 @@ pub(super) struct ConnectionFlags {
 /// How instances of a sandboxed plugin are kept. Sent only where they were given; a zero leaves a limit open.
 #[derive(Args, Serialize)]
 pub(super) struct InstanceFlags {
-    /// How instances are kept: per-mount (the default), per-request for a fresh one each time, or pooled for mounts that share them
+    /// How instances are kept: per-mount (the default), per-request for a fresh one each time, or pooled for mounts
+    /// that share them
     #[arg(long)]
     #[serde(skip_serializing_if = "Option::is_none")]
     instances: Option<String>,
@@ -96,7 +97,8 @@ pub(super) struct InstanceFlags {
 #[derive(Args)]
 #[command(next_help_heading = "Output Options")]
 pub(super) struct OutputFlags {
-    /// Print as table, json or yaml; read also raw, status pretty [default: table] [env: COFFERDAM_FORMAT, VAULT_FORMAT]
+    /// Print as table, json or yaml; read also raw, status pretty [default: table] [env: COFFERDAM_FORMAT,
+    /// VAULT_FORMAT]
     #[arg(long, global = true)]
     pub(super) format: Option<String>,
     /// Print only this field, without a line end unless on a terminal

@@ -1,7 +1,7 @@
 //! The `cofferdam` program: Vault's commands over Vault's HTTP API. The only module that prints.
 //!
-//! A command is a struct of what was typed; its `run` makes client calls, and prints what they answer. Each ends with an
-//! exit code, or early with the reason.
+//! A command is a struct of what was typed; its `run` makes client calls, and prints what they answer. Each ends with
+//! an exit code, or early with the reason.
 
 mod arguments;
 mod argv;
@@ -34,8 +34,8 @@ use console::{Console, Ended, Exit};
 pub use environment::Environment;
 use output::{Format, View};
 
-/// Runs the command that these arguments name, the program's own name first, and returns the code to exit with: 0, 1 for a
-/// failure on this side, 2 for one on the server's, 127 for no command.
+/// Runs the command that these arguments name, the program's own name first, and returns the code to exit with: 0, 1
+/// for a failure on this side, 2 for one on the server's, 127 for no command.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> u8 {
     let mut console = Console::default();
     let exit = match parse(arguments).and_then(|arguments| dispatch(arguments, environment, &mut console)) {

@@ -61,8 +61,8 @@ fn is_for_the_operator(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::PluginFault | ErrorKind::DeadlineExceeded | ErrorKind::Internal)
 }
 
-/// Refuses what no plugin may answer, and leaves out the headers that the mount does not pass on. The instance lives on: it did
-/// end its call.
+/// Refuses what no plugin may answer, and leaves out the headers that the mount does not pass on. The instance lives
+/// on: it did end its call.
 fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Error> {
     let fault = |why: &str| {
         let (path, plugin) = (&record.path, &record.plugin);

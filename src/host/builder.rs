@@ -68,12 +68,13 @@ impl HostBuilder {
         self
     }
 
-    /// Keeps compiled components in this directory, so that the next start needs no compiler. Without it, every start compiles.
+    /// Keeps compiled components in this directory, so that the next start needs no compiler. Without it, every start
+    /// compiles.
     ///
-    /// The directory is made, for this user alone, if it is not there. Nothing in it is trusted: code is used only if it is authentic
-    /// under a key that lies in the storage, so a storage in memory makes the cache useless after a restart. A directory that cannot
-    /// be used, or that others may write to, is a warning in the log, and the host goes on without. At most
-    /// [`Limits::compile_cache_bytes_max`] are kept. Hosts may share a directory.
+    /// The directory is made, for this user alone, if it is not there. Nothing in it is trusted: code is used only if
+    /// it is authentic under a key that lies in the storage, so a storage in memory makes the cache useless after a
+    /// restart. A directory that cannot be used, or that others may write to, is a warning in the log, and the host
+    /// goes on without. At most [`Limits::compile_cache_bytes_max`] are kept. Hosts may share a directory.
     #[cfg(feature = "wasm")]
     pub fn compile_cache(mut self, directory: impl Into<PathBuf>) -> Self {
         self.compile_cache = Some(directory.into());
@@ -96,11 +97,11 @@ impl HostBuilder {
         self
     }
 
-    /// Has a plugin built in: it runs inside this process, and is in the catalog by this name without being registered, as the version that
-    /// it says it is with the metadata `builtin.cofferdam`.
+    /// Has a plugin built in: it runs inside this process, and is in the catalog by this name without being registered,
+    /// as the version that it says it is with the metadata `builtin.cofferdam`.
     ///
-    /// Nothing is around it: it is to be trusted as the host itself is. A call that takes too long is cut off from its storage, but its
-    /// thread goes on until the plugin returns; see [`Limits::builtin_calls_max`].
+    /// Nothing is around it: it is to be trusted as the host itself is. A call that takes too long is cut off from its
+    /// storage, but its thread goes on until the plugin returns; see [`Limits::builtin_calls_max`].
     #[cfg(feature = "builtin")]
     pub fn builtin(mut self, name: PluginName, plugin: Embedded) -> Self {
         self.builtins.push((name, plugin));
@@ -114,8 +115,8 @@ impl HostBuilder {
         self
     }
 
-    /// Accepts this token as root, in place of the stored one. For development: whoever embeds a host may decide by other means
-    /// who calls, see [`Caller`](crate::request::Caller).
+    /// Accepts this token as root, in place of the stored one. For development: whoever embeds a host may decide by
+    /// other means who calls, see [`Caller`](crate::request::Caller).
     pub fn root_token(mut self, token: &str) -> Self {
         self.root_token = Some(TokenDigest::of(token));
         self
@@ -123,8 +124,8 @@ impl HostBuilder {
 
     /// Reads what is stored and begins to serve.
     ///
-    /// Mounts start in the background, or with their first request; one that cannot start is disabled and says why, and the
-    /// others serve. Storage that a crash left to be wiped is wiped. Needs a tokio runtime with a timer.
+    /// Mounts start in the background, or with their first request; one that cannot start is disabled and says why, and
+    /// the others serve. Storage that a crash left to be wiped is wiped. Needs a tokio runtime with a timer.
     ///
     /// # Errors
     ///

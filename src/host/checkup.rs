@@ -76,10 +76,11 @@ async fn check_below(storage: &dyn Storage, prefix: &str, problems: &mut Vec<Str
     Ok(keys.len())
 }
 
-/// Makes a root token for a storage that no host has open, in place of the one that it has. It can be seen this once: `show` is given
-/// it before anything is stored, and where that fails nothing is.
+/// Makes a root token for a storage that no host has open, in place of the one that it has. It can be seen this once:
+/// `show` is given it before anything is stored, and where that fails nothing is.
 ///
-/// A storage that has lost what the host remembers of itself has it again afterwards. One that could only not be read keeps what it has.
+/// A storage that has lost what the host remembers of itself has it again afterwards. One that could only not be read
+/// keeps what it has.
 ///
 /// # Errors
 ///

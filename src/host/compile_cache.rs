@@ -1,4 +1,5 @@
-//! The key of the compile cache, and how the cache is opened with it. Whatever fails here costs time at each start and nothing else.
+//! The key of the compile cache, and how the cache is opened with it. Whatever fails here costs time at each start and
+//! nothing else.
 
 use std::path::PathBuf;
 
@@ -16,7 +17,8 @@ struct KeyRecord {
     key: CacheKey,
 }
 
-/// Opens the cache in this directory under the host's key, which is made the first time. `None` where that fails, which is logged.
+/// Opens the cache in this directory under the host's key, which is made the first time. `None` where that fails, which
+/// is logged.
 pub(super) async fn open(storage: &dyn Storage, directory: PathBuf, bytes_max: u64) -> Option<CompileCache> {
     let without = |why: &str| tracing::warn!("plugins are compiled again at each start: {why}");
     let key = match key(storage).await {

@@ -40,11 +40,12 @@ pub enum Declared {
 }
 
 impl Host {
-    /// Makes the catalog hold the declared plugins, and no others that were declared before. What was registered otherwise stays as it
-    /// is.
+    /// Makes the catalog hold the declared plugins, and no others that were declared before. What was registered
+    /// otherwise stays as it is.
     ///
-    /// Each entry is changed by a transaction of its own, so after a crash the same declarations lead to the same catalog. A plugin that
-    /// cannot be registered keeps the others from nothing. Returns what became of each, those declared first and in no other order.
+    /// Each entry is changed by a transaction of its own, so after a crash the same declarations lead to the same
+    /// catalog. A plugin that cannot be registered keeps the others from nothing. Returns what became of each, those
+    /// declared first and in no other order.
     ///
     /// # Errors
     ///
@@ -106,8 +107,8 @@ impl Inner {
     }
 }
 
-/// Returns whether an entry is what a declaration would put there. A declaration that leaves something to the plugin takes what that
-/// said.
+/// Returns whether an entry is what a declaration would put there. A declaration that leaves something to the plugin
+/// takes what that said.
 fn is_the_same(record: &PluginRecord, registration: &Registration) -> bool {
     let Registration { kind, name, version, command, args, env, sha256, instances, instance_limits, confinement } =
         registration;

@@ -86,8 +86,9 @@ fn sanitised(login: &Login) -> Vec<String> {
     policies
 }
 
-/// Sets how many seconds a login's token would live, and returns a warning where that is less than the plugin asked for. A token
-/// with a period lives that long; it may be renewed for ever, but for no longer at a time than others live at most.
+/// Sets how many seconds a login's token would live, and returns a warning where that is less than the plugin asked
+/// for. A token with a period lives that long; it may be renewed for ever, but for no longer at a time than others live
+/// at most.
 fn limit(login: &mut Login, default: u64, max: u64) -> Option<String> {
     let filled = |seconds: u64, otherwise: u64| if seconds == 0 { otherwise } else { seconds };
     let lease = &mut login.lease;

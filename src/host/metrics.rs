@@ -10,8 +10,8 @@ use crate::meter::PluginMeter;
 
 pub use crate::meter::{DURATION_BUCKETS, Distribution, MountCounts, Outcome, PluginCounts, Retired, StorageCounts};
 
-/// What a host counted. Each number is as it was at some moment while this was made; counters only grow while the host lives, and
-/// begin at zero when it starts.
+/// What a host counted. Each number is as it was at some moment while this was made; counters only grow while the host
+/// lives, and begin at zero when it starts.
 #[derive(Debug, Clone)]
 pub struct Metrics {
     /// The host's own version.
@@ -69,8 +69,8 @@ pub struct MountMetrics {
 }
 
 impl Host {
-    /// Returns what was counted since the host started. Takes about a microsecond for each mount, and reads two small files for each
-    /// native process.
+    /// Returns what was counted since the host started. Takes about a microsecond for each mount, and reads two small
+    /// files for each native process.
     pub fn metrics(&self) -> Metrics {
         let mut states = MountsByState::default();
         let mut mounts = Vec::new();
@@ -102,8 +102,8 @@ impl Inner {
     }
 }
 
-/// The meters of all programs, by plugin. Several programs of one plugin may live at a time: the file was registered again with
-/// another digest, and mounts still run the one before.
+/// The meters of all programs, by plugin. Several programs of one plugin may live at a time: the file was registered
+/// again with another digest, and mounts still run the one before.
 #[derive(Default)]
 pub(super) struct PluginMeters {
     plugins: Mutex<BTreeMap<PluginIdentity, Meters>>,
@@ -128,8 +128,8 @@ impl PluginMeters {
         meters.live.push(Arc::clone(meter));
     }
 
-    /// Returns what was counted, and forgets those plugins that nobody uses and that are not `known` any more. So there are at most
-    /// as many as the catalog holds and programs live, and those that went since they were last read.
+    /// Returns what was counted, and forgets those plugins that nobody uses and that are not `known` any more. So there
+    /// are at most as many as the catalog holds and programs live, and those that went since they were last read.
     fn read(&self, known: impl Fn(&PluginIdentity) -> bool) -> Vec<PluginMetrics> {
         let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         plugins.retain(|plugin, meters| {

@@ -1,8 +1,9 @@
-//! The façade: all that an embedder sees, and the only place where catalog, mounts, runtimes and routes are brought together.
+//! The façade: all that an embedder sees, and the only place where catalog, mounts, runtimes and routes are brought
+//! together.
 //!
-//! A request goes to the router, then to a mount; `answer` gives what comes back its meaning. A control operation runs in a task
-//! of its own, to its end, even if whoever asked stops waiting: `plugins` for the catalog, `mounts` and `tune` for the mount table. None of
-//! the parts that it conducts calls another.
+//! A request goes to the router, then to a mount; `answer` gives what comes back its meaning. A control operation runs
+//! in a task of its own, to its end, even if whoever asked stops waiting: `plugins` for the catalog, `mounts` and
+//! `tune` for the mount table. None of the parts that it conducts calls another.
 
 mod answer;
 mod builder;
@@ -107,13 +108,14 @@ impl Host {
 
     /// Answers a request: finds its mount and asks the plugin.
     ///
-    /// The path is whole, such as `my-secrets/a`. Anonymous callers only reach the paths that a plugin declares to be open.
-    /// Dropping the future gives the request up.
+    /// The path is whole, such as `my-secrets/a`. Anonymous callers only reach the paths that a plugin declares to be
+    /// open. Dropping the future gives the request up.
     ///
     /// # Errors
     ///
     /// What the plugin declined with, by its kind; [`ErrorKind::NotFound`] where nothing is mounted;
-    /// [`ErrorKind::Unavailable`], [`ErrorKind::DeadlineExceeded`] and [`ErrorKind::PluginFault`] where it could not answer.
+    /// [`ErrorKind::Unavailable`], [`ErrorKind::DeadlineExceeded`] and [`ErrorKind::PluginFault`] where it could not
+    /// answer.
     pub async fn handle(&self, request: Request) -> Result<Response, Error> {
         if self.inner.stopping.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
@@ -121,8 +123,9 @@ impl Host {
         self.inner.answer(request).await
     }
 
-    /// Tells the plugin that answers at a path that a value in its storage was changed by somebody else, such as another host on the
-    /// same storage: it forgets what it cached. The key is relative to the mount. Not an error where nothing is running.
+    /// Tells the plugin that answers at a path that a value in its storage was changed by somebody else, such as
+    /// another host on the same storage: it forgets what it cached. The key is relative to the mount. Not an error
+    /// where nothing is running.
     ///
     /// # Errors
     ///
@@ -137,8 +140,8 @@ impl Host {
         root_token.filter(|root_token| root_token.matches(token)).map(|_| Arc::clone(&self.inner.root))
     }
 
-    /// Makes a root token if there has never been one, and says whether it did. The token can be seen this once, since only its
-    /// digest is kept: `show` is given it before anything is stored, and where that fails nothing is.
+    /// Makes a root token if there has never been one, and says whether it did. The token can be seen this once, since
+    /// only its digest is kept: `show` is given it before anything is stored, and where that fails nothing is.
     ///
     /// # Errors
     ///
@@ -162,8 +165,8 @@ impl Host {
         self.inner.started.wait().await;
     }
 
-    /// Refuses requests from now on, waits for control operations and for requests in flight, each as long as [`Limits::drain_deadline`] allows, and tells every
-    /// plugin. What is stored stays; a new host can serve it.
+    /// Refuses requests from now on, waits for control operations and for requests in flight, each as long as
+    /// [`Limits::drain_deadline`] allows, and tells every plugin. What is stored stays; a new host can serve it.
     pub async fn shutdown(&self) {
         self.inner.stopping.store(true, Ordering::SeqCst);
         let limits = &self.inner.limits;

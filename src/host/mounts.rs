@@ -21,9 +21,9 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Conflict`] when the path is taken, or is above or below one that is; [`ErrorKind::InvalidRequest`] when the
-    /// plugin is not in the catalog or does not start, with the reason; [`ErrorKind::Unavailable`] while another change of the path
-    /// or the plugin is under way. Nothing is left behind.
+    /// [`ErrorKind::Conflict`] when the path is taken, or is above or below one that is; [`ErrorKind::InvalidRequest`]
+    /// when the plugin is not in the catalog or does not start, with the reason; [`ErrorKind::Unavailable`] while
+    /// another change of the path or the plugin is under way. Nothing is left behind.
     pub async fn enable(&self, request: MountRequest) -> Result<MountInfo, Error> {
         self.conduct(|inner| async move { inner.enable(request).await }).await
     }
@@ -52,8 +52,8 @@ impl Host {
         self.inner.router.find(path).map(|route| self.inner.info(&route.mount))
     }
 
-    /// Returns the mounts that say of themselves that everybody may see them, sorted by path. It costs little where there are few of
-    /// them among many.
+    /// Returns the mounts that say of themselves that everybody may see them, sorted by path. It costs little where
+    /// there are few of them among many.
     pub fn public_mounts(&self) -> Vec<MountInfo> {
         let is_public = |mount: &&Arc<Mount>| mount.record().config.listing_visibility == "unauth";
         self.inner.mounts.all().iter().filter(is_public).map(|mount| self.inner.info(mount)).collect()
@@ -64,8 +64,8 @@ impl Host {
         self.inner.router.find(path).is_some()
     }
 
-    /// Returns whether an anonymous caller may be heard at this path, as far as that is known before the plugin has started. A door
-    /// asks before it reads what a stranger sends.
+    /// Returns whether an anonymous caller may be heard at this path, as far as that is known before the plugin has
+    /// started. A door asks before it reads what a stranger sends.
     pub fn may_be_open(&self, path: &RequestPath) -> bool {
         let Some(route) = self.inner.router.find(path) else { return false };
         let generation = route.mount.generation();
@@ -104,13 +104,13 @@ impl Host {
 
     /// Takes a mount away and wipes what it stored. Not an error when there is none.
     ///
-    /// Requests in flight get [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline) to end. A crash leaves the mount
-    /// as it was or gone; what is left to wipe is wiped at the next start.
+    /// Requests in flight get [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline) to end. A crash leaves
+    /// the mount as it was or gone; what is left to wipe is wiped at the next start.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] for the host's own paths, [`ErrorKind::Storage`] when it could not be stored; then the
-    /// mount goes on.
+    /// [`ErrorKind::InvalidRequest`] for the host's own paths, [`ErrorKind::Storage`] when it could not be stored; then
+    /// the mount goes on.
     pub async fn disable(&self, path: &MountPath) -> Result<(), Error> {
         let path = path.clone();
         self.conduct(|inner| async move { inner.disable(&path).await }).await
@@ -394,7 +394,8 @@ fn new_record(request: MountRequest, plugin: &PluginRecord) -> MountRecord {
     }
 }
 
-/// Returns the version that a mount of this plugin asks for: none where it is built in, since the next server has another.
+/// Returns the version that a mount of this plugin asks for: none where it is built in, since the next server has
+/// another.
 fn asked_version(plugin: &PluginRecord) -> Option<PluginVersion> {
     plugin.version.clone().filter(|version| !version.is_builtin())
 }

@@ -14,18 +14,19 @@ impl Host {
         self.inner.catalog.pinned(kind, name)
     }
 
-    /// Pins a plugin: from its next start or reload on, every mount of it runs this version, whatever it asks for. What runs goes on.
+    /// Pins a plugin: from its next start or reload on, every mount of it runs this version, whatever it asks for. What
+    /// runs goes on.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`](super::ErrorKind::InvalidRequest) for a version that is not in the catalog or is built in,
-    /// [`ErrorKind::Storage`](super::ErrorKind::Storage).
+    /// [`ErrorKind::InvalidRequest`](super::ErrorKind::InvalidRequest) for a version that is not in the catalog or is
+    /// built in, [`ErrorKind::Storage`](super::ErrorKind::Storage).
     pub async fn pin_plugin(&self, pin: Pin) -> Result<(), Error> {
         self.conduct(|inner| async move { Ok(inner.catalog.pin(pin).await?) }).await
     }
 
-    /// Removes a pin: from its next start or reload on, every mount of the plugin runs what it asks for. Not an error when there is
-    /// none.
+    /// Removes a pin: from its next start or reload on, every mount of the plugin runs what it asks for. Not an error
+    /// when there is none.
     ///
     /// # Errors
     ///

@@ -3,8 +3,8 @@
 use super::{Error, ErrorKind};
 use crate::ident::{MountPath, PluginKind};
 
-/// Paths that belong to the host itself: nothing can be mounted at or below them, moved there or away, or disabled. Tokens are
-/// the host's own affair, though there are none yet that `auth/token/` could be asked for.
+/// Paths that belong to the host itself: nothing can be mounted at or below them, moved there or away, or disabled.
+/// Tokens are the host's own affair, though there are none yet that `auth/token/` could be asked for.
 const PROTECTED: [&str; 5] = ["audit/", "auth/token/", "cubbyhole/", "identity/", "sys/"];
 
 /// What auth methods are mounted below: itself it is no place for a mount.

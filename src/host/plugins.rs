@@ -15,8 +15,8 @@ const CONFINEMENT_PATHS_MAX: usize = 64;
 impl Host {
     /// Verifies a plugin and puts it into the catalog, in place of one with the same type, name and version.
     ///
-    /// Reads the file once, compares its digest, compiles a component and asks it what it is. Nothing changes unless all of it
-    /// succeeds. Mounts that run go on with what they run.
+    /// Reads the file once, compares its digest, compiles a component and asks it what it is. Nothing changes unless
+    /// all of it succeeds. Mounts that run go on with what they run.
     ///
     /// # Errors
     ///
@@ -35,18 +35,20 @@ impl Host {
         self.inner.catalog.get(kind, name, version).map(|record| self.inner.plugin_info(&record))
     }
 
-    /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of them.
+    /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of
+    /// them.
     pub fn plugin_versions(&self, kind: PluginKind, name: &PluginName) -> Vec<PluginVersion> {
         self.inner.catalog.versions(kind, name)
     }
 
-    /// Takes an entry out of the catalog. Not an error when there is none. A built-in plugin stays, and takes its name back from an
-    /// unversioned one that goes.
+    /// Takes an entry out of the catalog. Not an error when there is none. A built-in plugin stays, and takes its name
+    /// back from an unversioned one that goes.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] for an entry that mounts run or ask for, which are named, that is pinned, that was declared, or that is built in;
-    /// [`ErrorKind::Unavailable`] while a mount of the plugin is being made; [`ErrorKind::Storage`].
+    /// [`ErrorKind::InvalidRequest`] for an entry that mounts run or ask for, which are named, that is pinned, that was
+    /// declared, or that is built in; [`ErrorKind::Unavailable`] while a mount of the plugin is being made;
+    /// [`ErrorKind::Storage`].
     pub async fn deregister_plugin(
         &self,
         kind: PluginKind,
@@ -164,7 +166,8 @@ fn check_fits(registration: &Registration, runtime: RuntimeKind) -> Result<(), E
     }
 }
 
-/// Refuses what only sandboxes can be: native plugins keep one instance for each mount, and share a process by themselves.
+/// Refuses what only sandboxes can be: native plugins keep one instance for each mount, and share a process by
+/// themselves.
 pub(super) fn check_native_instances(policy: InstancePolicy, limits: &InstanceLimits) -> Result<(), &'static str> {
     match policy {
         InstancePolicy::PerRequest => Err(

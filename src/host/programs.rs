@@ -1,4 +1,5 @@
-//! From a catalog entry to a program: verify the file, load it, and share what was loaded with every mount of the same identity.
+//! From a catalog entry to a program: verify the file, load it, and share what was loaded with every mount of the same
+//! identity.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -18,7 +19,8 @@ use crate::mount::{Attempt, Launched, Launcher};
 use crate::pool::PoolSettings;
 use crate::runtime::{Launch, LoadError, Program};
 
-/// Programs that stay loaded though no mount uses them: those registered or unmounted last, whose mount is likely to follow.
+/// Programs that stay loaded though no mount uses them: those registered or unmounted last, whose mount is likely to
+/// follow.
 const PROGRAMS_UNUSED_MAX: usize = 8;
 
 /// What tells programs apart: mounts of the same identity share one.
@@ -102,7 +104,8 @@ impl Programs {
         Ok(read.map_err(|_| LoadError::Host("reading the plugin's file failed".to_owned()))??)
     }
 
-    /// Makes a program of a verified artifact, whatever it is, and learns what it is. A native plugin is started for that, once.
+    /// Makes a program of a verified artifact, whatever it is, and learns what it is. A native plugin is started for
+    /// that, once.
     pub(super) async fn learn(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, ProgramError> {
         match artifact.format {
             #[cfg(feature = "process")]

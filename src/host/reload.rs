@@ -1,4 +1,5 @@
-//! Starting mounts again: with the version that their record asks for, or with other instances of the version that runs.
+//! Starting mounts again: with the version that their record asks for, or with other instances of the version that
+//! runs.
 //!
 //! What starts is started beside what runs. Where it cannot, what runs goes on, and whoever asked is told why.
 
@@ -62,17 +63,18 @@ impl Beside {
 }
 
 impl Host {
-    /// Starts every mount of a plugin again, in the version that the mount asks for; `kind` `None` means of either type. A native
-    /// plugin gets a new process.
+    /// Starts every mount of a plugin again, in the version that the mount asks for; `kind` `None` means of either
+    /// type. A native plugin gets a new process.
     ///
-    /// No request is lost: what is new is started first, requests go to it from one instant on, and those in flight end where they
-    /// began, within [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline). Returns once every mount has switched or failed to.
+    /// No request is lost: what is new is started first, requests go to it from one instant on, and those in flight end
+    /// where they began, within [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline). Returns once every
+    /// mount has switched or failed to.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRequest`] for a plugin that is neither mounted nor in the catalog, [`ErrorKind::Unavailable`] when the host
-    /// shuts down. A mount that could not be reloaded is no error: it goes on, and the answer says why. Nor is a plugin of the catalog
-    /// that no mount runs: the answer is empty.
+    /// [`ErrorKind::InvalidRequest`] for a plugin that is neither mounted nor in the catalog,
+    /// [`ErrorKind::Unavailable`] when the host shuts down. A mount that could not be reloaded is no error: it goes on,
+    /// and the answer says why. Nor is a plugin of the catalog that no mount runs: the answer is empty.
     pub async fn reload_plugin(
         &self,
         kind: Option<PluginKind>,
@@ -95,8 +97,8 @@ impl Host {
         .await
     }
 
-    /// Starts these mounts again, each in the version that it asks for, as [`Host::reload_plugin`] does. Mounts that share the process
-    /// of a native plugin go on sharing it.
+    /// Starts these mounts again, each in the version that it asks for, as [`Host::reload_plugin`] does. Mounts that
+    /// share the process of a native plugin go on sharing it.
     ///
     /// # Errors
     ///
@@ -147,8 +149,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Starts a mount with a record that may not be its own yet, beside what answers. The caller has reserved its path, and is told why
-    /// it does not start.
+    /// Starts a mount with a record that may not be its own yet, beside what answers. The caller has reserved its path,
+    /// and is told why it does not start.
     pub(super) async fn start_beside(
         &self,
         mount: &Mount,

@@ -1,5 +1,5 @@
-//! Which paths a control operation is working on, and which plugins. Two operations never work on the same path, and none waits for another: the
-//! second is told, since what runs meanwhile is a plugin's code, which may take its time.
+//! Which paths a control operation is working on, and which plugins. Two operations never work on the same path, and
+//! none waits for another: the second is told, since what runs meanwhile is a plugin's code, which may take its time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -38,8 +38,8 @@ impl Drop for Reservation {
     }
 }
 
-/// The plugins whose entries in the catalog somebody relies on who is not in the mount table yet, and those whose entries are being
-/// removed. Never both, or a mount could be made of what has just gone.
+/// The plugins whose entries in the catalog somebody relies on who is not in the mount table yet, and those whose
+/// entries are being removed. Never both, or a mount could be made of what has just gone.
 #[derive(Default)]
 pub(super) struct PluginClaims {
     claims: Mutex<BTreeMap<(PluginKind, PluginName), Claimed>>,

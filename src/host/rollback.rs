@@ -1,4 +1,5 @@
-//! Native plugins are asked now and then to undo what was left half done: a credential that was made, and never given out.
+//! Native plugins are asked now and then to undo what was left half done: a credential that was made, and never given
+//! out.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;

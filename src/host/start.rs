@@ -10,7 +10,8 @@ use crate::mount::{Attempt, Mount, MountStorage};
 use crate::pool::SWEEP_PERIOD;
 use crate::router::RouteChange;
 
-/// Mounts that start at a time in the background. Their code may wait, for storage or for ever; the others go on meanwhile.
+/// Mounts that start at a time in the background. Their code may wait, for storage or for ever; the others go on
+/// meanwhile.
 const STARTS_MAX: usize = 8;
 
 /// Keys that one transaction removes while a mount's storage is wiped.

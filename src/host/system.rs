@@ -51,8 +51,8 @@ impl SystemRecord {
         Self { uuid: MountUuid::random(), accessor: Accessor::random(PluginKind::Secret, &name), root_token: None }
     }
 
-    /// Reads the record; `None` when the storage is new. One that holds anything else has lost it: whoever took it for new would
-    /// hand a root token, and with it everything that is left, to the next who starts it.
+    /// Reads the record; `None` when the storage is new. One that holds anything else has lost it: whoever took it for
+    /// new would hand a root token, and with it everything that is left, to the next who starts it.
     pub(super) async fn load(storage: &dyn Storage) -> Result<Option<Self>, StorageError> {
         if let Some(record) = load_record(storage, RECORD).await? {
             return Ok(Some(record));

@@ -18,14 +18,15 @@ const KEY_VALUE: &str = "kv";
 const VERSION: &str = "version";
 
 impl Host {
-    /// Changes a mount's settings, all of them or none. They hold for the next request; a new plugin version holds from the next
-    /// start on. With other options or other instances the plugin is started again, beside what answers, before anything is stored.
+    /// Changes a mount's settings, all of them or none. They hold for the next request; a new plugin version holds from
+    /// the next start on. With other options or other instances the plugin is started again, beside what answers,
+    /// before anything is stored.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`], or [`ErrorKind::InvalidRequest`] for settings that contradict each other, for a version that is not in
-    /// the catalog, for a layout of data that is older than the mount's, and for what the plugin does not start with; then the mount
-    /// goes on as it was.
+    /// [`ErrorKind::NotFound`], or [`ErrorKind::InvalidRequest`] for settings that contradict each other, for a version
+    /// that is not in the catalog, for a layout of data that is older than the mount's, and for what the plugin does
+    /// not start with; then the mount goes on as it was.
     pub async fn tune(&self, path: &MountPath, tune: Tune) -> Result<(), Error> {
         let path = path.clone();
         self.conduct(|inner| async move { inner.tune(&path, tune).await }).await
@@ -70,7 +71,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Starts a mount with what its record is to be, beside what answers; then stores the record and lets the new answer.
+    /// Starts a mount with what its record is to be, beside what answers; then stores the record and lets the new
+    /// answer.
     async fn tune_anew(&self, mount: &Arc<Mount>, record: MountRecord) -> Result<(), Error> {
         // Whether it runs decides which version the change is tried with.
         drop(mount.start().await);
@@ -118,7 +120,8 @@ impl Inner {
         }
     }
 
-    /// Refuses the same as [`Self::check_ttls`], with the words that Vault has where the two may not come from one request.
+    /// Refuses the same as [`Self::check_ttls`], with the words that Vault has where the two may not come from one
+    /// request.
     fn check_tuned_ttls(&self, config: &MountConfig) -> Result<(), Error> {
         match (config.default_lease_ttl, config.max_lease_ttl) {
             (Some(default), Some(max)) if default > max => {
@@ -132,8 +135,8 @@ impl Inner {
     }
 }
 
-/// Refuses to lay out data as an older version of an engine did: what is stored would be lost to whoever reads it so. As in Vault,
-/// this goes for every plugin that counts its versions, and the key-value engine has two of them.
+/// Refuses to lay out data as an older version of an engine did: what is stored would be lost to whoever reads it so.
+/// As in Vault, this goes for every plugin that counts its versions, and the key-value engine has two of them.
 fn check_layout(record: &MountRecord, options: Option<&BTreeMap<String, String>>) -> Result<(), Error> {
     let Some(asked) = options.and_then(|options| options.get(VERSION)) else { return Ok(()) };
     let refuse = |text: String| Err(Error::new(ErrorKind::InvalidRequest, text));

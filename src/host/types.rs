@@ -13,7 +13,8 @@ use crate::ident::{
 pub use crate::catalog::{DeprecationStatus, InstanceLimits, InstancePolicy, Pin, RuntimeKind};
 pub use crate::mount::{MountConfig, MountState, TokenType};
 
-// ------------------------------------------------------------------------------------------------------------------ plugins
+// ------------------------------------------------------------------------------------------------------------------
+// plugins
 
 /// What to put in the catalog.
 #[derive(Clone, PartialEq, Eq)]
@@ -104,11 +105,13 @@ pub struct PluginInfo {
     pub confinement: Option<Confinement>,
     /// Whether all mounts of the plugin are started with this version.
     pub pinned: bool,
-    /// Whether it was declared, and can be changed by another declaration only; see [`Host::declare_plugins`](crate::Host::declare_plugins).
+    /// Whether it was declared, and can be changed by another declaration only; see
+    /// [`Host::declare_plugins`](crate::Host::declare_plugins).
     pub declarative: bool,
 }
 
-// ------------------------------------------------------------------------------------------------------------------- mounts
+// -------------------------------------------------------------------------------------------------------------------
+// mounts
 
 /// Where and how to mount a plugin.
 #[derive(Debug, Clone)]
@@ -164,7 +167,8 @@ pub struct Tune {
     pub default_lease_ttl: Option<TtlChange>,
     /// A new maximum TTL, or back to the system's.
     pub max_lease_ttl: Option<TtlChange>,
-    /// Options for the plugin: those named here change, an empty one goes, the others stay. `version` is turned back for nobody.
+    /// Options for the plugin: those named here change, an empty one goes, the others stay. `version` is turned back
+    /// for nobody.
     pub options: Option<BTreeMap<String, String>>,
     /// `""`, `hidden` or `unauth`.
     pub listing_visibility: Option<String>,
@@ -197,7 +201,8 @@ pub enum VersionChange {
     To(PluginVersion),
 }
 
-/// A version, the word `unversioned` for the plugin that has none, or nothing for what is selected. Vault has no way back to either.
+/// A version, the word `unversioned` for the plugin that has none, or nothing for what is selected. Vault has no way
+/// back to either.
 impl FromStr for VersionChange {
     type Err = IdentError;
 
@@ -232,7 +237,8 @@ pub struct MountInfo {
     pub version: Option<PluginVersion>,
     /// The version that answers now; `None` when none runs or it has none.
     pub running_version: Option<PluginVersion>,
-    /// The digest of what answers now; `None` when the mount has not been started or could not be, and for a built-in plugin.
+    /// The digest of what answers now; `None` when the mount has not been started or could not be, and for a built-in
+    /// plugin.
     pub running_sha256: Option<Digest>,
     /// Whether a plugin of this name will go on being built in; `None` if none is.
     pub deprecation_status: Option<DeprecationStatus>,

@@ -5,12 +5,12 @@ use bytes::Bytes;
 use super::{Error, ErrorKind, Host};
 
 impl Host {
-    /// Returns what a wrapping token stands for, a JSON object, and forgets it: the token is all that is asked for, and is good
-    /// once.
+    /// Returns what a wrapping token stands for, a JSON object, and forgets it: the token is all that is asked for, and
+    /// is good once.
     ///
-    /// Vault's API has it at `sys/wrapping/unwrap`. An embedder with an API of its own answers there, below the address in
-    /// [`NativePlugins::api_address`](crate::NativePlugins::api_address), for native plugins from
-    /// before automatic mutual TLS.
+    /// Vault's API has it at `sys/wrapping/unwrap`. An embedder with an API of its own answers there, below the address
+    /// in [`NativePlugins::api_address`](crate::NativePlugins::api_address), for native plugins from before automatic
+    /// mutual TLS.
     ///
     /// # Errors
     ///

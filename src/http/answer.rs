@@ -1,7 +1,7 @@
 //! Vault's envelope, and the headers that every answer carries.
 //!
-//! The envelope is written by hand around data that nobody parses: a plugin's answer is copied once, from its bytes to the
-//! client's.
+//! The envelope is written by hand around data that nobody parses: a plugin's answer is copied once, from its bytes to
+//! the client's.
 
 use axum::body::Body;
 use axum::http::StatusCode;

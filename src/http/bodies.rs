@@ -1,4 +1,5 @@
-//! Bodies of requests: how much of them the server holds at a time, how slowly one may come, and where large ones are parsed.
+//! Bodies of requests: how much of them the server holds at a time, how slowly one may come, and where large ones are
+//! parsed.
 
 use std::sync::Arc;
 use std::time::Duration;

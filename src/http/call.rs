@@ -1,7 +1,7 @@
 //! From an HTTP request to what is asked: the operation, the path and the data, as Vault reads them.
 //!
-//! Everything is decided on the decoded path, once: `%2e%2e`, `%2F` and `%00` mean here what they would mean unescaped, so no
-//! two readers of one path can disagree.
+//! Everything is decided on the decoded path, once: `%2e%2e`, `%2F` and `%00` mean here what they would mean unescaped,
+//! so no two readers of one path can disagree.
 
 use std::borrow::Cow;
 
@@ -38,7 +38,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Reads a request whole, within what its listener grants. One without a token is a visit, and its body is charged to it.
+    /// Reads a request whole, within what its listener grants. One without a token is a visit, and its body is charged
+    /// to it.
     pub(super) async fn read(
         parts: &Parts,
         body: Body,
@@ -66,8 +67,8 @@ impl Call {
     }
 }
 
-/// Returns where a path with empty segments leads once they are left out, with its query, as Vault redirects; `None` where there are
-/// none. A slash may be written as `%2F`, too.
+/// Returns where a path with empty segments leads once they are left out, with its query, as Vault redirects; `None`
+/// where there are none. A slash may be written as `%2F`, too.
 pub(super) fn without_empty_segments(uri: &Uri) -> Option<String> {
     let mut clean = String::with_capacity(uri.path().len());
     let mut rest = uri.path();
@@ -101,8 +102,8 @@ pub(super) fn without_empty_segments(uri: &Uri) -> Option<String> {
     is_changed.then(|| clean + &query)
 }
 
-/// Returns who asks. A token that nobody knows counts for nothing, as in Vault: what is open without a token is open with any, and
-/// everything else is refused.
+/// Returns who asks. A token that nobody knows counts for nothing, as in Vault: what is open without a token is open
+/// with any, and everything else is refused.
 pub(super) fn caller(host: &Host, headers: &HeaderMap) -> Caller {
     token(headers).and_then(|token| host.authenticate(token)).map_or(Caller::Anonymous, Caller::Known)
 }
@@ -128,8 +129,8 @@ pub(super) fn is_system(path: &str) -> bool {
     path == "sys" || path.starts_with("sys/")
 }
 
-/// A client that asks for these relies on getting them: a secret must not be answered in the clear instead of wrapped, nor from
-/// another namespace.
+/// A client that asks for these relies on getting them: a secret must not be answered in the clear instead of wrapped,
+/// nor from another namespace.
 fn refuse_unsupported_headers(headers: &HeaderMap) -> Result<(), Refusal> {
     if headers.get(WRAP_TTL).is_some_and(|ttl| !ttl.is_empty() && ttl != "0") {
         return Err(Refusal::invalid("response wrapping needs the token system, which this version does not have"));

@@ -1,5 +1,5 @@
-//! The connections of all listeners: how many there may be, in all and from one address, which goes when there is no more room, and
-//! which goes because nothing happens in it.
+//! The connections of all listeners: how many there may be, in all and from one address, which goes when there is no
+//! more room, and which goes because nothing happens in it.
 
 use std::collections::HashMap;
 use std::io;
@@ -22,7 +22,8 @@ const FILES_RESERVED: usize = 4;
 /// Bytes that must move, in either direction, to count as progress: more than what keeps an idle connection alive.
 const PROGRESS_BYTES_MIN: u64 = 1 << 10;
 
-/// Connections that were told to go and whose files are still open. They are beyond the bound for a moment, so they have one.
+/// Connections that were told to go and whose files are still open. They are beyond the bound for a moment, so they
+/// have one.
 const LEAVING_MAX: usize = 64;
 
 /// How often a connection at work is looked at, in parts of the time that it may lie idle.
@@ -91,8 +92,8 @@ impl Connections {
         Arc::new(Self { all_max, address_max, table: Mutex::default() })
     }
 
-    /// Finds a place. Where there is none, an idle connection goes: one from the same address if that has as many as it may, else
-    /// one from the address that has most. `None` when all are at work, or more come than can leave.
+    /// Finds a place. Where there is none, an idle connection goes: one from the same address if that has as many as it
+    /// may, else one from the address that has most. `None` when all are at work, or more come than can leave.
     pub(super) fn admit(self: &Arc<Self>, origin: Origin) -> Option<Place> {
         let mut table = self.table();
         let from_there = table.by_origin.get(&origin).copied().unwrap_or_default();
@@ -185,8 +186,8 @@ impl Activity {
         self.0.gone.cancelled().await;
     }
 
-    /// Returns when the first request takes longer than `first`, or when nothing went on for as long as `idle` while no request was
-    /// being answered, or while the client took nothing of an answer.
+    /// Returns when the first request takes longer than `first`, or when nothing went on for as long as `idle` while no
+    /// request was being answered, or while the client took nothing of an answer.
     pub(super) async fn over(&self, first: Duration, idle: Duration) -> End {
         loop {
             let now = Instant::now();

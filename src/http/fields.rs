@@ -1,5 +1,5 @@
-//! The fields of a request body, read one by one, as tolerant of types as Vault is: its own client sends texts for numbers and
-//! flags. `null` is the same as an absent field everywhere.
+//! The fields of a request body, read one by one, as tolerant of types as Vault is: its own client sends texts for
+//! numbers and flags. `null` is the same as an absent field everywhere.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

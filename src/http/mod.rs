@@ -1,18 +1,19 @@
 //! Vault's HTTP API over a [`Host`]: wire shapes and status codes, and no decisions.
 //!
 //! * [`router`] — the API as an axum service, for servers that have a listener of their own.
-//! * [`serve`] — the API on listeners that are already bound, with or without TLS ([`TlsSettings`]), until it is told to stop.
+//! * [`serve`] — the API on listeners that are already bound, with or without TLS ([`TlsSettings`]), until it is told
+//!   to stop.
 //!
-//! A request is read whole (`call`), then answered by the host itself if its path is below `sys/` (`system`), else by a mount
-//! (`plugin`). Both answer with Vault's envelope (`answer`), or with a `refusal`: the one place where a kind of error becomes a
-//! status.
+//! A request is read whole (`call`), then answered by the host itself if its path is below `sys/` (`system`), else by a
+//! mount (`plugin`). Both answer with Vault's envelope (`answer`), or with a `refusal`: the one place where a kind of
+//! error becomes a status.
 //!
-//! One handler takes every request, in place of a route for each: paths are compared once they are decoded, mounts hold slashes
-//! anywhere, and `LIST` is no method that a router of routes knows. So [`serve`] does without axum's router (`service`), which keeps
-//! the path to a plugin short.
+//! One handler takes every request, in place of a route for each: paths are compared once they are decoded, mounts hold
+//! slashes anywhere, and `LIST` is no method that a router of routes knows. So [`serve`] does without axum's router
+//! (`service`), which keeps the path to a plugin short.
 //!
-//! Absent on purpose, until tokens of our own exist: tokens for those who log in, response wrapping but for native plugins'
-//! certificates, leases that can be renewed, namespaces. Who asks for one of these is told so.
+//! Absent on purpose, until tokens of our own exist: tokens for those who log in, response wrapping but for native
+//! plugins' certificates, leases that can be renewed, namespaces. Who asks for one of these is told so.
 
 mod answer;
 mod bodies;
@@ -74,7 +75,8 @@ pub struct ServerInfo {
 
 /// Returns Vault's API over a host, granting its clients what the host grants.
 ///
-/// Served with [`Router::into_make_service_with_connect_info`] for [`SocketAddr`], it tells plugins where a request comes from.
+/// Served with [`Router::into_make_service_with_connect_info`] for [`SocketAddr`], it tells plugins where a request
+/// comes from.
 pub fn router(host: Host, info: ServerInfo) -> Router {
     let limits = ListenerLimits::from(host.limits());
     let door = Door { api: Api::new(host, info), limits };
@@ -111,8 +113,8 @@ async fn respond(State(door): State<Arc<Door>>, request: Request) -> Response {
 }
 
 impl Door {
-    /// Answers a request that came from this address, if it is known. What panics while it is answered ends this request, and not the
-    /// others of its connection, which may be many clients' behind a proxy.
+    /// Answers a request that came from this address, if it is known. What panics while it is answered ends this
+    /// request, and not the others of its connection, which may be many clients' behind a proxy.
     async fn respond(&self, request: Request, client: Option<SocketAddr>) -> Response {
         let answered = AssertUnwindSafe(self.answer(request, client)).catch_unwind().await;
         answered.unwrap_or_else(|_| Err(failed())).unwrap_or_else(Refusal::into_response)
@@ -146,8 +148,8 @@ impl Door {
         if !call::is_system(call.path.as_str()) {
             return plugin::answer(&api.host, call, caller, parts.headers, client, limits.request_deadline).await;
         }
-        // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of requests: what
-        // takes long here is a plugin that compiles or starts, and that has limits of its own.
+        // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of
+        // requests: what takes long here is a plugin that compiles or starts, and that has limits of its own.
         let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
         answer.unwrap_or_else(|_| Err(failed()))
     }
@@ -167,8 +169,8 @@ impl Door {
         if has_body || !host.serves(&path) { Err(Refusal::denied()) } else { Ok(None) }
     }
 
-    /// Returns how a request is refused that could not be read. What is wrong with it is nothing for a stranger where nobody would
-    /// have read it: it differs from what is said where there is no mount.
+    /// Returns how a request is refused that could not be read. What is wrong with it is nothing for a stranger where
+    /// nobody would have read it: it differs from what is said where there is no mount.
     async fn as_told(&self, refusal: Refusal, caller: &Caller, uri: &Uri, visit: Option<Visit>) -> Refusal {
         let path = call::path_below_v1(uri.path()).ok().and_then(|path| path.parse::<RequestPath>().ok());
         let Some(path) = path.filter(|path| matches!(caller, Caller::Anonymous) && !call::is_system(path.as_str()))

@@ -161,7 +161,8 @@ impl Asked<'_> {
         answer::json(status, envelope.to_json())
     }
 
-    /// Nothing keeps leases yet, so none is renewable or has an id; the client still learns how long its secret is good for.
+    /// Nothing keeps leases yet, so none is renewable or has an id; the client still learns how long its secret is good
+    /// for.
     fn lease_seconds(&self, lease: &Lease) -> u64 {
         let limits = self.host.limits();
         let (default, max) = match self.host.mount_of(&self.path) {
@@ -188,8 +189,8 @@ fn canonical(client: SocketAddr) -> SocketAddr {
     SocketAddr::new(client.ip().to_canonical(), client.port())
 }
 
-/// The headers that a mount may name: never a token of ours in any spelling, nor what is meant for this server alone. They are as they came, and
-/// only what a plugin asks for is copied.
+/// The headers that a mount may name: never a token of ours in any spelling, nor what is meant for this server alone.
+/// They are as they came, and only what a plugin asks for is copied.
 struct ClientHeaders {
     headers: HeaderMap,
     /// What let the request in, if anything did.
@@ -248,8 +249,8 @@ fn base64_decoded(word: &str) -> Option<Vec<u8>> {
     STANDARD_NO_PAD.decode(word).or_else(|_| URL_SAFE_NO_PAD.decode(word)).ok()
 }
 
-/// Sets the headers that a plugin answers with and its mount lets through, in place of those that every answer has. Those that
-/// make no header are left out, as Go's server does.
+/// Sets the headers that a plugin answers with and its mount lets through, in place of those that every answer has.
+/// Those that make no header are left out, as Go's server does.
 fn set_headers(answer: &mut HeaderMap, headers: &[(String, String)]) {
     let parse = |(name, value): &(String, String)| {
         let name = HeaderName::try_from(name.as_str()).ok().filter(|name| !FRAMING.contains(name))?;

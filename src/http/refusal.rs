@@ -8,7 +8,8 @@ use super::answer;
 use crate::host::{Error, ErrorKind};
 use crate::ident::IdentError;
 
-/// Seconds after which a client that was told 429 or 503 may try again: queues drain and mounts start within about that time.
+/// Seconds after which a client that was told 429 or 503 may try again: queues drain and mounts start within about that
+/// time.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
 
 /// Why a request is not answered as asked.
@@ -42,7 +43,8 @@ impl Refusal {
         }
     }
 
-    /// Returns what a client hears of a storage that failed. Keys of the host and the system's words are for the operator.
+    /// Returns what a client hears of a storage that failed. Keys of the host and the system's words are for the
+    /// operator.
     fn of_storage(error: &Error) -> Self {
         tracing::error!(%error, "a request failed with the storage");
         Self::new(status(ErrorKind::Storage), "the storage failed; the server's log says more")
@@ -74,8 +76,8 @@ impl Refusal {
     }
 }
 
-/// What the host refuses to do with its own catalog and mounts. Vault has one status for all that its client is to blame for, and
-/// clients decide by it: the kinds stay apart in the host's own errors, and in the text.
+/// What the host refuses to do with its own catalog and mounts. Vault has one status for all that its client is to
+/// blame for, and clients decide by it: the kinds stay apart in the host's own errors, and in the text.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error.kind() {

@@ -29,12 +29,12 @@ use super::{Api, CertificateStore, Door, ListenerLimits, ServerInfo};
 use crate::complaints::Complaints;
 use crate::host::Host;
 
-/// How long a new connection may take to its first request, unless its listener grants less: until then nothing else watches it. A
-/// TLS handshake is part of that.
+/// How long a new connection may take to its first request, unless its listener grants less: until then nothing else
+/// watches it. A TLS handshake is part of that.
 const FIRST_REQUEST_DEADLINE: Duration = Duration::from_secs(10);
 
-/// The longest head of an HTTP/1 request, and what is read ahead of a body, in bytes. Longer heads are refused with 431. The largest token
-/// and a client's certificate take a few KiB.
+/// The longest head of an HTTP/1 request, and what is read ahead of a body, in bytes. Longer heads are refused with
+/// 431. The largest token and a client's certificate take a few KiB.
 const HTTP1_BUFFER_BYTES: usize = 32 << 10;
 
 /// The longest head of an HTTP/2 request, in bytes.
@@ -49,8 +49,8 @@ const HTTP2_STREAMS_MAX: u32 = 100;
 /// What a client may send in one HTTP/2 stream before the server has read it, in bytes.
 const HTTP2_STREAM_WINDOW: u32 = 64 << 10;
 
-/// What a client may send in one HTTP/2 connection before the server has read it, in bytes: four streams' worth, so that a stream
-/// that nobody reads does not stop the others.
+/// What a client may send in one HTTP/2 connection before the server has read it, in bytes: four streams' worth, so
+/// that a stream that nobody reads does not stop the others.
 const HTTP2_CONNECTION_WINDOW: u32 = 256 << 10;
 
 /// How often an HTTP/2 client is asked whether it is still there.
@@ -96,11 +96,11 @@ pub enum ServeError {
     },
 }
 
-/// Serves the API on all listeners until `shutdown` is ready, then stops accepting and waits for requests in flight, at most as
-/// long as [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline).
+/// Serves the API on all listeners until `shutdown` is ready, then stops accepting and waits for requests in flight, at
+/// most as long as [`Limits::drain_deadline`](crate::limits::Limits::drain_deadline).
 ///
-/// If one listener fails, the others are shut down in the same way; without listeners there is nothing to wait for. The host
-/// keeps running: shutting it down is the next step of whoever made it.
+/// If one listener fails, the others are shut down in the same way; without listeners there is nothing to wait for. The
+/// host keeps running: shutting it down is the next step of whoever made it.
 pub async fn serve(
     host: Host,
     listeners: Vec<Listener>,

@@ -1,4 +1,5 @@
-//! The API as a service for the listeners of [`serve`](super::serve): one handler, with nothing before it that looks for a route.
+//! The API as a service for the listeners of [`serve`](super::serve): one handler, with nothing before it that looks
+//! for a route.
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -1,8 +1,8 @@
-//! Who comes without a token: how often, with how much, and who is next. Counted by address, so that a flood from one keeps nobody
-//! out who comes from another.
+//! Who comes without a token: how often, with how much, and who is next. Counted by address, so that a flood from one
+//! keeps nobody out who comes from another.
 //!
-//! A request is a [`Visit`]: it arrives (so many per second, so many at a time from one address), may be charged for its body, and
-//! waits for its turn. Turns go round among addresses, and each address has only so many at a time.
+//! A request is a [`Visit`]: it arrives (so many per second, so many at a time from one address), may be charged for
+//! its body, and waits for its turn. Turns go round among addresses, and each address has only so many at a time.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -16,14 +16,15 @@ use tokio::time::{Instant, timeout};
 use super::refusal::Refusal;
 use crate::limits::Limits;
 
-/// How long a request may wait for its turn: less than clients wait for an answer, so that they are told and do not just leave.
+/// How long a request may wait for its turn: less than clients wait for an answer, so that they are told and do not
+/// just leave.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// How many seconds' worth of requests an address may send at once, after it was silent.
 const BURST_SECONDS: u32 = 4;
 
-/// Addresses that are remembered at a time, some 200 bytes each. One is forgotten when it has nothing under way and may send as many
-/// as an unknown one again.
+/// Addresses that are remembered at a time, some 200 bytes each. One is forgotten when it has nothing under way and may
+/// send as many as an unknown one again.
 const ADDRESSES_MAX: usize = 32_768;
 
 /// How often those are looked for at most, since that walks over all.

@@ -9,7 +9,8 @@ use serde::{Serialize, Serializer};
 use super::answer;
 use super::refusal::Refusal;
 
-/// Pairs in one query or form: what Go and others take by default. A pair takes some hundred bytes, however short it was.
+/// Pairs in one query or form: what Go and others take by default. A pair takes some hundred bytes, however short it
+/// was.
 const PAIRS_MAX: usize = 1_000;
 
 /// `name=value` pairs of a query or a form; a name may come several times.

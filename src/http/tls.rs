@@ -1,4 +1,5 @@
-//! TLS settings for a listener, read and checked before anything is served, and a certificate that can be replaced meanwhile.
+//! TLS settings for a listener, read and checked before anything is served, and a certificate that can be replaced
+//! meanwhile.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -87,8 +88,8 @@ impl ResolvesServerCert for Current {
 }
 
 impl CertificateStore {
-    /// Reads both files again; new connections get what they hold from then on, and those that are open keep what they have. Files
-    /// that cannot be used change nothing. Blocks while it reads.
+    /// Reads both files again; new connections get what they hold from then on, and those that are open keep what they
+    /// have. Files that cannot be used change nothing. Blocks while it reads.
     pub fn reload(&self) -> Result<(), TlsError> {
         self.current.0.store(Arc::new(self.settings.certified()?));
         Ok(())
@@ -114,7 +115,8 @@ impl fmt::Debug for CertificateStore {
 impl TlsSettings {
     /// Reads both files and returns what a [`Listener`](super::Listener) needs. Blocks while it reads.
     ///
-    /// The cryptography is named here (aws-lc), not taken from a default of the process: a library owns no such default.
+    /// The cryptography is named here (aws-lc), not taken from a default of the process: a library owns no such
+    /// default.
     pub fn load(&self) -> Result<CertificateStore, TlsError> {
         let current = Arc::new(Current(ArcSwap::from_pointee(self.certified()?)));
         let versions: &[_] = match self.min_version {

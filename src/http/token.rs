@@ -1,4 +1,5 @@
-//! `auth/token/lookup-self` and `auth/token/lookup`: what clients ask of the root token first. There is no other token yet.
+//! `auth/token/lookup-self` and `auth/token/lookup`: what clients ask of the root token first. There is no other token
+//! yet.
 
 use axum::http::StatusCode;
 use axum::response::Response;

@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// The upper bounds of the buckets; what took longer is in one more. Half a decade each, from a call that is answered out of memory
-/// to the default request deadline: the wrong order of magnitude is what a person acts on, and each bound is a series for
-/// every mount in whatever stores them.
+/// The upper bounds of the buckets; what took longer is in one more. Half a decade each, from a call that is answered
+/// out of memory to the default request deadline: the wrong order of magnitude is what a person acts on, and each bound
+/// is a series for every mount in whatever stores them.
 pub const DURATION_BUCKETS: [Duration; 15] = [
     Duration::from_micros(10),
     Duration::from_micros(30),
@@ -34,7 +34,8 @@ pub(super) struct Histogram {
 /// How often something took how long, since it was first counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Distribution {
-    /// How many fell into each of the [`DURATION_BUCKETS`] and into none of the lower ones; the last are those beyond all.
+    /// How many fell into each of the [`DURATION_BUCKETS`] and into none of the lower ones; the last are those beyond
+    /// all.
     pub counts: [u64; DURATION_BUCKETS.len() + 1],
     /// All together.
     pub sum: Duration,

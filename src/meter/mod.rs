@@ -3,9 +3,10 @@
 //! * [`MountMeter`] — one for each mount: requests by [`Outcome`], latency, waiting, guests' processor time, storage.
 //! * [`PluginMeter`] — one for each program: instances by what became of them ([`Retired`]), memory, processes.
 //!
-//! Counting is a few relaxed additions: no lock, and nothing is allocated after a mount's first request. So a scrape sees each
-//! number as it was at some moment, and not all of them at the same one. What goes up and down again is counted by guards, which
-//! count down when they are dropped; no path through an error or a cancelled future can leave a gauge behind.
+//! Counting is a few relaxed additions: no lock, and nothing is allocated after a mount's first request. So a scrape
+//! sees each number as it was at some moment, and not all of them at the same one. What goes up and down again is
+//! counted by guards, which count down when they are dropped; no path through an error or a cancelled future can leave
+//! a gauge behind.
 
 mod histogram;
 mod mount;

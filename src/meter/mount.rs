@@ -16,7 +16,8 @@ pub enum Outcome {
     Answered,
     /// The plugin declined what was asked: not found, not allowed, malformed. As a rule the caller's affair.
     Declined,
-    /// The plugin answered that something is wrong with itself or behind it: internal, unavailable, or a status of 500 and more.
+    /// The plugin answered that something is wrong with itself or behind it: internal, unavailable, or a status of 500
+    /// and more.
     Errored,
     /// The host refused: the path needs a token, and nobody who is known asked.
     Denied,
@@ -78,8 +79,9 @@ impl Outcome {
     }
 }
 
-/// What one mount's requests count on. Made with the mount, kept when it is tuned or moved. A mount that was started and never called
-/// costs a few words: what requests count on is made with the first, and what the storage counts on with its first use.
+/// What one mount's requests count on. Made with the mount, kept when it is tuned or moved. A mount that was started
+/// and never called costs a few words: what requests count on is made with the first, and what the storage counts on
+/// with its first use.
 #[derive(Default)]
 pub(crate) struct MountMeter {
     /// Outside, since starting a mount runs its guest.
@@ -113,8 +115,9 @@ pub struct MountCounts {
     pub latency: Distribution,
     /// How long requests waited for their turn and for an instance, where they had to be given one.
     pub queue_wait: Distribution,
-    /// How long guests ran: the time within their polls. What an import waits for is not in it; time in which the operating system
-    /// ran something else on that core is. Zero for native plugins, whose processes count for themselves.
+    /// How long guests ran: the time within their polls. What an import waits for is not in it; time in which the
+    /// operating system ran something else on that core is. Zero for native plugins, whose processes count for
+    /// themselves.
     pub cpu: Duration,
     /// What was asked of the storage.
     pub storage: StorageCounts,
@@ -154,17 +157,18 @@ impl MountMeter {
         RequestMark { requests, begun: Instant::now(), outcome: Outcome::Cancelled }
     }
 
-    /// Takes note of how long a request waited for its turn and for an instance. Call it once for each request that got one, and
-    /// with what it waited in vain for each that did not. What waits before the first request is the mount's start, and no request.
+    /// Takes note of how long a request waited for its turn and for an instance. Call it once for each request that got
+    /// one, and with what it waited in vain for each that did not. What waits before the first request is the mount's
+    /// start, and no request.
     pub(crate) fn waited(&self, wait: Duration) {
         if let Some(requests) = self.requests.get() {
             requests.queue_wait.add(wait);
         }
     }
 
-    /// Runs a future, and counts the time that is spent within its polls: what a guest costs the core that it runs on. A guest that
-    /// waits for an import leaves its poll, so waiting is not in it. There is no cheaper clock that is about one guest: the
-    /// thread's own is about whatever else ran between two polls, and costs a system call each.
+    /// Runs a future, and counts the time that is spent within its polls: what a guest costs the core that it runs on.
+    /// A guest that waits for an import leaves its poll, so waiting is not in it. There is no cheaper clock that is
+    /// about one guest: the thread's own is about whatever else ran between two polls, and costs a system call each.
     pub(crate) async fn timed<F: Future>(&self, future: F) -> F::Output {
         let mut future = pin!(future);
         poll_fn(|context| {

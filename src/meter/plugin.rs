@@ -109,10 +109,11 @@ pub struct PluginCounts {
     retired: [u64; Retired::ALL.len()],
     /// Instances that live and are in no call.
     pub idle: u64,
-    /// Linear memory of all its sandboxes, in bytes: what they have asked for, which may be more than they have touched.
+    /// Linear memory of all its sandboxes, in bytes: what they have asked for, which may be more than they have
+    /// touched.
     pub memory_bytes: u64,
-    /// How long instances ran that serve many calls at once: the time within their polls, which no mount has for itself. What others
-    /// took counts on their mounts.
+    /// How long instances ran that serve many calls at once: the time within their polls, which no mount has for
+    /// itself. What others took counts on their mounts.
     pub cpu: Duration,
     /// The part of that in which nobody waited for an answer: work in the background.
     pub background_cpu: Duration,
@@ -143,7 +144,8 @@ pub(crate) struct InUse {
 }
 
 impl PluginMeter {
-    /// Counts one more instance, which lives until the result is dropped, and is idle until it is [lent](LiveInstance::lend).
+    /// Counts one more instance, which lives until the result is dropped, and is idle until it is
+    /// [lent](LiveInstance::lend).
     pub(crate) fn created(self: &Arc<Self>) -> Arc<LiveInstance> {
         self.created.fetch_add(1, Ordering::Relaxed);
         self.idle.fetch_add(1, Ordering::Relaxed);
@@ -161,7 +163,8 @@ impl PluginMeter {
         self.memory_bytes.fetch_sub(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Takes note of how long an instance ran that serves many calls at once, and whether nobody waited for it meanwhile.
+    /// Takes note of how long an instance ran that serves many calls at once, and whether nobody waited for it
+    /// meanwhile.
     #[cfg(feature = "wasm")]
     pub(crate) fn ran(&self, took: Duration, in_the_background: bool) {
         let took = nanoseconds(took);
@@ -229,7 +232,8 @@ impl PluginCounts {
 }
 
 impl LiveInstance {
-    /// Counts the instance as busy until the result is dropped. It may be lent several times at once, if it serves several calls.
+    /// Counts the instance as busy until the result is dropped. It may be lent several times at once, if it serves
+    /// several calls.
     pub(crate) fn lend(self: &Arc<Self>) -> InUse {
         if self.calls.fetch_add(1, Ordering::Relaxed) == 0 {
             self.meter.idle.fetch_sub(1, Ordering::Relaxed);

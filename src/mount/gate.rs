@@ -21,7 +21,8 @@ impl Gate {
     /// Lets a request in, until what is returned is dropped; `None` when the door is closing.
     pub(super) fn enter(&self) -> Option<TaskTrackerToken> {
         let inside = self.inside.token();
-        // Looked at only after this request counts as inside: whoever closes the door either sees the request or is seen.
+        // Looked at only after this request counts as inside: whoever closes the door either sees the request or is
+        // seen.
         (!self.closing.load(Ordering::SeqCst)).then_some(inside)
     }
 

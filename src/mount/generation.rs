@@ -1,4 +1,5 @@
-//! A mount's program and pool between two reloads: started once, in the background or by its first request, whichever is sooner.
+//! A mount's program and pool between two reloads: started once, in the background or by its first request, whichever
+//! is sooner.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -18,8 +19,8 @@ use crate::runtime::{Call, MountScope, PathRules, Program};
 /// Why a mount does not start that ended first.
 const ENDED: &str = "it is being disabled";
 
-/// How long a mount that could not be started stays so, before the next request makes it try again: short enough for whoever has
-/// just mended the plugin's file, long enough that a broken one costs little.
+/// How long a mount that could not be started stays so, before the next request makes it try again: short enough for
+/// whoever has just mended the plugin's file, long enough that a broken one costs little.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// How long stopping an instance at its deadline takes at most: an epoch, on a machine that is busy.
@@ -136,7 +137,8 @@ impl Generation {
         self.outcome.get()
     }
 
-    /// Starts the generation unless somebody did, and returns how that went. Starting goes on if the caller stops waiting.
+    /// Starts the generation unless somebody did, and returns how that went. Starting goes on if the caller stops
+    /// waiting.
     pub(crate) async fn start(self: &Arc<Self>, scope: &Arc<MountScope>) -> &Result<Running, String> {
         if let Some(outcome) = self.outcome.get() {
             return outcome;
@@ -160,8 +162,9 @@ impl Generation {
         self.outcome.wait().await
     }
 
-    /// Sees to it that no instance is being set up any more, nor will be, and so that what is wiped next stays wiped: one that has
-    /// not begun never will, one that is under way is waited for, and one that is still being loaded ends before its first call.
+    /// Sees to it that no instance is being set up any more, nor will be, and so that what is wiped next stays wiped:
+    /// one that has not begun never will, one that is under way is waited for, and one that is still being loaded ends
+    /// before its first call.
     pub(crate) async fn end_start(&self) {
         self.ending.store(true, Ordering::SeqCst);
         if !self.begun.swap(true, Ordering::AcqRel) {

@@ -1,12 +1,13 @@
 //! WHERE: mounts, what is stored of them, and how one answers a request.
 //!
-//! A mount is its record (what an operator set), its scope (what its plugin may know of it) and its generation (what answers). The
-//! first two are replaced whole by tune and move, the third by a reload; a request keeps the ones it began with.
+//! A mount is its record (what an operator set), its scope (what its plugin may know of it) and its generation (what
+//! answers). The first two are replaced whole by tune and move, the third by a reload; a request keeps the ones it
+//! began with.
 //!
-//! A reload loses no request: the new generation is started beside the old one, requests go to it from one instant on, and those in
-//! flight end in the old one. Of a plugin that keeps a mount to one instance, the first request in the new generation waits until
-//! the last in the old one has ended, so that neither overwrites what the other has just stored. If the new one does not start, the old
-//! one goes on.
+//! A reload loses no request: the new generation is started beside the old one, requests go to it from one instant on,
+//! and those in flight end in the old one. Of a plugin that keeps a mount to one instance, the first request in the new
+//! generation waits until the last in the old one has ended, so that neither overwrites what the other has just stored.
+//! If the new one does not start, the old one goes on.
 //!
 //! Enabling and disabling are each decided by one transaction, so that a crash leaves the old state or the new:
 //!
@@ -14,8 +15,8 @@
 //! * disable: end a start that is under way → refuse requests, wait for those in flight → cleanup
 //!   → **record removed, intent to wipe stored** → wipe → intent withdrawn
 //!
-//! An intent that a crash left behind is carried out at the next start: storage of a mount that was never enabled, or is none any
-//! more.
+//! An intent that a crash left behind is carried out at the next start: storage of a mount that was never enabled, or
+//! is none any more.
 
 mod gate;
 mod generation;
@@ -268,8 +269,8 @@ impl Mount {
         Ok(lease.handle(call, *request).await?)
     }
 
-    /// Lets another generation, which has started, answer from now on, with what is stored and known of the mount from then on. Requests
-    /// in flight end in the one before, within the limit; then that one is told that it ends.
+    /// Lets another generation, which has started, answer from now on, with what is stored and known of the mount from
+    /// then on. Requests in flight end in the one before, within the limit; then that one is told that it ends.
     pub(crate) fn switch(
         self: &Arc<Self>,
         next: Arc<Generation>,
@@ -339,8 +340,8 @@ impl Mount {
         running.pool.invalidate(Call::lifecycle(&scope, limit), key).await
     }
 
-    /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the plugin. One whose
-    /// mount goes for good has a last chance to undo what was left half done.
+    /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the
+    /// plugin. One whose mount goes for good has a last chance to undo what was left half done.
     pub(crate) async fn close(&self, ending: Ending, drain: Duration, cleanup: Duration) {
         // Each that is leaving already has its own limit.
         self.leaving.close();

@@ -17,7 +17,8 @@ pub(crate) struct MountRecord {
     pub(crate) path: MountPath,
     pub(crate) kind: PluginKind,
     pub(crate) plugin: PluginName,
-    /// The version that the mount asks for. What no version was asked for and a versioned plugin was found is frozen here.
+    /// The version that the mount asks for. What no version was asked for and a versioned plugin was found is frozen
+    /// here.
     pub(crate) version: Option<PluginVersion>,
     pub(crate) description: String,
     pub(crate) options: BTreeMap<String, String>,

@@ -10,8 +10,9 @@ use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
 /// Where the records lie: `core/mounts/<uuid>`.
 const RECORDS: &str = "core/mounts/";
 
-/// Where intents to wipe a mount's storage lie: `core/wipes/<uuid>` for a secrets engine, `core/wipes/auth/<uuid>` for an auth
-/// method. The kind stands in the key, so that a host that knows secrets engines only leaves an auth method's intent alone.
+/// Where intents to wipe a mount's storage lie: `core/wipes/<uuid>` for a secrets engine, `core/wipes/auth/<uuid>` for
+/// an auth method. The kind stands in the key, so that a host that knows secrets engines only leaves an auth method's
+/// intent alone.
 const WIPES: &str = "core/wipes/";
 
 /// What follows there for an auth method.
@@ -45,7 +46,8 @@ impl MountTable {
         Ok(records)
     }
 
-    // ------------------------------------------------------------------------------------------------------------- storing
+    // -------------------------------------------------------------------------------------------------------------
+    // storing
 
     /// Announces that a mount is being made: until its record is stored, what it stores is to be wiped.
     pub(crate) async fn store_intent(&self, storage: MountStorage) -> Result<(), StorageError> {
@@ -93,7 +95,8 @@ impl MountTable {
         Ok(places)
     }
 
-    // ---------------------------------------------------------------------------------------------------------- publishing
+    // ----------------------------------------------------------------------------------------------------------
+    // publishing
 
     /// Adds a mount to the table.
     pub(crate) fn publish(&self, mount: Arc<Mount>) {
@@ -116,8 +119,8 @@ impl MountTable {
         self.mounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// Returns the mount that stands in the way of one at this path: no mount's path may be a prefix of another's. A mount that is
-    /// `leaving` stands in nobody's way, unless it is asked to stay where it is.
+    /// Returns the mount that stands in the way of one at this path: no mount's path may be a prefix of another's. A
+    /// mount that is `leaving` stands in nobody's way, unless it is asked to stay where it is.
     pub(crate) fn conflicting(&self, path: &MountPath, leaving: Option<&MountPath>) -> Option<MountPath> {
         let mounts = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
         let counts = |other: &MountPath| other == path || Some(other) != leaving;

@@ -16,12 +16,13 @@ use crate::runtime::Failure;
 pub(crate) struct InstanceBudget {
     instances_max: usize,
     live: AtomicUsize,
-    /// Advances with each admission: what was used before the last admission is older than what was used after it. Only read
-    /// on the way of a request, so that requests on several cores share no line of memory that changes.
+    /// Advances with each admission: what was used before the last admission is older than what was used after it. Only
+    /// read on the way of a request, so that requests on several cores share no line of memory that changes.
     admissions: AtomicU64,
     /// The sets that keep an instance, by address. Only looked through when the budget is spent.
     keepers: Mutex<HashMap<usize, Weak<Set>>>,
-    /// The idle ones among them when they were last looked through, longest idle first, with the moment of their last use.
+    /// The idle ones among them when they were last looked through, longest idle first, with the moment of their last
+    /// use.
     oldest: Mutex<VecDeque<(u64, Weak<Set>)>>,
     /// Held by the one who looks for an instance to let go.
     looking: Mutex<()>,
@@ -66,7 +67,8 @@ impl InstanceBudget {
         keepers.remove(&std::ptr::from_ref(set).addr());
     }
 
-    /// Lets instances go that have been idle for longer than they may. To be called once a [`SWEEP_PERIOD`](super::SWEEP_PERIOD).
+    /// Lets instances go that have been idle for longer than they may. To be called once a
+    /// [`SWEEP_PERIOD`](super::SWEEP_PERIOD).
     pub(crate) fn sweep(&self) {
         // No set may be dropped while the lock is held, for it would ask to be forgotten.
         let keepers: Vec<Arc<Set>> = {
@@ -103,7 +105,8 @@ impl InstanceBudget {
             // From here on, whatever becomes idle is heard of, however many others wait.
             room.as_mut().enable();
             {
-                // One looks at a time: whoever looks holds each slot for a moment, which would look like use to another.
+                // One looks at a time: whoever looks holds each slot for a moment, which would look like use to
+                // another.
                 let _looking = self.looking.lock().unwrap_or_else(PoisonError::into_inner);
                 while let Some(oldest) = self.oldest_idle() {
                     oldest.evict(Retired::Evicted);
@@ -130,8 +133,8 @@ impl InstanceBudget {
 
     /// Returns the set whose instance has been idle longest.
     ///
-    /// Looking through all sets costs time for each, so what one look finds serves many admissions: an instance that was not
-    /// used since is still older than all that were.
+    /// Looking through all sets costs time for each, so what one look finds serves many admissions: an instance that
+    /// was not used since is still older than all that were.
     fn oldest_idle(&self) -> Option<Arc<Set>> {
         self.still_oldest().or_else(|| {
             let keepers: Vec<Arc<Set>> = {

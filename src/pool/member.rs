@@ -10,12 +10,12 @@ use super::budget::{InstanceBudget, InstancePermit};
 use crate::meter::{InUse, LiveInstance, Retired};
 use crate::runtime::{Call, Failure, Instance, Program, Residence};
 
-/// Mounts that one instance answers for in its life. A plugin keeps state for each, in a memory that is bounded; a fresh instance
-/// costs less than asking the plugin to forget one mount after the other.
+/// Mounts that one instance answers for in its life. A plugin keeps state for each, in a memory that is bounded; a
+/// fresh instance costs less than asking the plugin to forget one mount after the other.
 const SEATS_MAX: usize = 256;
 
-/// Keys of one mount that an instance is told of one by one. When others have written more since its last call, it is set up again
-/// instead, which makes it forget all of them.
+/// Keys of one mount that an instance is told of one by one. When others have written more since its last call, it is
+/// set up again instead, which makes it forget all of them.
 const KEYS_TOLD_MAX: usize = 64;
 
 /// An instance's place.
@@ -60,8 +60,8 @@ pub(super) enum Readiness {
     /// It has to be set up.
     #[default]
     Unready,
-    /// It is being set up, or told of keys; or was, and that failed or was given up. From then on what others write is noted, since
-    /// it may have been read already.
+    /// It is being set up, or told of keys; or was, and that failed or was given up. From then on what others write is
+    /// noted, since it may have been read already.
     Preparing,
     /// It was set up, and nothing has happened that it must forget as a whole.
     Ready,

@@ -1,17 +1,17 @@
 //! HOW MANY: which instance answers a request, and how long instances live.
 //!
-//! A pool serves one mount, in one of three ways. `per-mount`: instances of its own, made when they are needed and kept;
-//! `per-request`: a fresh one each time; `pooled`: instances that all mounts of its program share. A request takes a [`Lease`]; dropping
-//! the lease gives a healthy instance back and lets a dead one go, so no path through an error, a deadline or a cancelled future can
-//! return a half-run guest.
+//! A pool serves one mount, in one of three ways. `per-mount`: instances of its own, made when they are needed and
+//! kept; `per-request`: a fresh one each time; `pooled`: instances that all mounts of its program share. A request
+//! takes a [`Lease`]; dropping the lease gives a healthy instance back and lets a dead one go, so no path through an
+//! error, a deadline or a cancelled future can return a half-run guest.
 //!
-//! A plugin that keeps its mounts to one instance ([`Spread::One`]) never has two that answer for one mount: not when it is pooled, not
-//! while one retires, and not while its plugin is reloaded ([`Pool::hold_after`]). Of a plugin that lets them be spread, the other
-//! instances are told which keys were written, before their next call for that mount.
+//! A plugin that keeps its mounts to one instance ([`Spread::One`]) never has two that answer for one mount: not when
+//! it is pooled, not while one retires, and not while its plugin is reloaded ([`Pool::hold_after`]). Of a plugin that
+//! lets them be spread, the other instances are told which keys were written, before their next call for that mount.
 //!
-//! Waiting is bounded twice: so many requests may queue for a mount, and each only until its deadline. Living is bounded once, for
-//! the whole host, by the [`InstanceBudget`]: when it is spent, the instance that was idle longest gives way, whichever mount it
-//! belongs to. And one that nobody calls goes after a while.
+//! Waiting is bounded twice: so many requests may queue for a mount, and each only until its deadline. Living is
+//! bounded once, for the whole host, by the [`InstanceBudget`]: when it is spent, the instance that was idle longest
+//! gives way, whichever mount it belongs to. And one that nobody calls goes after a while.
 
 mod budget;
 mod member;
@@ -142,7 +142,8 @@ impl Pool {
         &self.set.settings
     }
 
-    /// Starts the mount in its first instance, and returns the paths that need no token. An error says what it failed at.
+    /// Starts the mount in its first instance, and returns the paths that need no token. An error says what it failed
+    /// at.
     pub(crate) async fn start(self: &Arc<Self>, call: Call) -> Result<PathRules, String> {
         if self.policy == InstancePolicy::Pooled {
             // An instance that others use too may be set up for this mount already, with what it was told before.
@@ -162,8 +163,8 @@ impl Pool {
             }
             return Err(format!("the plugin failed to initialize: {failure}"));
         }
-        // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs. One that was made beside another that
-        // still answers may have read what that one changes, so it does not answer anyway.
+        // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs. One that was made
+        // beside another that still answers may have read what that one changes, so it does not answer anyway.
         if self.policy == InstancePolicy::PerMount {
             self.set.evict(Retired::Idle);
         }
@@ -221,8 +222,9 @@ impl Pool {
         Ok(Lease { held, pool: self, _turn: turn })
     }
 
-    /// Keeps requests waiting until [`Self::take_over`], as another pool still answers for this mount: `before`, or one that is
-    /// still starting. Nobody has to wait if both plugins let a mount's requests be spread. Call it before the first request can come.
+    /// Keeps requests waiting until [`Self::take_over`], as another pool still answers for this mount: `before`, or one
+    /// that is still starting. Nobody has to wait if both plugins let a mount's requests be spread. Call it before the
+    /// first request can come.
     pub(crate) fn hold_after(&self, before: Option<&Pool>) {
         let spreads = |pool: &Pool| pool.program.description().spread == Spread::Many;
         let together = before.is_some_and(|before| spreads(before) && before.hold.get().is_none());
@@ -231,8 +233,8 @@ impl Pool {
         }
     }
 
-    /// Answers alone from now on: the pool before has ended. A resident instance that was set up beside another is set up anew, since
-    /// it may have read what the other has changed. Requests that wait since [`Self::hold_after`] go on.
+    /// Answers alone from now on: the pool before has ended. A resident instance that was set up beside another is set
+    /// up anew, since it may have read what the other has changed. Requests that wait since [`Self::hold_after`] go on.
     pub(crate) async fn take_over(self: &Arc<Self>, call: Call) {
         let Some(hold) = self.hold.get() else { return };
         if self.program.residence() == Residence::Resident {
@@ -262,7 +264,8 @@ impl Pool {
         Arc::ptr_eq(&self.set, &other.set)
     }
 
-    /// Tells the instances that somebody else changed a stored value: a resident one now, others before their next call.
+    /// Tells the instances that somebody else changed a stored value: a resident one now, others before their next
+    /// call.
     pub(crate) async fn invalidate(self: &Arc<Self>, call: Call, key: &str) -> Result<(), Failure> {
         match self.program.residence() {
             Residence::Evictable => {
@@ -276,13 +279,14 @@ impl Pool {
         }
     }
 
-    /// Makes the mount's instances set themselves up again before their next call for it, as what they remember may be out of date; but
-    /// for those that are in one.
+    /// Makes the mount's instances set themselves up again before their next call for it, as what they remember may be
+    /// out of date; but for those that are in one.
     pub(crate) fn forget(&self, mount: &str) {
         self.set.forget(mount);
     }
 
-    /// Asks a resident instance to undo what was left half done. What it declines is its own affair, and so is whether it knows how.
+    /// Asks a resident instance to undo what was left half done. What it declines is its own affair, and so is whether
+    /// it knows how.
     pub(crate) async fn roll_back(self: &Arc<Self>, call: Call, rollback: Rollback) {
         if self.program.residence() == Residence::Evictable {
             return;
@@ -309,8 +313,8 @@ impl Pool {
         Ok(place.map(|place| Lease { held: Held::Kept(place), pool: self, _turn: turn }))
     }
 
-    /// Tells the instances that the mount ends here, and lets those go that are its own. Call it when no request is running any more:
-    /// the instance of one that still is goes after it, and is not told.
+    /// Tells the instances that the mount ends here, and lets those go that are its own. Call it when no request is
+    /// running any more: the instance of one that still is goes after it, and is not told.
     pub(crate) async fn close(&self, call: Call, why: Retired) {
         for place in self.set.leave(&call.scope.id, why) {
             let scope = Arc::clone(&call.scope);
@@ -360,7 +364,8 @@ async fn take_turn<'turns>(
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------------- Lease
+// --------------------------------------------------------------------------------------------------------------------
+// Lease
 
 impl Lease<'_> {
     fn instance(&self) -> &Arc<dyn Instance> {

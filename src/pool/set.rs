@@ -1,8 +1,9 @@
 //! The instances that requests choose from: those of one mount, or those that all mounts of a program share.
 //!
-//! What is decided under the lock is only which instance answers; instances are made, set up and called outside of it. Each instance
-//! has a *seat* for each mount that it answers for. The seat knows whether the instance was set up for the mount, and which stored
-//! keys others have written since: the instance is told of those before its next call for that mount.
+//! What is decided under the lock is only which instance answers; instances are made, set up and called outside of it.
+//! Each instance has a *seat* for each mount that it answers for. The seat knows whether the instance was set up for
+//! the mount, and which stored keys others have written since: the instance is told of those before its next call for
+//! that mount.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,7 +28,8 @@ pub(crate) struct Set {
     pub(super) program: Arc<dyn Program>,
     pub(super) settings: PoolSettings,
     budget: Arc<InstanceBudget>,
-    /// One permit for each call that may run at a time in all of them, where mounts share them. Those of one mount have its own turns.
+    /// One permit for each call that may run at a time in all of them, where mounts share them. Those of one mount have
+    /// its own turns.
     shared_turns: Option<SharedTurns>,
     state: Mutex<State>,
     /// Told when a choice may have another outcome than before.
@@ -239,8 +241,8 @@ impl Set {
         Some(Place::new(self, member, Arc::clone(mount), None))
     }
 
-    /// Takes a mount's seats away, and returns the instances that can be told so. One that cannot, since it is in as many calls as it
-    /// takes, goes after them with what it remembers. Those that no other mount shares all go.
+    /// Takes a mount's seats away, and returns the instances that can be told so. One that cannot, since it is in as
+    /// many calls as it takes, goes after them with what it remembers. Those that no other mount shares all go.
     pub(super) fn leave(self: &Arc<Self>, mount: &Arc<str>, why: Retired) -> Vec<Place<'_>> {
         let mut told = Vec::new();
         let mut state = self.lock();
@@ -260,7 +262,8 @@ impl Set {
         told
     }
 
-    // ------------------------------------------------------------------------------------------------------- going and staying
+    // ------------------------------------------------------------------------------------------------------- going and
+    // staying
 
     /// Returns when the instance was last used that has been idle longest, if any is idle.
     pub(super) fn idle_since(&self) -> Option<u64> {
@@ -268,8 +271,8 @@ impl Set {
         state.members.iter().filter(|slot| slot.busy == 0).map(|slot| slot.last_used).min()
     }
 
-    /// Lets the instance go that has been idle longest. It is not told: its memory is a cache, and telling it would make one mount
-    /// wait for another's code.
+    /// Lets the instance go that has been idle longest. It is not told: its memory is a cache, and telling it would
+    /// make one mount wait for another's code.
     pub(super) fn evict(&self, why: Retired) {
         if self.program.residence() == Residence::Resident {
             return;

@@ -6,8 +6,8 @@ use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::limits::Limits;
 use crate::runtime::{Program, Spread};
 
-/// Calls that all instances together may run at a time, whatever is asked: what a semaphore holds on every machine, and more than any
-/// host runs.
+/// Calls that all instances together may run at a time, whatever is asked: what a semaphore holds on every machine, and
+/// more than any host runs.
 const CAPACITY_MAX: u32 = u32::MAX >> 4;
 
 /// How instances are kept. Mounts share instances only if theirs are kept alike.
@@ -29,8 +29,8 @@ pub(crate) struct PoolSettings {
 }
 
 impl PoolSettings {
-    /// Fills in what was left open. What a plugin cannot do is not asked of it: a plugin that serves one call at a time, or that keeps
-    /// its mount to one instance, is held to that.
+    /// Fills in what was left open. What a plugin cannot do is not asked of it: a plugin that serves one call at a
+    /// time, or that keeps its mount to one instance, is held to that.
     pub(crate) fn resolve(
         policy: InstancePolicy,
         chosen: &InstanceLimits,

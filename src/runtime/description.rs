@@ -1,10 +1,12 @@
-//! What a plugin says of itself, checked: here, whatever it runs on, since what is kept of it is kept for as long as the host lives.
+//! What a plugin says of itself, checked: here, whatever it runs on, since what is kept of it is kept for as long as
+//! the host lives.
 
 use std::sync::Arc;
 
 use crate::ident::{PluginKind, PluginVersion};
 
-/// Patterns in one list. Vault's own plugins have fewer than 20, and each costs a comparison with every request without a token.
+/// Patterns in one list. Vault's own plugins have fewer than 20, and each costs a comparison with every request without
+/// a token.
 const PATTERNS_MAX: usize = 64;
 
 /// The longest pattern, in bytes. The longest of Vault's own plugins has 60.
@@ -41,8 +43,8 @@ pub(crate) struct Description {
     pub(crate) unauthenticated: PathRules,
 }
 
-/// A list of path patterns as plugins declare them: exact, with `*` as the last character for any rest, and with `+` for one
-/// segment. Mounts share their plugin's: a clone costs nothing.
+/// A list of path patterns as plugins declare them: exact, with `*` as the last character for any rest, and with `+`
+/// for one segment. Mounts share their plugin's: a clone costs nothing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct PathRules {
     rules: Arc<[PathRule]>,
@@ -78,8 +80,8 @@ impl Description {
 }
 
 impl PathRules {
-    /// Reads a plugin's patterns. A `*` anywhere but at the end, a `+` that does not fill its segment, or `+*` is an error, as in
-    /// Vault; and so is more than may be kept.
+    /// Reads a plugin's patterns. A `*` anywhere but at the end, a `+` that does not fill its segment, or `+*` is an
+    /// error, as in Vault; and so is more than may be kept.
     pub(crate) fn parse(patterns: &[String]) -> Result<Self, String> {
         if patterns.len() > PATTERNS_MAX {
             let found = patterns.len();

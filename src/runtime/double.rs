@@ -102,8 +102,8 @@ impl Program for Double {
     }
 }
 
-/// An instance. It answers `echo` with the address and the headers that it is lent, in warnings; `hang` never; and anything else
-/// with nothing.
+/// An instance. It answers `echo` with the address and the headers that it is lent, in warnings; `hang` never; and
+/// anything else with nothing.
 struct Actor {
     asked: Arc<Mutex<Vec<String>>>,
     crashed: Arc<AtomicBool>,

@@ -1,16 +1,16 @@
 //! HOW IT RUNS: programs and instances, whatever they run on.
 //!
-//! * [`Program`] — a verified artifact, ready to make instances: a compiled and linked component, or a running process that
-//!   speaks go-plugin. Costly; one for all mounts of the same program identity.
+//! * [`Program`] — a verified artifact, ready to make instances: a compiled and linked component, or a running process
+//!   that speaks go-plugin. Costly; one for all mounts of the same program identity.
 //! * [`Instance`] — what answers requests: a sandbox, or one backend inside a process. Cheap.
-//! * [`Call`] — what an instance is lent for one call: the mount it is for, that mount's storage, who asks, until when. An
-//!   instance keeps none of it.
+//! * [`Call`] — what an instance is lent for one call: the mount it is for, that mount's storage, who asks, until when.
+//!   An instance keeps none of it.
 //!
-//! A call ends in one of five ways, which are never mixed: it answers, the plugin declines ([`Failure::Backend`]), it traps, it
-//! runs out of time, or the host itself fails; where an instance serves many calls at once, one may also be lost with the instance
-//! that another crashed ([`Failure::Lost`]). [`Instance::is_alive`] says whether it can be called again: a sandbox that serves one
-//! call at a time cannot, after the last three; one that serves many can after a deadline, if its plugin ends the call in time; a
-//! native plugin's backend can, as long as its process lives.
+//! A call ends in one of five ways, which are never mixed: it answers, the plugin declines ([`Failure::Backend`]), it
+//! traps, it runs out of time, or the host itself fails; where an instance serves many calls at once, one may also be
+//! lost with the instance that another crashed ([`Failure::Lost`]). [`Instance::is_alive`] says whether it can be
+//! called again: a sandbox that serves one call at a time cannot, after the last three; one that serves many can after
+//! a deadline, if its plugin ends the call in time; a native plugin's backend can, as long as its process lives.
 
 #[cfg(feature = "builtin")]
 pub(crate) mod builtin;
@@ -92,10 +92,11 @@ pub(crate) trait Program: Send + Sync {
 /// How long instances stay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Residence {
-    /// An instance's memory is a cache: it goes when it is idle and another needs its place, and its mount does not notice.
+    /// An instance's memory is a cache: it goes when it is idle and another needs its place, and its mount does not
+    /// notice.
     Evictable,
-    /// An instance works in the background too, so it lives as long as its mount. One that takes the place of a crashed one is
-    /// initialized like the first. It takes no place in the host's budget of sandboxes.
+    /// An instance works in the background too, so it lives as long as its mount. One that takes the place of a crashed
+    /// one is initialized like the first. It takes no place in the host's budget of sandboxes.
     Resident,
 }
 
@@ -104,16 +105,17 @@ pub(crate) enum Residence {
 /// Before its first other call for a mount an instance gets `setup` for it, once. The caller keeps to
 /// [`Program::concurrency`].
 ///
-/// Dropping the future of a call gives the call up. An instance of which [`Program::concurrency`] is one is dead then, as it is
-/// after the call's deadline. One that serves many calls at once goes on: the plugin is told to end the call, and only if it does
-/// not within [`cancel_grace`](crate::limits::Limits::cancel_grace) is the instance dead to new calls, and gone when those in flight
-/// have ended; at once, if it computes without end.
+/// Dropping the future of a call gives the call up. An instance of which [`Program::concurrency`] is one is dead then,
+/// as it is after the call's deadline. One that serves many calls at once goes on: the plugin is told to end the call,
+/// and only if it does not within [`cancel_grace`](crate::limits::Limits::cancel_grace) is the instance dead to new
+/// calls, and gone when those in flight have ended; at once, if it computes without end.
 #[async_trait]
 pub(crate) trait Instance: Send + Sync {
     /// Whether it can be called. Once `false`, always `false`.
     fn is_alive(&self) -> bool;
 
-    /// The paths that need no token, where each instance says so by itself once it is set up; `None` where the program does.
+    /// The paths that need no token, where each instance says so by itself once it is set up; `None` where the program
+    /// does.
     fn unauthenticated(&self) -> Option<&PathRules> {
         None
     }
@@ -121,9 +123,9 @@ pub(crate) trait Instance: Send + Sync {
     /// Prepares for a mount. The call's storage is read-only.
     async fn setup(&self, call: Call) -> Result<(), Failure>;
 
-    /// Lets the plugin work for this mount beside its requests, until `cleanup` or until the instance goes. Call it once for each
-    /// mount, after `setup` succeeded, and only if the instance will be kept. The call's deadline does not count. An instance that
-    /// cannot do so ignores it.
+    /// Lets the plugin work for this mount beside its requests, until `cleanup` or until the instance goes. Call it
+    /// once for each mount, after `setup` succeeded, and only if the instance will be kept. The call's deadline does
+    /// not count. An instance that cannot do so ignores it.
     fn work_in_background(&self, _call: Call) {}
 
     /// Starts the mount: once each time the mount starts, in one of its instances.
@@ -192,12 +194,12 @@ pub(crate) enum Failure {
     /// It answered what no plugin may answer, or more than is taken. The instance lives on.
     #[error("{0}")]
     Unusable(String),
-    /// The call took longer than it may. A sandbox that serves one call at a time is dead; any other call is cancelled, and its
-    /// instance lives on.
+    /// The call took longer than it may. A sandbox that serves one call at a time is dead; any other call is cancelled,
+    /// and its instance lives on.
     #[error("it did not answer within {}", GoDuration::from_std(*.0))]
     Deadline(Duration),
-    /// It ended with an instance that another call crashed or blocked; says how. Nothing says how far it got, and it may be tried
-    /// again.
+    /// It ended with an instance that another call crashed or blocked; says how. Nothing says how far it got, and it
+    /// may be tried again.
     #[error("{0}")]
     Lost(String),
     /// All instances that may live are busy, and stayed so until the deadline.

@@ -11,7 +11,8 @@ use crate::ident::MountPath;
 use crate::meter::MountMeter;
 use crate::storage::StorageView;
 
-/// One mount as its plugin sees it. Replaced whole when the mount is tuned or moved; a call keeps the one it began with.
+/// One mount as its plugin sees it. Replaced whole when the mount is tuned or moved; a call keeps the one it began
+/// with.
 #[derive(Clone)]
 pub(crate) struct MountScope {
     /// The mount's UUID as text, which plugins key their state by.
@@ -35,7 +36,8 @@ pub(crate) struct MountScope {
 }
 
 impl MountScope {
-    /// Writes one line of the plugin to the log, cleaned, if the mount's budget allows. Without a mount it is the plugin's.
+    /// Writes one line of the plugin to the log, cleaned, if the mount's budget allows. Without a mount it is the
+    /// plugin's.
     #[cfg(any(feature = "wasm", feature = "builtin"))]
     pub(crate) fn log_line(&self, mount: Option<&str>, level: tracing::Level, line: &str) {
         let LogPermit::Granted { dropped_before } = self.log.admit(&self.plugin, mount.unwrap_or_default(), line)
@@ -67,7 +69,8 @@ impl MountScope {
     }
 }
 
-/// What a line of the log holds besides names and text, in bytes: the time, the level, the target, and what the fields are called.
+/// What a line of the log holds besides names and text, in bytes: the time, the level, the target, and what the fields
+/// are called.
 const LINE_FRAME_BYTES: usize = 72;
 
 /// How much a mount may write to the log: a token bucket that holds one second's worth.
@@ -101,7 +104,8 @@ impl LogBudget {
         }
     }
 
-    /// Takes the cost of one line as it is written, with all that stands on it, out of the budget, if it holds that much.
+    /// Takes the cost of one line as it is written, with all that stands on it, out of the budget, if it holds that
+    /// much.
     pub(crate) fn admit(&self, plugin: &str, mount: &str, text: &str) -> LogPermit {
         self.take(LINE_FRAME_BYTES + plugin.len() + mount.len() + text.len())
     }

@@ -1,6 +1,7 @@
 //! A plugin's text on its way to a person: it keeps its words and nothing else.
 
-/// Bytes of a plugin's text that answers, states and reports repeat. What matters fits; what does not would fill the log.
+/// Bytes of a plugin's text that answers, states and reports repeat. What matters fits; what does not would fill the
+/// log.
 const BRIEF_BYTES_MAX: usize = 2 << 10;
 
 /// Returns the beginning of a plugin's text, cleaned.
@@ -14,7 +15,8 @@ pub(super) fn clean(text: &str) -> String {
     text.chars().map(|c| if is_hostile(c) { ' ' } else { c }).collect()
 }
 
-/// Returns text of several lines as one entry of a log: what follows the first is set in, so that none passes for an entry.
+/// Returns text of several lines as one entry of a log: what follows the first is set in, so that none passes for an
+/// entry.
 #[cfg(feature = "process")]
 pub(super) fn one_entry(text: &str) -> String {
     text.replace('\n', "\n    ")

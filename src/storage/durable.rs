@@ -1,20 +1,21 @@
 //! The store on disk: one file, embedded, no server beside it.
 //!
-//! **Reads** run on the calling thread. They use the table that the last commit published, so they wait for nobody; what is
-//! cached answers in about a microsecond, the rest in one read from the disk.
+//! **Reads** run on the calling thread. They use the table that the last commit published, so they wait for nobody;
+//! what is cached answers in about a microsecond, the rest in one read from the disk.
 //!
-//! **Commits** go through a queue to one writer thread, which takes all that wait there into one transaction of the database:
-//! a flush to the disk takes milliseconds, and so many callers share one. Each batch is checked against what the batches
-//! before it have left, and answered by itself once the whole group is on the disk.
+//! **Commits** go through a queue to one writer thread, which takes all that wait there into one transaction of the
+//! database: a flush to the disk takes milliseconds, and so many callers share one. Each batch is checked against what
+//! the batches before it have left, and answered by itself once the whole group is on the disk.
 //!
-//! **On a full disk** what removes, and what changes the host's own records, still works for a while: some room is kept for it beside
-//! the file (`ballast`).
+//! **On a full disk** what removes, and what changes the host's own records, still works for a while: some room is kept
+//! for it beside the file (`ballast`).
 //!
-//! **After an end that was none**, such as a kill, the whole file is checked when it is opened: a database notices damage only
-//! where it reads. [`DurableStorage::check`] does so at any time.
+//! **After an end that was none**, such as a kill, the whole file is checked when it is opened: a database notices
+//! damage only where it reads. [`DurableStorage::check`] does so at any time.
 //!
-//! **After an input or output error**, such as a full disk, the database refuses all further work until it is opened again.
-//! That happens at once, so a store is as usable as its disk is. Snapshots taken before then answer with an error.
+//! **After an input or output error**, such as a full disk, the database refuses all further work until it is opened
+//! again. That happens at once, so a store is as usable as its disk is. Snapshots taken before then answer with an
+//! error.
 
 mod ballast;
 mod file;
@@ -43,8 +44,8 @@ const GROUP_BATCHES_MAX: usize = 256;
 ///
 /// Dropping it commits what is queued and closes the file. One process at a time can have a file open.
 ///
-/// One answer cannot be given: if the disk fails while a commit is under way and the file cannot even be opened again, that
-/// commit is answered with the error, and yet may turn out to be stored once the disk is back.
+/// One answer cannot be given: if the disk fails while a commit is under way and the file cannot even be opened again,
+/// that commit is answered with the error, and yet may turn out to be stored once the disk is back.
 pub struct DurableStorage {
     file: Arc<DatabaseFile>,
     /// Taken only by `drop`, which ends the writer by closing it.
@@ -115,7 +116,8 @@ fn write_groups(file: &DatabaseFile, mut waiting: mpsc::Receiver<Waiting>) {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------------- Storage
+// --------------------------------------------------------------------------------------------------------------------
+// Storage
 
 #[async_trait]
 impl Storage for DurableStorage {

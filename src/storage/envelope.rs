@@ -1,12 +1,13 @@
-//! What lies around every stored value: its format and a checksum, so that a damaged value is an error and never wrong data.
+//! What lies around every stored value: its format and a checksum, so that a damaged value is an error and never wrong
+//! data.
 //!
 //! ```text
 //! byte 0      1      2..6                      6..
 //! format = 1  flags  CRC-32, little-endian     payload
 //! ```
 //!
-//! The checksum covers the key as well: a value that turns up under another key is noticed. It guards against accidents, not
-//! against somebody who can write to the file.
+//! The checksum covers the key as well: a value that turns up under another key is noticed. It guards against
+//! accidents, not against somebody who can write to the file.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 

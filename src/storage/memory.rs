@@ -1,9 +1,10 @@
 //! A store that forgets: for development servers and tests.
 //!
-//! The whole store is one persistent map behind a pointer. A reader takes the pointer and never waits; a snapshot keeps it. A
-//! writer changes a copy, which shares all that it does not touch, and publishes it whole.
+//! The whole store is one persistent map behind a pointer. A reader takes the pointer and never waits; a snapshot keeps
+//! it. A writer changes a copy, which shares all that it does not touch, and publishes it whole.
 //!
-//! Values are found by hash, for reading one value is the hottest thing that a store does; listings use the ordered keys.
+//! Values are found by hash, for reading one value is the hottest thing that a store does; listings use the ordered
+//! keys.
 
 use std::convert::Infallible;
 use std::ops::{Bound, ControlFlow};
@@ -39,7 +40,8 @@ impl MemoryStorage {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------------- Storage
+// --------------------------------------------------------------------------------------------------------------------
+// Storage
 
 #[async_trait]
 impl Storage for MemoryStorage {
@@ -58,7 +60,8 @@ impl Storage for MemoryStorage {
     }
 
     async fn commit(&self, batch: Batch) -> Result<(), StorageError> {
-        // The lock guards no data: a map is published whole or not at all, so a writer that panicked has left nothing behind.
+        // The lock guards no data: a map is published whole or not at all, so a writer that panicked has left nothing
+        // behind.
         let _writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut map = Map::clone(&self.map.load());
         let Ok(verdict) = keyspace::check(&map, &batch.expectations);

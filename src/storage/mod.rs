@@ -1,13 +1,14 @@
-//! Where bytes are kept: a small trait with written guarantees, two implementations, and the view that is all a mount holds.
+//! Where bytes are kept: a small trait with written guarantees, two implementations, and the view that is all a mount
+//! holds.
 //!
-//! * [`Storage`] — what an embedder may implement. Its contract is on each method; `tests/durability` checks it against every
-//!   implementation, and against `kill -9`.
+//! * [`Storage`] — what an embedder may implement. Its contract is on each method; `tests/durability` checks it against
+//!   every implementation, and against `kill -9`.
 //! * [`DurableStorage`] — one file, embedded (redb). [`MemoryStorage`] — for development and tests.
-//! * `envelope` — every stored value carries its format version and a checksum, so that a damaged one is an error that names the
-//!   key, never wrong data.
+//! * `envelope` — every stored value carries its format version and a checksum, so that a damaged one is an error that
+//!   names the key, never wrong data.
 //! * `StorageView` — a prefix of the keys. Everything a plugin stores goes through one, and there is no way up.
-//! * `Transaction` — reads from a snapshot, keeps writes in memory, and commits only if what it read is unchanged. No lock is
-//!   held while a plugin thinks.
+//! * `Transaction` — reads from a snapshot, keeps writes in memory, and commits only if what it read is unchanged. No
+//!   lock is held while a plugin thinks.
 
 mod durable;
 mod envelope;
@@ -34,8 +35,8 @@ pub(crate) use view::{StorageView, ViewError, ViewLimits, WriteObserver};
 
 /// A store of bytes under ordered text keys.
 ///
-/// Keys are UTF-8, ordered by their bytes, and `/`-separated by convention only. An implementation neither looks into values nor
-/// checks keys.
+/// Keys are UTF-8, ordered by their bytes, and `/`-separated by convention only. An implementation neither looks into
+/// values nor checks keys.
 #[async_trait]
 pub trait Storage: Send + Sync + 'static {
     /// Returns the value that the last successful [`Storage::commit`] stored under a key.
@@ -43,25 +44,26 @@ pub trait Storage: Send + Sync + 'static {
     /// Answers without waiting for writers.
     async fn get(&self, key: &str) -> Result<Option<Bytes>, StorageError>;
 
-    /// Returns the direct children of a prefix in byte order: what is left of each key behind the prefix, cut after the first
-    /// slash, each once.
+    /// Returns the direct children of a prefix in byte order: what is left of each key behind the prefix, cut after the
+    /// first slash, each once.
     ///
-    /// Starts behind the child `after`, and returns at most `limit`. Listing page by page costs no more than listing at once.
+    /// Starts behind the child `after`, and returns at most `limit`. Listing page by page costs no more than listing at
+    /// once.
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<String>, StorageError>;
 
     /// Returns a view of this moment: it sees every commit that succeeded before, and none that comes later.
     async fn snapshot(&self) -> Result<Box<dyn Snapshot>, StorageError>;
 
-    /// Applies a batch whole or not at all. First every expectation is checked against the current state; if one fails, nothing
-    /// is applied and the answer is [`StorageError::Conflict`]. When this returns `Ok`, the batch is durable: it survives the
-    /// process being killed and, as far as the hardware keeps its word, a power cut.
+    /// Applies a batch whole or not at all. First every expectation is checked against the current state; if one fails,
+    /// nothing is applied and the answer is [`StorageError::Conflict`]. When this returns `Ok`, the batch is durable:
+    /// it survives the process being killed and, as far as the hardware keeps its word, a power cut.
     ///
-    /// If it returns another error the batch was not applied. If the caller stops waiting, the batch is applied whole before any
-    /// later commit returns, or never.
+    /// If it returns another error the batch was not applied. If the caller stops waiting, the batch is applied whole
+    /// before any later commit returns, or never.
     async fn commit(&self, batch: Batch) -> Result<(), StorageError>;
 
-    /// Returns the keys that start with a prefix, in byte order, at most `limit`. For wiping and maintenance; plugins never
-    /// reach it.
+    /// Returns the keys that start with a prefix, in byte order, at most `limit`. For wiping and maintenance; plugins
+    /// never reach it.
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StorageError>;
 }
 
@@ -152,7 +154,8 @@ pub enum StorageError {
     /// The store is not usable as it is: locked by another process, of another format, not a store at all.
     #[error("{0}")]
     Unusable(String),
-    /// The disk or the database failed. The message has the operating system's words, such as "no space left on device".
+    /// The disk or the database failed. The message has the operating system's words, such as "no space left on
+    /// device".
     #[error("storage failed to {action}: {source}")]
     Failed {
         /// What was being done.

@@ -1,4 +1,5 @@
-//! Bytes that the host keeps for somebody at most, whatever it is that is kept: counted in one place before they are kept.
+//! Bytes that the host keeps for somebody at most, whatever it is that is kept: counted in one place before they are
+//! kept.
 
 #![cfg_attr(
     not(any(feature = "wasm", feature = "process")),
@@ -31,7 +32,8 @@ impl Room {
         Self { free: Arc::new(Semaphore::new(bytes_max)), bytes_max, limit }
     }
 
-    /// Takes bytes if there are as many. Whoever is refused keeps what it has, and waits for nobody who might wait for it.
+    /// Takes bytes if there are as many. Whoever is refused keeps what it has, and waits for nobody who might wait for
+    /// it.
     pub(crate) fn take(&self, bytes: usize) -> Result<Taken, ViewError> {
         let permits = u32::try_from(bytes).ok();
         let taken = permits.and_then(|permits| Arc::clone(&self.free).try_acquire_many_owned(permits).ok());
@@ -44,8 +46,8 @@ impl Room {
         })
     }
 
-    /// Waits until so many bytes are free, or all that there are if that is less, and takes them. Use it only where those who hold
-    /// some give them back without waiting for more.
+    /// Waits until so many bytes are free, or all that there are if that is less, and takes them. Use it only where
+    /// those who hold some give them back without waiting for more.
     pub(crate) async fn wait_for(&self, bytes: usize) -> Option<Taken> {
         let permits = u32::try_from(bytes.min(self.bytes_max)).unwrap_or(u32::MAX);
         Arc::clone(&self.free).acquire_many_owned(permits).await.ok().map(Taken)

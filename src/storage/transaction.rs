@@ -1,12 +1,12 @@
-//! Optimistic transactions: everything is read from one moment, writes are kept in memory, and a commit succeeds only if what
-//! was read is still so.
+//! Optimistic transactions: everything is read from one moment, writes are kept in memory, and a commit succeeds only
+//! if what was read is still so.
 //!
-//! No lock is held in between, however long a plugin thinks; who commits second begins again. Listings count as read as well,
-//! and so does whatever decided whether a folder is empty, so that transactions are serialisable.
+//! No lock is held in between, however long a plugin thinks; who commits second begins again. Listings count as read as
+//! well, and so does whatever decided whether a folder is empty, so that transactions are serialisable.
 //!
-//! A transaction keeps what it reads and writes until it ends. The number of keys, their bytes and the time until then are bounded,
-//! whoever began it: the moment that it reads from keeps the storage from using what was freed since. Where its view has a room, all
-//! that it keeps comes out of that as well, until it is stored.
+//! A transaction keeps what it reads and writes until it ends. The number of keys, their bytes and the time until then
+//! are bounded, whoever began it: the moment that it reads from keeps the storage from using what was freed since.
+//! Where its view has a room, all that it keeps comes out of that as well, until it is stored.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -26,7 +26,8 @@ use crate::meter::OpenTransaction;
 /// A transaction may hold as many bytes as this many of the largest values: what OpenBao allows for one.
 const LARGEST_VALUES_MAX: usize = 8;
 
-/// What the host takes for each key that a transaction holds, beside its bytes: its place in a map, and the lengths of both.
+/// What the host takes for each key that a transaction holds, beside its bytes: its place in a map, and the lengths of
+/// both.
 const BYTES_PER_KEY: usize = 128;
 
 /// What a transaction is for.
@@ -67,7 +68,8 @@ struct Budget {
     room: Option<(Room, Taken)>,
 }
 
-// ---------------------------------------------------------------------------------------------------------------- Transaction
+// ----------------------------------------------------------------------------------------------------------------
+// Transaction
 
 impl Transaction {
     pub(super) fn new(
@@ -136,7 +138,8 @@ impl Transaction {
         let mut children = open.added_children(&prefix, after);
         let mut from = after.map(str::to_owned);
         let mut surviving = 0;
-        // Whatever is added here sorts behind or between: once `limit` stored children are there, no further one can matter.
+        // Whatever is added here sorts behind or between: once `limit` stored children are there, no further one can
+        // matter.
         while surviving < limit {
             let page = open.list(self.mode, &prefix, from.as_deref(), limit).await?;
             let page_is_last = page.len() < limit;
@@ -203,7 +206,8 @@ fn ended() -> ViewError {
     ViewError::Unavailable("the transaction has ended".to_owned())
 }
 
-// --------------------------------------------------------------------------------------------------------------------- Moment
+// ---------------------------------------------------------------------------------------------------------------------
+// Moment
 
 /// A snapshot that is let go when its time is up, whether anybody uses it then or not.
 struct Moment {
@@ -251,7 +255,8 @@ fn place(held: &Mutex<Option<Held>>) -> MutexGuard<'_, Option<Held>> {
     held.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-// ----------------------------------------------------------------------------------------------------------------------- Open
+// ---------------------------------------------------------------------------------------------------------------------
+// Open
 
 impl Open {
     /// Reads stored bytes, and remembers that the transaction depends on them.
@@ -627,7 +632,8 @@ mod tests {
         assert_eq!(view.get("a").await.unwrap(), Some(entry("old")));
     }
 
-    /// Whoever holds a moment of the storage keeps it from using again what others freed, in every mount: but not for long.
+    /// Whoever holds a moment of the storage keeps it from using again what others freed, in every mount: but not for
+    /// long.
     #[tokio::test]
     async fn a_file_stays_small_though_somebody_keeps_a_transaction() {
         const VALUE_BYTES: usize = 500_000;

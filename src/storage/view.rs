@@ -1,7 +1,7 @@
 //! What a mount sees of the storage: the keys below its own prefix, and nothing else.
 //!
-//! Every key that a plugin names is checked, and then put behind the prefix. Since no checked key holds a `..` segment, and no
-//! storage gives `..` a meaning anyway, there is no way up.
+//! Every key that a plugin names is checked, and then put behind the prefix. Since no checked key holds a `..` segment,
+//! and no storage gives `..` a meaning anyway, there is no way up.
 
 use std::sync::Arc;
 use std::task::Poll;
@@ -102,7 +102,8 @@ pub(crate) enum ViewError {
     Unavailable(String),
 }
 
-// ---------------------------------------------------------------------------------------------------------------- StorageView
+// ----------------------------------------------------------------------------------------------------------------
+// StorageView
 
 impl StorageView {
     /// Returns a view of what lies below a prefix, which ends in `/`.
@@ -130,8 +131,8 @@ impl StorageView {
         self
     }
 
-    /// Returns the same view, for a holder for whom the host keeps no more than there is room for: writes on their way, and what its
-    /// transactions read and wrote.
+    /// Returns the same view, for a holder for whom the host keeps no more than there is room for: writes on their way,
+    /// and what its transactions read and wrote.
     #[cfg(any(feature = "wasm", feature = "process"))]
     pub(crate) fn within(mut self, room: &Room) -> Self {
         self.room = Some(room.clone());
@@ -179,8 +180,8 @@ impl StorageView {
         self.commit(batch, kept).await
     }
 
-    /// Returns the direct children of a prefix in byte order, from behind `after`, at most `limit` and at most as many as the
-    /// view allows. A limit of 0 leaves it to the view.
+    /// Returns the direct children of a prefix in byte order, from behind `after`, at most `limit` and at most as many
+    /// as the view allows. A limit of 0 leaves it to the view.
     pub(crate) async fn list(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, ViewError> {
         let prefix = self.full_prefix(prefix)?;
         self.check_after(after)?;
@@ -210,7 +211,8 @@ impl StorageView {
     }
 }
 
-// ------------------------------------------------------------------------------------------------- for transactions as well
+// ------------------------------------------------------------------------------------------------- for transactions as
+// well
 
 impl StorageView {
     pub(super) fn limits(&self) -> ViewLimits {
@@ -236,9 +238,9 @@ impl StorageView {
         Ok(())
     }
 
-    /// Applies a batch, and goes on with it in a task of its own if it takes time: so the observer hears of a write whose writer stopped
-    /// waiting, after it was applied, and what is on its way counts as kept until it is there, whoever stopped waiting. It is on its way
-    /// when this first waits, so that a wipe comes after it.
+    /// Applies a batch, and goes on with it in a task of its own if it takes time: so the observer hears of a write
+    /// whose writer stopped waiting, after it was applied, and what is on its way counts as kept until it is there,
+    /// whoever stopped waiting. It is on its way when this first waits, so that a wipe comes after it.
     async fn commit_to_its_end(
         &self,
         batch: Batch,
@@ -371,8 +373,8 @@ impl StorageView {
         if key.len() > max { Err(ViewError::InvalidKey(format!("it is longer than {max} bytes"))) } else { Ok(()) }
     }
 
-    /// Takes what Vault's and OpenBao's storage takes, since plugins for them rely on it: `crls//now`, `a/`, the empty key. Control
-    /// characters are refused there too, a layer below.
+    /// Takes what Vault's and OpenBao's storage takes, since plugins for them rely on it: `crls//now`, `a/`, the empty
+    /// key. Control characters are refused there too, a layer below.
     fn check(&self, key: &str) -> Result<(), ViewError> {
         self.check_length(key)?;
         if key.split('/').any(|segment| segment == "..") {

@@ -22,8 +22,8 @@ impl Connection {
         assert!(self.try_send(HEADERS, END_HEADERS, stream, &block), "the server hung up");
     }
 
-    /// Sends so many spaces in each of these streams, as fast as the server takes them, in turn. Returns when all is sent, or when the
-    /// server said nothing for this long, or hung up.
+    /// Sends so many spaces in each of these streams, as fast as the server takes them, in turn. Returns when all is
+    /// sent, or when the server said nothing for this long, or hung up.
     pub(crate) fn flood(&mut self, streams: &[u32], bytes: usize, patience: Duration) {
         let (mut all, mut window, mut initial) = (WINDOW, vec![WINDOW; streams.len()], WINDOW);
         let mut left = vec![bytes; streams.len()];

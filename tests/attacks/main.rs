@@ -1,8 +1,8 @@
 //! Attacks of strangers on the program: what each may cost, and that everybody else is served meanwhile.
 //!
-//! One attack runs at a time, on a server of its own with its default limits. While it does, a neighbour at another address asks for the
-//! server's health, again and again. Two bounds hold for every attack: how late the neighbour is answered, and how much memory the server
-//! takes.
+//! One attack runs at a time, on a server of its own with its default limits. While it does, a neighbour at another
+//! address asks for the server's health, again and again. Two bounds hold for every attack: how late the neighbour is
+//! answered, and how much memory the server takes.
 
 mod bodies;
 mod connections;

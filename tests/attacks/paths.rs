@@ -22,7 +22,8 @@ fn a_stranger_learns_of_no_mount() {
     }
 }
 
-/// What is wrong with a request is said where it would have been read, and nowhere else: also of a mount that has not started.
+/// What is wrong with a request is said where it would have been read, and nowhere else: also of a mount that has not
+/// started.
 #[test]
 fn a_stranger_learns_of_no_mount_that_sleeps() {
     let world = World::new();

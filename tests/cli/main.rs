@@ -1,4 +1,5 @@
-//! The program's client commands against a server of prepared answers: what each sends, prints and ends with, to the byte.
+//! The program's client commands against a server of prepared answers: what each sends, prints and ends with, to the
+//! byte.
 
 use std::collections::VecDeque;
 use std::io::Write as _;

@@ -1,7 +1,7 @@
 //! The contract between a host and its plugins: one table of cases, the same on every runtime.
 //!
-//! A case is a script: what is asked of a mount, and the whole answer. `cases` is the table, `script` its words, `stage` plays a
-//! script on a host, `runtime` knows how each runtime's plugins are built.
+//! A case is a script: what is asked of a mount, and the whole answer. `cases` is the table, `script` its words,
+//! `stage` plays a script on a host, `runtime` knows how each runtime's plugins are built.
 
 mod cases;
 mod fields;

@@ -1,7 +1,8 @@
-//! A disk without room: a clear error, everything stored still readable, and a store that works again once there is room.
+//! A disk without room: a clear error, everything stored still readable, and a store that works again once there is
+//! room.
 //!
-//! The limit on the size of files stands in for the disk in the first test: the database sees a write that the system refuses. In the
-//! second it is a small disk in memory, which the child mounts where only it sees it.
+//! The limit on the size of files stands in for the disk in the first test: the database sees a write that the system
+//! refuses. In the second it is a small disk in memory, which the child mounts where only it sees it.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -15,7 +16,8 @@ use super::role;
 async fn a_full_disk_is_survived() {
     let directory = tempfile::tempdir().unwrap();
     let store = directory.path().join("store");
-    // Only the soft limit, so that it can be lifted again. The signal would end the process instead of failing the write.
+    // Only the soft limit, so that it can be lifted again. The signal would end the process instead of failing the
+    // write.
     let mut child = role::command_after("trap '' XFSZ; ulimit -S -f 16000", "fill", &store).spawn().unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
     let full = lines.find(|line| line.starts_with("full after ")).expect("the child fills its disk");

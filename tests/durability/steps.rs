@@ -1,8 +1,8 @@
-//! `kill -9` at every step of every operation on a host: what is found afterwards is the old state or the new one, nothing is left
-//! over, the neighbours are untouched, and the operation can be repeated.
+//! `kill -9` at every step of every operation on a host: what is found afterwards is the old state or the new one,
+//! nothing is left over, the neighbours are untouched, and the operation can be repeated.
 //!
-//! A step is a commit: all that lies between two commits is lost with the process and so looks alike. A child dies right before
-//! or right after its n-th commit, for every n until the operation needs no more.
+//! A step is a commit: all that lies between two commits is lost with the process and so looks alike. A child dies
+//! right before or right after its n-th commit, for every n until the operation needs no more.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,8 @@ const PINNED: &str = "1.0.0";
 
 const SIGKILL: i32 = 9;
 
-// ------------------------------------------------------------------------------------------------------------------ operations
+// ------------------------------------------------------------------------------------------------------------------
+// operations
 
 #[test]
 fn register_is_all_or_nothing() {
@@ -256,7 +257,8 @@ pub(super) async fn play(store: &Path) {
     fuse.steps.store(NEVER, Ordering::SeqCst);
 }
 
-// --------------------------------------------------------------------------------------------------------- before and after
+// --------------------------------------------------------------------------------------------------------- before and
+// after
 
 /// Makes a store with a plugin and two mounts, both with data.
 #[tokio::main]

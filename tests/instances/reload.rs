@@ -121,11 +121,11 @@ impl Changing<'_> {
     }
 }
 
-/// Upgrades the mounts' plugin, pins it, removes the pin, goes back to what is built in, overrides that and goes back to the first, a
-/// hundred changes in all, while others count without a pause.
+/// Upgrades the mounts' plugin, pins it, removes the pin, goes back to what is built in, overrides that and goes back
+/// to the first, a hundred changes in all, while others count without a pause.
 ///
-/// The plugin counts in memory, under a lock, and keeps to one instance: an answer from an instance that should not answer any more
-/// is a count twice, and a request that was lost is one too few.
+/// The plugin counts in memory, under a lock, and keeps to one instance: an answer from an instance that should not
+/// answer any more is a count twice, and a request that was lost is one too few.
 async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
     let limits = Limits { instances_max: 24, ..Limits::default() };
     let stage = Stage::with_builtin(limits, Some(Embedded::of::<BuiltIn>())).await;
@@ -143,7 +143,8 @@ async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
     }
     let before = stage.live();
 
-    // Changes that have been asked for, and that are over. A request may be answered by whatever answered while it was made.
+    // Changes that have been asked for, and that are over. A request may be answered by whatever answered while it was
+    // made.
     let (asked, over, stopped) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     let called = join_all((0..CALLERS).map(|caller| {
         let (stage, asked, over, stopped) = (&stage, &asked, &over, &stopped);
@@ -247,7 +248,8 @@ async fn what_does_not_start_changes_nothing() {
     stage.end().await;
 }
 
-/// A request that is in the old instance when its plugin changes ends there; the next waits for it, as it might store something.
+/// A request that is in the old instance when its plugin changes ends there; the next waits for it, as it might store
+/// something.
 #[tokio::test]
 async fn requests_end_where_they_began() {
     for (file, waits) in [("shelf.wasm", false), ("hold.wasm", true)] {

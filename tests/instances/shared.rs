@@ -27,8 +27,8 @@ const MOUNTS: u64 = 200;
 
 const REQUESTS_PER_MOUNT: u64 = 25;
 
-/// Five thousand requests of two hundred mounts at once, in few instances: each sees its own mount's storage, options and path, and
-/// what it stored itself last. Some are given up halfway, and some crash the instance that others are in.
+/// Five thousand requests of two hundred mounts at once, in few instances: each sees its own mount's storage, options
+/// and path, and what it stored itself last. Some are given up halfway, and some crash the instance that others are in.
 async fn no_wires_are_crossed(file: &str, seed: u64) {
     let stage = Stage::new().await;
     let limits = InstanceLimits { max_instances: Some(4), ..InstanceLimits::default() };

@@ -36,8 +36,8 @@ async fn another_version_or_type_than_registered_is_refused() {
     stage.end().await;
 }
 
-/// The plugin serves two mounts out of one memory, which is its own affair. The host's part: what it stores lands in the mount whose
-/// connection it is stored over, and no other plugin's storage can be reached at all.
+/// The plugin serves two mounts out of one memory, which is its own affair. The host's part: what it stores lands in
+/// the mount whose connection it is stored over, and no other plugin's storage can be reached at all.
 #[tokio::test]
 async fn a_plugin_that_mixes_up_its_mounts_reaches_no_others() {
     let Some(plugin) = Plugin::go("hostile", &["mixes-ids"]) else { return };
@@ -75,7 +75,8 @@ async fn nothing_is_stored_once_a_mount_has_ended() {
     stage.enable("other", "endless").await.expect("it can be mounted twice");
     stage.disable("endless").await.expect("it can be disabled");
     within(journal.says("a write was refused", 1)).await;
-    // Vault's SDK holds a lock while a mount is cleaned up, so that the whole process hangs. It is found out, and replaced.
+    // Vault's SDK holds a lock while a mount is cleaned up, so that the whole process hangs. It is found out, and
+    // replaced.
     let beside = stage.ask("other/kv/a").await;
     check_refused("beside", beside, PluginFault, &["at other/ crashed: its process was killed by signal 9 (SIGKILL)"]);
     assert!(stage.ask("other/kv/a").await.expect("the other mount answers").is_null());

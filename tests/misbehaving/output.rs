@@ -55,7 +55,8 @@ async fn a_flood_on_stdout_after_the_handshake_is_dropped() {
     stage.end().await;
 }
 
-/// Go's own output goes to the host over gRPC, and a plugin may print secrets of one mount's requests: only its own lines show.
+/// Go's own output goes to the host over gRPC, and a plugin may print secrets of one mount's requests: only its own
+/// lines show.
 #[tokio::test]
 async fn lines_cannot_forge_others() {
     let journal = Journal::begin();

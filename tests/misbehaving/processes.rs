@@ -1,5 +1,5 @@
-//! The processes that a host has started, found by a variable in their environment: whoever started them, and whatever has become of
-//! their parents.
+//! The processes that a host has started, found by a variable in their environment: whoever started them, and whatever
+//! has become of their parents.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -66,8 +66,8 @@ impl Plugin {
         Self::file(format!("#!/bin/sh\n{text}\n"))
     }
 
-    /// Returns a Go program with these arguments. Its file is a script that runs it, since it is not the file that is in question.
-    /// `None`, and a line that says so, where there is no Go.
+    /// Returns a Go program with these arguments. Its file is a script that runs it, since it is not the file that is
+    /// in question. `None`, and a line that says so, where there is no Go.
     pub(crate) fn go(program: &str, args: &[&str]) -> Option<Self> {
         static BUILT: Mutex<BTreeMap<String, go::Built>> = Mutex::new(BTreeMap::new());
         let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
@@ -250,8 +250,8 @@ pub(crate) async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, future).await.expect("the host answers whatever a plugin does")
 }
 
-/// Asserts that something failed so, with all of these phrases in its message and nothing in it that a plugin could drive a terminal
-/// with.
+/// Asserts that something failed so, with all of these phrases in its message and nothing in it that a plugin could
+/// drive a terminal with.
 #[track_caller]
 pub(crate) fn check_refused<T>(what: &str, result: Result<T, Error>, kind: ErrorKind, phrases: &[&str]) {
     let Err(error) = result else { panic!("{what}: it should have failed") };

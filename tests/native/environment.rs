@@ -93,7 +93,8 @@ async fn two_registrations_of_one_binary_have_a_proxy_each() {
     assert_eq!(stage.end().await, [""; 0]);
 }
 
-/// An HTTP proxy that forwards nothing: it answers each request itself, with its own name and what was asked of it. Returns its URL.
+/// An HTTP proxy that forwards nothing: it answers each request itself, with its own name and what was asked of it.
+/// Returns its URL.
 async fn proxy(name: &'static str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -111,8 +112,8 @@ async fn proxy(name: &'static str) -> String {
     url
 }
 
-/// Word for word the documentation's: one binary, registered for Europe and for America, each with the proxy of its region, and both
-/// mounted at once.
+/// Word for word the documentation's: one binary, registered for Europe and for America, each with the proxy of its
+/// region, and both mounted at once.
 #[tokio::test]
 async fn jwt_eu_and_jwt_us_reach_their_upstream_through_a_proxy_each() {
     let Some(fetch) = plugins::go("fetch", "requests through a proxy for each plugin") else { return };

@@ -1,7 +1,7 @@
 //! Native plugins work as they do in Vault: processes that mounts share, their start, their life, and their end.
 //!
-//! `stage` is a host in this process, for what an embedder sees. What only a whole server shows is asked of the program itself.
-//! The plugins are real ones, on Vault's SDK; a machine without Go is told which cases it leaves out.
+//! `stage` is a host in this process, for what an embedder sees. What only a whole server shows is asked of the program
+//! itself. The plugins are real ones, on Vault's SDK; a machine without Go is told which cases it leaves out.
 
 mod auth;
 #[allow(dead_code, reason = "the server's own tests need more of it")]

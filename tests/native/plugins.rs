@@ -10,7 +10,8 @@ use crate::{go, guests};
 /// A plugin's file.
 pub(crate) type Bytes = Arc<Vec<u8>>;
 
-/// Returns a plugin written in Go, a folder of `tests/guests/go`; `None` where there is no Go, having said what is left out.
+/// Returns a plugin written in Go, a folder of `tests/guests/go`; `None` where there is no Go, having said what is left
+/// out.
 pub(crate) fn go(program: &str, case: &str) -> Option<Bytes> {
     static BUILT: OnceLock<Mutex<HashMap<String, Bytes>>> = OnceLock::new();
     let mut built = BUILT.get_or_init(Mutex::default).lock().unwrap_or_else(PoisonError::into_inner);

@@ -76,7 +76,8 @@ impl Stage {
         names(&self.sockets).len()
     }
 
-    /// Does what a cleaner of temporary files does to the sockets of processes. With `whole` not even their directory is left.
+    /// Does what a cleaner of temporary files does to the sockets of processes. With `whole` not even their directory
+    /// is left.
     pub(crate) fn clean_sockets(&self, whole: bool) {
         if whole {
             fs::remove_dir_all(self.sockets.path()).expect("the sockets' directory can be removed");

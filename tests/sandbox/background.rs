@@ -1,4 +1,5 @@
-//! Work that nobody waits for has a share of a core, is seen, keeps nobody else waiting, and holds no transaction for ever.
+//! Work that nobody waits for has a share of a core, is seen, keeps nobody else waiting, and holds no transaction for
+//! ever.
 
 use std::time::{Duration, Instant};
 
@@ -13,10 +14,12 @@ const BUSY_MOUNTS: usize = 6;
 /// For how long they work in a test. With a core for themselves they are through as soon as that is over.
 const WORK: Duration = Duration::from_secs(2);
 
-/// What nobody waits for has half a core in a host, and may be ahead by this where the machine is busy with other things.
+/// What nobody waits for has half a core in a host, and may be ahead by this where the machine is busy with other
+/// things.
 const AHEAD: Duration = Duration::from_millis(500);
 
-/// How long any of the others waits, but one in a hundred. What works in the background may be ahead of it with a fifth of that.
+/// How long any of the others waits, but one in a hundred. What works in the background may be ahead of it with a fifth
+/// of that.
 const P99: Duration = Duration::from_millis(250);
 
 /// Returns for how long plugins worked without anybody waiting.
@@ -27,7 +30,8 @@ fn background(bench: &Bench) -> Duration {
     plugin.counts.background_cpu
 }
 
-/// Mounts the plugin and lets it begin with this work. An instance is made by the first request, and works in the background from then on.
+/// Mounts the plugin and lets it begin with this work. An instance is made by the first request, and works in the
+/// background from then on.
 async fn begin(bench: &Bench, mount: &str, work: &str) {
     bench.enable(mount, &[("background", work)]).await.expect("it can be mounted");
     assert_eq!(bench.count(mount).await, 1);

@@ -177,8 +177,8 @@ pub(crate) fn component(name: &str) -> Vec<u8> {
     fs::read(folder.join(name).with_extension("wasm")).expect("the plugin was built")
 }
 
-/// Asserts that something failed so, with all of these phrases in its message and nothing in it that a plugin could forge a
-/// line or drive a terminal with.
+/// Asserts that something failed so, with all of these phrases in its message and nothing in it that a plugin could
+/// forge a line or drive a terminal with.
 #[track_caller]
 pub(crate) fn check_refused<T>(what: &str, result: Result<T, Error>, kind: ErrorKind, phrases: &[&str]) {
     let Err(error) = result else { panic!("{what}: it should have failed") };

@@ -1,5 +1,5 @@
-//! A bug of the host's own, in the middle of a call: whoever asked is told or hears nothing, and neither the plugin's next request nor
-//! another mount's notices.
+//! A bug of the host's own, in the middle of a call: whoever asked is told or hears nothing, and neither the plugin's
+//! next request nor another mount's notices.
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -1,4 +1,5 @@
-//! Components that are made against the compiler and the engine: refused before they reach either, by the name of what is too much.
+//! Components that are made against the compiler and the engine: refused before they reach either, by the name of what
+//! is too much.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Plugins whose instances serve many requests at once: requests overlap, and whoever misbehaves or is given up hurts nobody more
-//! than it must.
+//! Plugins whose instances serve many requests at once: requests overlap, and whoever misbehaves or is given up hurts
+//! nobody more than it must.
 
 use std::time::Duration;
 
@@ -145,8 +145,8 @@ async fn one_that_ignores_its_cancellation_loses_its_instance_and_hurts_nobody()
     let deaf = bench.spawn("bad/wait-deaf/never");
     within(journal.says("waiting", 2)).await;
     deaf.abort();
-    // The instance takes no new requests once the grace is over, and then another one counts from the beginning. It comes when the
-    // old one has nobody in it any more: the plugin keeps its mounts to one instance.
+    // The instance takes no new requests once the grace is over, and then another one counts from the beginning. It
+    // comes when the old one has nobody in it any more: the plugin keeps its mounts to one instance.
     within(async { while bench.count("bad").await != 1 {} }).await;
     assert!(other.is_finished(), "two instances answer for one mount");
     check_refused("other", joined(other).await, DeadlineExceeded, &["did not answer within 3s"]);

@@ -56,8 +56,8 @@ async fn malformed_json_is_passed_on_as_it_is() {
     assert!(matches!(response.body, cofferdam::request::Body::Data(data) if data == r#"{"ok": tru"#));
 }
 
-/// Two mounts in one instance: what one noted of its call is of no use in a call of the other, and no number that is guessed is
-/// anybody else's context.
+/// Two mounts in one instance: what one noted of its call is of no use in a call of the other, and no number that is
+/// guessed is anybody else's context.
 #[tokio::test]
 async fn a_context_that_is_kept_or_guessed_leads_to_no_other_mount() {
     let bench = Bench::start(limits()).await;

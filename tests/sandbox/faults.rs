@@ -1,5 +1,5 @@
-//! Each way to misbehave in a request: it ends with a clear error, the instance is replaced, and the mount beside it answers
-//! before, during and after.
+//! Each way to misbehave in a request: it ends with a clear error, the instance is replaced, and the mount beside it
+//! answers before, during and after.
 
 use cofferdam::{ErrorKind, Limits};
 

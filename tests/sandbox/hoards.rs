@@ -1,4 +1,5 @@
-//! What the host keeps for a plugin has a bound, and is refused before it is kept: whatever waits, is open, or comes back.
+//! What the host keeps for a plugin has a bound, and is refused before it is kept: whatever waits, is open, or comes
+//! back.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

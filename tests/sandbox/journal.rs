@@ -34,8 +34,9 @@ struct Kept {
     news: Notify,
 }
 
-/// Two that nobody reads. While there is a single subscriber, tracing asks whichever thread comes first to an event, and if that
-/// is not the subscriber's own, the event is of no interest from then on, to anybody. To be deleted when tokio-rs/tracing#3611 is fixed.
+/// Two that nobody reads. While there is a single subscriber, tracing asks whichever thread comes first to an event,
+/// and if that is not the subscriber's own, the event is of no interest from then on, to anybody. To be deleted when
+/// tokio-rs/tracing#3611 is fixed.
 static BYSTANDERS: LazyLock<[Dispatch; 2]> =
     LazyLock::new(|| std::array::from_fn(|_| Dispatch::new(Keeper(Arc::default()))));
 

@@ -1,5 +1,5 @@
-//! JSON through the key-value example, which everybody copies: to the digit, and as deep as it may be. Version 2 of it takes data apart,
-//! merges it and lists its keys, each of which recurses on the sandbox's stack.
+//! JSON through the key-value example, which everybody copies: to the digit, and as deep as it may be. Version 2 of it
+//! takes data apart, merges it and lists its keys, each of which recurses on the sandbox's stack.
 
 use cofferdam::request::{Body, Operation};
 use cofferdam::{ErrorKind, Limits};

@@ -1,4 +1,5 @@
-//! The sandbox against plugins that mean harm: what they do ends in a clear error within the deadline, and nobody else notices.
+//! The sandbox against plugins that mean harm: what they do ends in a clear error within the deadline, and nobody else
+//! notices.
 //!
 //! `tests/guests` holds the plugins. `hostile` does on request what its path says; the others are refused when they are
 //! registered.

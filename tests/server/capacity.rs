@@ -42,7 +42,8 @@ fn a_server_says_that_its_sandboxes_fit() {
 
 #[test]
 fn a_limited_address_space_grants_what_fits_or_is_named() {
-    /// What `ulimit -v` takes, in KiB: some sandboxes of 16 GiB beside those that are only asked what they are, and none at all.
+    /// What `ulimit -v` takes, in KiB: some sandboxes of 16 GiB beside those that are only asked what they are, and
+    /// none at all.
     const SOME: u64 = 420 << 20;
     const NONE: u64 = 24 << 20;
     let limited = |world: &World, kib: u64| {

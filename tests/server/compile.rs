@@ -9,8 +9,8 @@ use std::time::Instant;
 use crate::http::Request;
 use crate::program::{DEADLINE, Server, World, sha256};
 
-/// Local variables of the bomb's one function, and the loops around their use: the compiler keeps each variable for each
-/// loop. Both are within what is refused before anything is compiled.
+/// Local variables of the bomb's one function, and the loops around their use: the compiler keeps each variable for
+/// each loop. Both are within what is refused before anything is compiled.
 const LOCALS: usize = 5_000;
 const LOOPS: usize = 12_000;
 

@@ -1,4 +1,5 @@
-//! What a server keeps of what it compiled: the next one starts without a compiler, and believes nothing that was tampered with.
+//! What a server keeps of what it compiled: the next one starts without a compiler, and believes nothing that was
+//! tampered with.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;

@@ -5,7 +5,8 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use crate::http::{Request, read};
 use crate::program::{Server, World};
 
-/// Starts a server with a configuration, which it must refuse with this and nothing else, and without having opened anything.
+/// Starts a server with a configuration, which it must refuse with this and nothing else, and without having opened
+/// anything.
 #[track_caller]
 fn refused(hcl: &str, message: &str) {
     let world = World::new();

@@ -23,8 +23,8 @@ fn truncated(stored: &[u8]) -> Vec<u8> {
     stored[..stored.len() / 2].to_vec()
 }
 
-/// Returns a world whose stopped server has mounts at `good`, `bad` and `short`, with data at `a` in each, its token, and the
-/// mounts' UUIDs.
+/// Returns a world whose stopped server has mounts at `good`, `bad` and `short`, with data at `a` in each, its token,
+/// and the mounts' UUIDs.
 fn stopped() -> (World, String, impl Fn(&str) -> String) {
     let world = World::new();
     let server = world.first_server();

@@ -1,11 +1,13 @@
-//! The forms of requests that Vault's pages document: methods, headers, content types, spellings of values. One server takes them all.
+//! The forms of requests that Vault's pages document: methods, headers, content types, spellings of values. One server
+//! takes them all.
 
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Request};
 use crate::program::{Server, World};
 
-/// A server with `kv/` and something at `kv/a`, and one request to it. Headers stand as `NAME: VALUE`; none is a stranger's request.
+/// A server with `kv/` and something at `kv/a`, and one request to it. Headers stand as `NAME: VALUE`; none is a
+/// stranger's request.
 struct Forms {
     _world: World,
     server: Server,

@@ -29,7 +29,8 @@ fn begin(server: &Server, what: &str) -> TcpStream {
     Request::new("GET", &format!("bad/{what}")).token(&server.token).begin(&server.address)
 }
 
-/// Asks the plugin how many requests this instance has counted. It answers at once, or not before the one instance is free.
+/// Asks the plugin how many requests this instance has counted. It answers at once, or not before the one instance is
+/// free.
 #[track_caller]
 fn answers_from_a_fresh_sandbox(server: &Server) {
     let answer = server.ask("GET", "bad/count", "");

@@ -1,5 +1,5 @@
-//! The plugins kv and userpass as clients see them: statuses and whole answers, over HTTP. Each test has two rows: the component in the
-//! sandbox, and the plugin that is built into the server from the same source.
+//! The plugins kv and userpass as clients see them: statuses and whole answers, over HTTP. Each test has two rows: the
+//! component in the sandbox, and the plugin that is built into the server from the same source.
 
 use serde_json::{Value, json};
 

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::plugins::padded;
 use crate::program::{Server, World, passthrough, sha256};
 
-/// Puts another build of the passthrough plugin into the plugin directory, one that no other number gives, and returns its digest.
+/// Puts another build of the passthrough plugin into the plugin directory, one that no other number gives, and returns
+/// its digest.
 pub(crate) fn add_build(world: &World, file: &str, number: usize) -> String {
     world.add_plugin(file, &padded(passthrough(), number));
     sha256(&world.path("plugins").join(file))

@@ -1,7 +1,7 @@
 //! The program as operators run it: a real server on a socket, and the real client commands.
 //!
-//! Every test has a server, a home and a plugin directory of its own. Nothing sleeps: a server's output and its sockets say when
-//! it is ready, and every wait has a deadline.
+//! Every test has a server, a home and a plugin directory of its own. Nothing sleeps: a server's output and its sockets
+//! say when it is ready, and every wait has a deadline.
 
 mod api;
 mod auth;

@@ -172,7 +172,8 @@ fn a_development_server_registers_what_it_finds() {
     world.succeed(&server, &["secrets", "enable", "passthrough-plugin"]);
 }
 
-// ----------------------------------------------------------------------------------------------------------- files, by hand
+// ----------------------------------------------------------------------------------------------------------- files, by
+// hand
 
 /// Returns a component that is so many bytes longer: with a custom section, which means nothing to anybody.
 pub(crate) fn padded(mut component: Vec<u8>, bytes: usize) -> Vec<u8> {

@@ -1,5 +1,5 @@
-//! What outlives a server: everything that was stored, and nothing that was not; and what a server does when plugin files or the
-//! disk fail it.
+//! What outlives a server: everything that was stored, and nothing that was not; and what a server does when plugin
+//! files or the disk fail it.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -160,7 +160,8 @@ fn a_full_disk_refuses_writes_and_nothing_else() {
     mount(&world, &server, "passthrough-plugin", "kv");
     server.stop();
 
-    // The limit on the size of files stands in for the disk. The signal would end the process instead of failing the write.
+    // The limit on the size of files stands in for the disk. The signal would end the process instead of failing the
+    // write.
     let mut command = world.program_after("trap '' XFSZ; ulimit -S -f 24000");
     command.arg("server").arg(format!("-config={}", world.configuration("")));
     let server = Server::start(command).with_token(&token);

@@ -2,8 +2,8 @@
 
 use crate::program::{Server, World, sha256};
 
-/// Returns a text with everything that is new in each run as zeros (accessors, UUIDs and digests), and without the interfaces
-/// that a plugin imports because its language does.
+/// Returns a text with everything that is new in each run as zeros (accessors, UUIDs and digests), and without the
+/// interfaces that a plugin imports because its language does.
 fn normalised(text: &str) -> String {
     let text = match text.split_once(" wasi:") {
         Some((before, after)) => &format!("{before} …{}", &after[after.find(']').unwrap_or(0)..]),

@@ -4,8 +4,8 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 use crate::program::{Server, World};
 
-/// Writes an authority's certificate, and a certificate of it for 127.0.0.1 with its key. A server's own certificate must not be
-/// an authority's.
+/// Writes an authority's certificate, and a certificate of it for 127.0.0.1 with its key. A server's own certificate
+/// must not be an authority's.
 fn certify(world: &World) {
     let mut authority = CertificateParams::new(Vec::<String>::new()).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

@@ -1,7 +1,7 @@
 //! Builds plugins written in Go from source for tests: real binaries, never committed.
 //!
-//! Needs Go, and the network once, for Vault's SDK. A machine without Go is told so by [`Built::NoGo`], and its tests name what
-//! they leave out.
+//! Needs Go, and the network once, for Vault's SDK. A machine without Go is told so by [`Built::NoGo`], and its tests
+//! name what they leave out.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -17,9 +17,9 @@ pub(crate) enum Built {
     NoGo,
 }
 
-/// Builds one program and returns its binary: a folder's name in `tests/guests/go`, or `probe-old`, which is `probe-single` on an
-/// SDK of 2023, or `passthrough`, which is the example in `guest-examples`. Go makes it quick when nothing has changed; several
-/// processes may do it at once.
+/// Builds one program and returns its binary: a folder's name in `tests/guests/go`, or `probe-old`, which is
+/// `probe-single` on an SDK of 2023, or `passthrough`, which is the example in `guest-examples`. Go makes it quick when
+/// nothing has changed; several processes may do it at once.
 pub(crate) fn build(program: &str) -> Result<Built, String> {
     let go = std::env::var_os("GO").unwrap_or_else(|| "go".into());
     match Command::new(&go).arg("version").output() {

@@ -1,7 +1,7 @@
 //! Builds plugins from source for tests, examples and benches: real components and real programs, never committed.
 //!
-//! Needs nothing but the toolchain, and for programs the C compiler that aws-lc is built with. Where the `wasm32-wasip2` target is
-//! missing it is added with rustup, or the error says with which command to add it.
+//! Needs nothing but the toolchain, and for programs the C compiler that aws-lc is built with. Where the
+//! `wasm32-wasip2` target is missing it is added with rustup, or the error says with which command to add it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,8 +12,8 @@ const TARGET: &str = "wasm32-wasip2";
 /// The target that cargo-component builds for, before it makes a component of what comes out.
 const COMPONENT_TARGET: &str = "wasm32-wasip1";
 
-/// Builds every plugin of a workspace in this repository, such as `guest-examples`, and returns the folder that holds the
-/// components. Cargo makes it quick when nothing has changed, and lets several processes do it at once.
+/// Builds every plugin of a workspace in this repository, such as `guest-examples`, and returns the folder that holds
+/// the components. Cargo makes it quick when nothing has changed, and lets several processes do it at once.
 #[allow(dead_code, reason = "some tests need only the other build")]
 pub(crate) fn build(workspace: &str) -> Result<PathBuf, String> {
     ensure_target(TARGET)?;
@@ -23,8 +23,8 @@ pub(crate) fn build(workspace: &str) -> Result<PathBuf, String> {
     Ok(target_directory.join(TARGET).join("release"))
 }
 
-/// Builds one plugin of a workspace with cargo-component and returns the folder that holds the component, or nothing where this tool
-/// is not installed.
+/// Builds one plugin of a workspace with cargo-component and returns the folder that holds the component, or nothing
+/// where this tool is not installed.
 #[allow(dead_code, reason = "only tests of tools need it")]
 pub(crate) fn build_with_cargo_component(workspace: &str, plugin: &str) -> Result<Option<PathBuf>, String> {
     let (mut cargo, target_directory) = command(workspace, "cargo-component", &["component", "build"]);
@@ -39,8 +39,8 @@ pub(crate) fn build_with_cargo_component(workspace: &str, plugin: &str) -> Resul
     Ok(Some(target_directory.join(COMPONENT_TARGET).join("release")))
 }
 
-/// Builds the same plugins for the machine itself, as programs that a host runs as subprocesses, and returns the folder that
-/// holds them: `hello-native` and the like.
+/// Builds the same plugins for the machine itself, as programs that a host runs as subprocesses, and returns the folder
+/// that holds them: `hello-native` and the like.
 #[allow(dead_code, reason = "some tests need only the other build")]
 pub(crate) fn build_native(workspace: &str) -> Result<PathBuf, String> {
     // All workspaces share what they depend on, which takes minutes to build.

@@ -50,7 +50,8 @@ impl Connection {
         self.try_send(HEADERS, END_STREAM | END_HEADERS, stream, &block)
     }
 
-    /// Returns the head of a request. The method and http are in the static table; the rest is literal, and none is long.
+    /// Returns the head of a request. The method and http are in the static table; the rest is literal, and none is
+    /// long.
     pub(crate) fn head(&self, method: u8, path: &str) -> Vec<u8> {
         let mut block = vec![method, 0x86];
         let text = |block: &mut Vec<u8>, text: &str| {

@@ -155,7 +155,8 @@ pub(crate) fn sha256(path: &Path) -> String {
     cofferdam::ident::Digest::of(&std::fs::read(path).unwrap()).to_string()
 }
 
-// --------------------------------------------------------------------------------------------------------------------- server
+// ---------------------------------------------------------------------------------------------------------------------
+// server
 
 /// A running server. It is killed when dropped.
 pub(crate) struct Server {

@@ -1,7 +1,8 @@
 //! Keeps secrets at any path: Vault's key-value engine, both versions of it in one plugin.
 //!
-//! The mount's option `version` chooses. Version 1, the default, keeps what was written last. Version 2 keeps versions, which can be
-//! read, deleted, brought back and destroyed. A mount that goes from 1 to 2 takes its secrets along: see `upgrade`.
+//! The mount's option `version` chooses. Version 1, the default, keeps what was written last. Version 2 keeps versions,
+//! which can be read, deleted, brought back and destroyed. A mount that goes from 1 to 2 takes its secrets along: see
+//! `upgrade`.
 //!
 //! What is stored where, below the mount:
 //!
@@ -13,7 +14,8 @@
 //! | `2/metadata/{path}` | version 2: a secret's settings, and when its versions came and went |
 //! | `2/versions/{path}/{number}` | version 2: one version, the JSON object as it was written |
 //!
-//! Every write is one transaction, and nothing is kept in memory but that the upgrade is done, so any instance may answer.
+//! Every write is one transaction, and nothing is kept in memory but that the upgrade is done, so any instance may
+//! answer.
 
 mod path;
 mod time;
@@ -27,7 +29,8 @@ use cofferdam_sdk::{Context, Description, Error, Existence, Operation, Plugin, R
 
 use upgrade::Progress;
 
-/// How far `initialize` takes an upgrade: some 50,000 secrets, well within the time that a start is given. Requests do the rest.
+/// How far `initialize` takes an upgrade: some 50,000 secrets, well within the time that a start is given. Requests do
+/// the rest.
 const BATCHES_AT_START: usize = 500;
 
 /// How far one request takes an upgrade: it should still be answered at once.

@@ -2,8 +2,8 @@
 
 use cofferdam_sdk::Error;
 
-/// The longest path, in bytes: a storage key has 1,024, of which `2/versions/` and a version's number of up to 20 digits need 32.
-/// It holds for version 1 too, so that every secret can become a versioned one.
+/// The longest path, in bytes: a storage key has 1,024, of which `2/versions/` and a version's number of up to 20
+/// digits need 32. It holds for version 1 too, so that every secret can become a versioned one.
 const PATH_BYTES_MAX: usize = 992;
 
 /// A secret's path: neither empty nor a folder's, and short enough for every key that is made of it.

@@ -22,7 +22,8 @@ impl Time {
         Self(self.0.saturating_add(seconds), self.1)
     }
 
-    /// Tells whether this moment has come. It has at once: what was deleted is gone for a read in the same tick of the clock.
+    /// Tells whether this moment has come. It has at once: what was deleted is gone for a read in the same tick of the
+    /// clock.
     pub(crate) fn is_past(self) -> bool {
         self <= Self::now()
     }

@@ -1,9 +1,9 @@
 //! From version 1 to version 2: every secret becomes the first version of itself.
 //!
-//! A marker in storage says that the upgrade has begun, and from then on nothing is written in version 1 any more: each write
-//! there reads the marker in its transaction. Then secrets move in batches, each in one transaction, until none is left, and the
-//! marker says that it is done. A crash at any moment leaves whole batches; whoever comes next goes on with what is left, and
-//! several may.
+//! A marker in storage says that the upgrade has begun, and from then on nothing is written in version 1 any more: each
+//! write there reads the marker in its transaction. Then secrets move in batches, each in one transaction, until none
+//! is left, and the marker says that it is done. A crash at any moment leaves whole batches; whoever comes next goes on
+//! with what is left, and several may.
 
 use cofferdam_sdk::{Context, Error, Storage, Transaction};
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,8 @@ fn next_batch(ctx: &Context) -> Result<Vec<SecretPath>, Error> {
     let mut batch = Vec::new();
     let mut folders = vec![String::new()];
     while let Some(folder) = folders.pop() {
-        // A page suffices: what is behind it is found once this has moved. Every folder holds a secret, so each turn gets on.
+        // A page suffices: what is behind it is found once this has moved. Every folder holds a secret, so each turn
+        // gets on.
         for child in ctx.list_page(&format!("{}{folder}", v1::PREFIX), None, BATCH_SECRETS)? {
             let path = format!("{folder}{child}");
             if path.ends_with('/') {

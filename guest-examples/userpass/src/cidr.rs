@@ -61,7 +61,8 @@ pub(crate) fn parse(texts: &[String]) -> Result<Vec<String>, Error> {
     texts.map(block).collect()
 }
 
-/// Tells whether an address, with its port or without, is in one of the blocks. An address that is not known is in none.
+/// Tells whether an address, with its port or without, is in one of the blocks. An address that is not known is in
+/// none.
 pub(crate) fn allows(blocks: &[String], remote: &str) -> bool {
     let address = remote.parse::<SocketAddr>().map(|remote| remote.ip()).or_else(|_| remote.parse::<IpAddr>());
     let Ok(address) = address else { return false };

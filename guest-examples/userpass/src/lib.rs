@@ -1,7 +1,7 @@
 //! Lets users in with a name and a password: Vault's userpass.
 //!
-//! What is stored: `user/{name}`, a user with the bcrypt hash of a password and the parameters of the tokens that logins get. Every
-//! write is one transaction and nothing is kept in memory, so any instance may answer.
+//! What is stored: `user/{name}`, a user with the bcrypt hash of a password and the parameters of the tokens that
+//! logins get. Every write is one transaction and nothing is kept in memory, so any instance may answer.
 
 mod cidr;
 mod login;

@@ -1,4 +1,5 @@
-//! The SDK's types to and from the generated ones, each field and case by name so that a change of the WIT does not compile.
+//! The SDK's types to and from the generated ones, each field and case by name so that a change of the WIT does not
+//! compile.
 
 use std::time::Duration;
 

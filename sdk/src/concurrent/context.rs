@@ -9,7 +9,8 @@ use crate::storage::{Page, StorageError, Wrap};
 use crate::view::{Access, AsyncView};
 use crate::{Caller, Level, Ttls};
 
-/// What the host lends a plugin for one call: [`Context`](crate::Context), for plugins whose instances serve many calls at once.
+/// What the host lends a plugin for one call: [`Context`](crate::Context), for plugins whose instances serve many calls
+/// at once.
 ///
 /// It is also [`AsyncStorage`]: bring that trait into scope for `get`, `put`, `list` and their JSON forms.
 pub struct AsyncContext<'a> {
@@ -23,7 +24,8 @@ impl<'a> AsyncContext<'a> {
 
     facts!();
 
-    /// Waits, while the instance goes on with other calls. The error is [`Error::Unavailable`]: the call was given up meanwhile.
+    /// Waits, while the instance goes on with other calls. The error is [`Error::Unavailable`]: the call was given up
+    /// meanwhile.
     pub async fn sleep(&self, time: Duration) -> Result<(), Error> {
         self.view.sleep(time).await.map_err(|()| Error::Unavailable("request was given up".into()))
     }

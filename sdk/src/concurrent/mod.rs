@@ -1,4 +1,5 @@
-//! Plugins whose instances serve many requests at once: the same words as for other plugins, with `async` where something waits.
+//! Plugins whose instances serve many requests at once: the same words as for other plugins, with `async` where
+//! something waits.
 
 mod context;
 mod mounts;

@@ -8,8 +8,8 @@ use std::task::{Poll, Waker};
 
 use crate::{AsyncContext, AsyncPlugin, Error, Existence, Request, Response};
 
-/// One plugin value for each mount, keyed by the mount's id; it turns the host's calls into calls of [`AsyncPlugin`], and drops the
-/// ones that the host cancels.
+/// One plugin value for each mount, keyed by the mount's id; it turns the host's calls into calls of [`AsyncPlugin`],
+/// and drops the ones that the host cancels.
 ///
 /// No lock is ever held while the plugin runs.
 pub struct AsyncMounts<P> {

@@ -12,7 +12,8 @@ use crate::view::AsyncTransactionView;
 
 /// A mount's keys and values: [`Storage`](crate::Storage), with `async`.
 ///
-/// Only the SDK implements this trait; take `&impl AsyncStorage` where a function should serve both contexts and transactions.
+/// Only the SDK implements this trait; take `&impl AsyncStorage` where a function should serve both contexts and
+/// transactions.
 #[allow(async_fn_in_trait, reason = "an instance has one thread, and nothing of a call ever leaves it")]
 pub trait AsyncStorage: Sealed {
     /// Reads a value.
@@ -31,8 +32,8 @@ pub trait AsyncStorage: Sealed {
         self.write(key, value, Wrap::Seal).await
     }
 
-    /// Reads a value that was written as JSON. One that does not fit `T` is [`Error::Internal`], which names the key and the
-    /// field, and never what is stored there.
+    /// Reads a value that was written as JSON. One that does not fit `T` is [`Error::Internal`], which names the key
+    /// and the field, and never what is stored there.
     async fn get_json<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, Error> {
         let Some(stored) = self.get(key).await? else { return Ok(None) };
         decode::stored(key, &stored).map(Some)
@@ -43,8 +44,8 @@ pub trait AsyncStorage: Sealed {
         Ok(self.put(key, &serde_json::to_vec(value)?).await?)
     }
 
-    /// Lists all direct children of a prefix that is empty or ends in `/`, in byte order: a key's last segment, or a folder's
-    /// name with a `/`.
+    /// Lists all direct children of a prefix that is empty or ends in `/`, in byte order: a key's last segment, or a
+    /// folder's name with a `/`.
     async fn list(&self, prefix: &str) -> Result<Vec<String>, StorageError> {
         let mut children = Vec::new();
         loop {
@@ -57,7 +58,8 @@ pub trait AsyncStorage: Sealed {
         }
     }
 
-    /// Lists at most `limit` children that come behind `after`; a limit of 0 means as many as the host allows in one answer.
+    /// Lists at most `limit` children that come behind `after`; a limit of 0 means as many as the host allows in one
+    /// answer.
     async fn list_page(&self, prefix: &str, after: Option<&str>, limit: u32) -> Result<Vec<String>, StorageError> {
         self.page(Page { prefix, after, limit }).await
     }
@@ -77,7 +79,8 @@ impl<'a> AsyncTransaction<'a> {
         Self { view, lost: Cell::new(false) }
     }
 
-    /// Makes the writes durable and visible, all at once. [`StorageError::Conflict`] when anything read here has changed.
+    /// Makes the writes durable and visible, all at once. [`StorageError::Conflict`] when anything read here has
+    /// changed.
     pub async fn commit(self) -> Result<(), StorageError> {
         self.view.commit().await
     }

@@ -106,7 +106,8 @@ impl<P: Plugin> Backend for BackendService<P> {
         let starting = Arc::clone(&instance);
         match blocking(move || starting.start(&facts)).await? {
             Ok(()) => {}
-            // A host that only asks what a plugin is has no storage for it. Should there be a call, it sets the plugin up.
+            // A host that only asks what a plugin is has no storage for it. Should there be a call, it sets the plugin
+            // up.
             Err(Error::Unavailable(why)) if why.contains(names::NO_STORAGE) => {}
             Err(error) => return Ok(Response::new(pb::SetupReply { err: error.to_string() })),
         }

@@ -129,7 +129,8 @@ fn unwrapped(json: String) -> Vec<u8> {
 
 // --- What a plugin answers ---
 
-/// Returns the reply to a request. What the hosts' own errors have no place for is in a response beside them, as Go plugins do.
+/// Returns the reply to a request. What the hosts' own errors have no place for is in a response beside them, as Go
+/// plugins do.
 pub(super) fn reply(result: Result<Response, Error>) -> pb::HandleRequestReply {
     match result.and_then(response) {
         Ok(response) => pb::HandleRequestReply { response, err: None },
@@ -249,7 +250,8 @@ fn lease_options(lease: &Lease) -> pb::LeaseOptions {
     }
 }
 
-/// A part of a second rounds up, as it does for a component: hosts count seconds, and a zero would mean the mount's default.
+/// A part of a second rounds up, as it does for a component: hosts count seconds, and a zero would mean the mount's
+/// default.
 fn nanoseconds(duration: Duration) -> i64 {
     let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
     Duration::from_secs(seconds).as_nanos().try_into().unwrap_or(i64::MAX)

@@ -1,7 +1,8 @@
 //! The plugin's value for one mount, and all that it needs from the host.
 //!
-//! A panic costs a mount its value and nobody else anything. The next call sets up another, as a host does when a component
-//! has trapped: what is in memory is a cache, so a host that never learned of the panic can go on with its requests.
+//! A panic costs a mount its value and nobody else anything. The next call sets up another, as a host does when a
+//! component has trapped: what is in memory is a cache, so a host that never learned of the panic can go on with its
+//! requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -41,8 +41,8 @@ fn timestamp(since_epoch: Duration) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
 }
 
-/// Returns year, month and day of a day that is counted from 1970. Years begin in March here, so that a leap day ends one; 400
-/// of them always have 146,097 days.
+/// Returns year, month and day of a day that is counted from 1970. Years begin in March here, so that a leap day ends
+/// one; 400 of them always have 146,097 days.
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -48,15 +48,15 @@ const WORKERS_MAX: usize = 4;
 /// How long calls may take to end once the host has said that the process should. It is killed after 2 s.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
 
-/// How long the process outlives the host's stream to its broker, which is the first thing that a host ends in order, and all
-/// that is heard of one that was killed.
+/// How long the process outlives the host's stream to its broker, which is the first thing that a host ends in order,
+/// and all that is heard of one that was killed.
 const ORPHAN_GRACE: Duration = Duration::from_secs(5);
 
 /// Names that are tried for the socket. One is taken only by the leftover of a process that had the same id.
 const SOCKET_NAMES_MAX: u32 = 1_000;
 
-/// Serves a plugin to the host that started this process, until the host ends it. Call it from `main`, and do nothing before:
-/// the host takes the first line on standard output for the plugin's.
+/// Serves a plugin to the host that started this process, until the host ends it. Call it from `main`, and do nothing
+/// before: the host takes the first line on standard output for the plugin's.
 ///
 /// ```no_run
 /// # use cofferdam_sdk::{Context, Description, Error, Plugin, Request, Response};
@@ -71,9 +71,9 @@ const SOCKET_NAMES_MAX: u32 = 1_000;
 /// }
 /// ```
 ///
-/// Without a host it says how to register the plugin, and fails. One process serves any number of mounts, and many requests at
-/// once, each on a thread of its own. A panic fails its own call only; that mount is then set up anew. (A build with
-/// `panic = "abort"` takes all mounts down instead.)
+/// Without a host it says how to register the plugin, and fails. One process serves any number of mounts, and many
+/// requests at once, each on a thread of its own. A panic fails its own call only; that mount is then set up anew. (A
+/// build with `panic = "abort"` takes all mounts down instead.)
 pub fn serve<P: Plugin>() -> ExitCode {
     match Launch::read(|name| std::env::var(name).ok()).map_err(Failure::new).and_then(run::<P>) {
         Ok(()) => ExitCode::SUCCESS,
@@ -148,8 +148,8 @@ async fn listen<P: Plugin>(launch: Launch) -> Result<(), Failure> {
     }
 }
 
-/// Ignores SIGINT as Go plugins do: a terminal sends it to the host's plugins too, and the host ends them in order. SIGTERM is
-/// for this process.
+/// Ignores SIGINT as Go plugins do: a terminal sends it to the host's plugins too, and the host ends them in order.
+/// SIGTERM is for this process.
 fn heed_signals(stop: &watch::Sender<bool>) -> io::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;

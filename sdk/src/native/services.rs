@@ -28,8 +28,8 @@ fn canonical(version: &str) -> String {
     if bare { format!("v{version}") } else { version.to_owned() }
 }
 
-/// Says that one process serves many mounts. A host may still start several: which plugins opt out is the operator's list,
-/// with names that only the host knows.
+/// Says that one process serves many mounts. A host may still start several: which plugins opt out is the operator's
+/// list, with names that only the host knows.
 pub(super) struct Multiplexing;
 
 #[tonic::async_trait]

@@ -1,4 +1,5 @@
-//! A mount's storage, as the host serves it: OpenBao's protocol, and what is left of it at hosts that know only Vault's.
+//! A mount's storage, as the host serves it: OpenBao's protocol, and what is left of it at hosts that know only
+//! Vault's.
 //!
 //! Every call waits for the host's answer, so it must be made from a thread that may block.
 
@@ -65,7 +66,8 @@ impl HostStorage {
 
     pub(super) fn list(&self, page: Page, transaction: &str) -> Result<Vec<String>, StorageError> {
         check_prefix(page.prefix)?;
-        // The protocol has no word for "behind the child that has no name", which comes first: it is asked for and left out.
+        // The protocol has no word for "behind the child that has no name", which comes first: it is asked for and left
+        // out.
         let nameless_is_known = page.after == Some("");
         if self.pages.load(Ordering::Relaxed) {
             let limit = page.limit.saturating_add(u32::from(nameless_is_known));

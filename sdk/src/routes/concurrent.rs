@@ -105,8 +105,8 @@ impl<P: AsyncPlugin> Routes<P, Awaited> {
         routes.into_iter().fold(Self::default(), Self::route)
     }
 
-    /// Answers renewals of this plugin's leases, whatever path gave them out. The call has no fields; what was stored in
-    /// the lease is in [`Request::lease`].
+    /// Answers renewals of this plugin's leases, whatever path gave them out. The call has no fields; what was stored
+    /// in the lease is in [`Request::lease`].
     pub fn renew(self, handler: impl AsyncHandler<P, Response> + 'static) -> Self {
         self.anywhere(Operation::Renew, Arc::new(handler))
     }

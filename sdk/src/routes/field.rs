@@ -1,7 +1,7 @@
 //! The fields of a route: what they are called, what type they have, and how a value becomes that type.
 //!
-//! The command line and query parameters send every value as a string, so strings convert as Vault converts them: `"5"` is an integer,
-//! `"1.5h"` a duration, `"a,b"` a list, and the empty string is zero, false, no time and no items.
+//! The command line and query parameters send every value as a string, so strings convert as Vault converts them: `"5"`
+//! is an integer, `"1.5h"` a duration, `"a,b"` a list, and the empty string is zero, false, no time and no items.
 
 use cofferdam_contract::FieldType;
 use serde_json::{Map, Value};
@@ -34,8 +34,8 @@ impl Field {
         Self::new(FieldType::Bool, name.into(), description.into())
     }
 
-    /// Declares a duration: a number of seconds, or text like `"1h30m"`, `"1.5h"` or `"30d"`; `""` is none. A handler reads it as whole
-    /// seconds.
+    /// Declares a duration: a number of seconds, or text like `"1h30m"`, `"1.5h"` or `"30d"`; `""` is none. A handler
+    /// reads it as whole seconds.
     pub fn duration(name: impl Into<String>, description: impl Into<String>) -> Self {
         Self::new(FieldType::DurationSecond, name.into(), description.into())
     }

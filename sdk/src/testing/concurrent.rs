@@ -1,5 +1,5 @@
-//! The test mount of a plugin whose instance serves many requests at once: requests that overlap, and time that passes when a test
-//! says so.
+//! The test mount of a plugin whose instance serves many requests at once: requests that overlap, and time that passes
+//! when a test says so.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -23,8 +23,8 @@ use crate::{
 
 /// An [`AsyncPlugin`], mounted in memory by the same rules as [`TestMount`](super::TestMount).
 ///
-/// Its time is its own: while everything waits, it jumps to where the first [`sleep`](AsyncContext::sleep) ends. So a plugin that
-/// waits an hour is tested at once, and always in the same order.
+/// Its time is its own: while everything waits, it jumps to where the first [`sleep`](AsyncContext::sleep) ends. So a
+/// plugin that waits an hour is tested at once, and always in the same order.
 ///
 /// ```
 /// # use cofferdam_sdk::{AsyncContext, AsyncPlugin, Description, Error, Request, Response};
@@ -110,7 +110,8 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
         })
     }
 
-    /// Lets the plugin work in the background for this time, or until it is done, and returns what it said in that case.
+    /// Lets the plugin work in the background for this time, or until it is done, and returns what it said in that
+    /// case.
     pub fn work_for(&self, time: Duration) -> Option<Result<(), Error>> {
         let until = self.clock.now.get() + time;
         let view = self.view(Access::ReadWrite, Caller::default());

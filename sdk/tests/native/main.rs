@@ -1,4 +1,5 @@
-//! A native plugin and a host, over real sockets: this program is both. The host's side starts it once more as the plugin.
+//! A native plugin and a host, over real sockets: this program is both. The host's side starts it once more as the
+//! plugin.
 
 mod cases;
 mod host;

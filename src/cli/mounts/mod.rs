@@ -91,7 +91,8 @@ impl AuthCommand {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------- move and disable
+// ---------------------------------------------------------------------------------------------------------- move and
+// disable
 
 /// `secrets move SOURCE DESTINATION` and `auth move SOURCE DESTINATION`
 #[derive(Args)]

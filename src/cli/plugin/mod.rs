@@ -69,7 +69,8 @@ impl PluginCommand {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------------ register
+// ------------------------------------------------------------------------------------------------------------------
+// register
 
 /// `plugin register [TYPE] NAME`. It is also the request's body.
 #[derive(Args, Serialize)]
@@ -141,8 +142,8 @@ fn is_unset(flag: &bool) -> bool {
     !flag
 }
 
-/// Tells what a plugin could reach, before anybody mounts it; `plugin info` has the whole list of its imports. On standard error,
-/// since Vault's output has no such line.
+/// Tells what a plugin could reach, before anybody mounts it; `plugin info` has the whole list of its imports. On
+/// standard error, since Vault's output has no such line.
 fn show_reach(session: &mut Session<'_>, confined: bool, registered: &Secret) {
     let reach = match registered.datum("runtime").as_ref().and_then(Value::as_str) {
         Some("wasm") => match registered.datum("capabilities") {
@@ -161,7 +162,8 @@ fn show_reach(session: &mut Session<'_>, confined: bool, registered: &Secret) {
     session.console.note(format!("Reaches: {reach}"));
 }
 
-// -------------------------------------------------------------------------------------------------------- deregister and info
+// -------------------------------------------------------------------------------------------------------- deregister
+// and info
 
 /// `plugin deregister [TYPE] NAME`
 #[derive(Args)]
@@ -236,7 +238,8 @@ fn with_every_row(mut record: Map<String, Value>) -> Map<String, Value> {
     record
 }
 
-// -------------------------------------------------------------------------------------------------------------------- helpers
+// --------------------------------------------------------------------------------------------------------------------
+// helpers
 
 fn parse_kind(typed: &str) -> Result<PluginKind, Ended> {
     typed.parse().map_err(|reason| Ended::remote(format!("{reason}")))

@@ -1,7 +1,7 @@
 //! `plugin upgrade`: the steps of an upgrade in one command, each told, and all taken back when one fails.
 //!
-//! Register the new version, tune every mount to it, reload them, and look whether version and digest agree on each. It works with what
-//! the API offers: a server that Vault made takes the same requests.
+//! Register the new version, tune every mount to it, reload them, and look whether version and digest agree on each. It
+//! works with what the API offers: a server that Vault made takes the same requests.
 
 use clap::Args;
 use serde::Deserialize;

@@ -32,9 +32,9 @@ pub(super) async fn apply(host: &Host, blocks: Vec<PluginBlock>) {
     }
 }
 
-/// Reads again, whenever the process is told to hang up, what can change while the server runs: the log file, certificates, the log's
-/// settings and the declared plugins. Of everything else, nothing changes before the next start. Never ends by itself, unless nobody
-/// can be told to hang up.
+/// Reads again, whenever the process is told to hang up, what can change while the server runs: the log file,
+/// certificates, the log's settings and the declared plugins. Of everything else, nothing changes before the next
+/// start. Never ends by itself, unless nobody can be told to hang up.
 pub(super) async fn follow(host: Host, mut upkeep: Upkeep, certificates: Vec<CertificateStore>) {
     let Some(mut hangups) = upkeep.hangups.take() else { return };
     while hangups.recv().await.is_some() {

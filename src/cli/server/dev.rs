@@ -93,7 +93,8 @@ impl Settings {
         Ok(())
     }
 
-    /// Mounts the key-value engine at `secret/`, in its version 2, as Vault's development server does. What is there already stays.
+    /// Mounts the key-value engine at `secret/`, in its version 2, as Vault's development server does. What is there
+    /// already stays.
     pub(super) async fn mount_kv(&self, host: &Host) -> Result<(), Ended> {
         let failed = |what: String| Ended::local(format!("Error mounting a default KV store: {what}"));
         let path: MountPath = "secret".parse().map_err(|error: IdentError| failed(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! The server's log: to standard error, and to a file if there is to be one, in lines for people or as JSON.
 //!
-//! How much is logged and where can change while the server runs: the file is opened again at SIGHUP, so that another program can move
-//! it away.
+//! How much is logged and where can change while the server runs: the file is opened again at SIGHUP, so that another
+//! program can move it away.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -92,8 +92,8 @@ impl Log {
         Ok(Self { filter: handle, file, settings: settings.clone() })
     }
 
-    /// Opens the file again under its name: whoever keeps old logs has moved away what was there. Lines go on to the old one if that
-    /// fails.
+    /// Opens the file again under its name: whoever keeps old logs has moved away what was there. Lines go on to the
+    /// old one if that fails.
     pub(super) fn reopen(&self) {
         self.move_to(self.settings.file.as_deref());
     }
@@ -142,7 +142,8 @@ impl<'writer> MakeWriter<'writer> for Output {
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        // In one piece, at the end of the file, so that no line is torn. One that is lost on one of the two ways is not lost.
+        // In one piece, at the end of the file, so that no line is torn. One that is lost on one of the two ways is not
+        // lost.
         let filed = self.0.as_ref().map(|file| (&**file).write_all(line));
         let shown = io::stderr().write_all(line);
         match filed {

@@ -1,9 +1,9 @@
 //! Keeps what is in memory from getting onto a disk.
 //!
 //! * **Core dumps** are off, for the server and what it starts; nor may other programs of its user look into it.
-//! * **Memory is not locked.** A sandbox gives its memory back page by page when its call ends (`madvise`), which the kernel refuses for
-//!   memory that is locked: the next one would find what the last one left. So whether memory gets onto a disk is the system's choice,
-//!   and an operator is told when it may.
+//! * **Memory is not locked.** A sandbox gives its memory back page by page when its call ends (`madvise`), which the
+//!   kernel refuses for memory that is locked: the next one would find what the last one left. So whether memory gets
+//!   onto a disk is the system's choice, and an operator is told when it may.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,16 @@ pub(super) fn forbid_core_dumps() {
     }
 }
 
-/// Keeps other programs of this user from looking into this process, and the kernel from handing a dump to a program. For when everything
-/// is open: from here on `/proc/self` belongs to root, in which engines look for pages to reset.
+/// Keeps other programs of this user from looking into this process, and the kernel from handing a dump to a program.
+/// For when everything is open: from here on `/proc/self` belongs to root, in which engines look for pages to reset.
 pub(super) fn close() {
     if let Err(error) = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         tracing::warn!(%error, "other programs of this user may look into the server's memory (PR_SET_DUMPABLE)");
     }
 }
 
-/// Warns where memory may be written to a disk. `disable_mlock` is Vault's setting: true says that the operator has seen to that.
+/// Warns where memory may be written to a disk. `disable_mlock` is Vault's setting: true says that the operator has
+/// seen to that.
 pub(super) fn warn_of_swap(disable_mlock: Option<bool>) {
     const WAY_OUT: &str = "turn swap off, encrypt it, or forbid it to the service (MemorySwapMax=0 in a systemd unit); then set \
                            disable_mlock = true, which says that it was seen to";

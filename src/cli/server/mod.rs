@@ -37,8 +37,8 @@ use crate::storage::{DurableStorage, MemoryStorage};
 /// Where the development server listens: Vault's port.
 const DEV_ADDRESS: &str = "127.0.0.1:8200";
 
-/// How long the process waits for threads of its own once everything is closed: a compiler that is still at work cannot be
-/// interrupted, and there is nothing of it to lose.
+/// How long the process waits for threads of its own once everything is closed: a compiler that is still at work cannot
+/// be interrupted, and there is nothing of it to lose.
 const RUNTIME_SHUTDOWN_DEADLINE: Duration = Duration::from_millis(100);
 
 /// This program, also when its file was replaced by a newer one meanwhile: that one's compiler would not fit.
@@ -157,8 +157,8 @@ pub(super) fn run(arguments: ServerArgs, environment: &Environment, console: &mu
     served
 }
 
-/// Lets the process open as many files as it ever may: the soft limit is low for the sake of programs that cannot count further, and
-/// each connection is a file.
+/// Lets the process open as many files as it ever may: the soft limit is low for the sake of programs that cannot count
+/// further, and each connection is a file.
 fn raise_files_limit() -> rustix::io::Result<()> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
@@ -258,7 +258,8 @@ async fn serve(
     console: &mut Console,
 ) -> Result<Exit, Ended> {
     let Opened { host, listeners, socket_files: _socket_files, info, config } = opened;
-    // From here on the end is a shutdown: a signal that comes before requests are answered ends nothing in the middle of it.
+    // From here on the end is a shutdown: a signal that comes before requests are answered ends nothing in the middle
+    // of it.
     let stop = CancellationToken::new();
     let (told, stopping) = (signals::stop(), stop.clone());
     tokio::spawn(async move {
@@ -281,7 +282,8 @@ async fn serve(
     };
     let manager = upkeep.manager.clone();
     let certificates = listeners.iter().filter_map(|listener| listener.tls.clone()).collect();
-    // A plugin can take its time to compile, and nobody's requests wait for it. What it is read again for comes after it, in order.
+    // A plugin can take its time to compile, and nobody's requests wait for it. What it is read again for comes after
+    // it, in order.
     let declaring = tokio::spawn({
         let host = host.clone();
         async move {

@@ -1,5 +1,5 @@
-//! Tells the service manager how the server is getting on: the protocol of systemd's `sd_notify`, for units of `Type=notify` and
-//! `Type=notify-reload`.
+//! Tells the service manager how the server is getting on: the protocol of systemd's `sd_notify`, for units of
+//! `Type=notify` and `Type=notify-reload`.
 
 use std::ffi::OsStr;
 use std::io;
@@ -18,7 +18,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct Manager(Option<SocketAddr>);
 
 impl Manager {
-    /// Returns the manager that listens at a socket, as `NOTIFY_SOCKET` names it: a path, or `@` and the name of an abstract socket.
+    /// Returns the manager that listens at a socket, as `NOTIFY_SOCKET` names it: a path, or `@` and the name of an
+    /// abstract socket.
     pub(super) fn at(socket: Option<&OsStr>) -> Self {
         Self(socket.and_then(|socket| {
             let address = address(socket);

@@ -1,4 +1,5 @@
-//! What the server does about signals. None ends it without a shutdown but SIGKILL, and those that tell of a fault of its own.
+//! What the server does about signals. None ends it without a shutdown but SIGKILL, and those that tell of a fault of
+//! its own.
 //!
 //! | signal | what |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! The sockets that a server listens on: made before anything else is opened, and files among them removed when it ends.
+//! The sockets that a server listens on: made before anything else is opened, and files among them removed when it
+//! ends.
 
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind};
@@ -12,8 +13,8 @@ use tokio::net::TcpSocket;
 use super::config::{ListenAddress, SocketFileConfig};
 use crate::http::ListenerSocket;
 
-/// Connections that the system accepts before the server does. With fewer, a burst of them makes others wait a second for their next
-/// attempt.
+/// Connections that the system accepts before the server does. With fewer, a burst of them makes others wait a second
+/// for their next attempt.
 const BACKLOG: u32 = 1_024;
 
 /// Where names of users and groups are looked up.

@@ -13,8 +13,8 @@ use crate::http::fields::Fields;
 use crate::http::refusal::Refusal;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 
-/// First segments that are a type and not part of a name. Vault has no types by the words `database` and `unknown` here, yet its
-/// clients send them.
+/// First segments that are a type and not part of a name. Vault has no types by the words `database` and `unknown`
+/// here, yet its clients send them.
 const KIND_WORDS: [&str; 4] = ["auth", "database", "secret", "unknown"];
 
 /// Fields of Vault's registration that ask for something else to be run than the file in `command`.
@@ -125,8 +125,8 @@ fn choice_of(versions: &[PluginVersion]) -> String {
     flags.join(" or ")
 }
 
-/// Puts a plugin into the catalog, and shows what was found in it: more than Vault says, whose clients ignore it. What it imports
-/// is many lines, and for who reads the entry.
+/// Puts a plugin into the catalog, and shows what was found in it: more than Vault says, whose clients ignore it. What
+/// it imports is many lines, and for who reads the entry.
 pub(super) async fn register(host: &Host, rest: &str, fields: Fields) -> Result<Reply, Refusal> {
     #[derive(Serialize)]
     struct Registered<'a> {
@@ -150,8 +150,8 @@ pub(super) async fn register(host: &Host, rest: &str, fields: Fields) -> Result<
     }))
 }
 
-/// Takes a plugin out of the catalog. One that is not there is out already; who leaves the version out of what has one only is
-/// told so, and so is who names what is built in.
+/// Takes a plugin out of the catalog. One that is not there is out already; who leaves the version out of what has one
+/// only is told so, and so is who names what is built in.
 pub(super) async fn deregister(host: &Host, rest: &str, mut fields: Fields) -> Result<Reply, Refusal> {
     let Entry::Typed(kind, name) = Entry::of(rest) else {
         return Err(Refusal::invalid("missing plugin type: DELETE sys/plugins/catalog/TYPE/NAME"));
@@ -378,8 +378,8 @@ mod tests {
         }
     }
 
-    /// Returns a host whose catalog holds `secret/kv` in these versions, and its plugin directory with some file `kv` in it. An
-    /// empty version is none.
+    /// Returns a host whose catalog holds `secret/kv` in these versions, and its plugin directory with some file `kv`
+    /// in it. An empty version is none.
     async fn host_with(versions: &[&str]) -> (tempfile::TempDir, Host) {
         const SCRIPT: &[u8] = b"#!/bin/sh\n";
         let directory = tempfile::tempdir().unwrap();

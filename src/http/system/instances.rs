@@ -1,4 +1,5 @@
-//! How instances are kept, as clients say it and see it: the same fields in a registration and in a mount's configuration.
+//! How instances are kept, as clients say it and see it: the same fields in a registration and in a mount's
+//! configuration.
 
 use serde::Serialize;
 

@@ -1,7 +1,7 @@
 //! The moves that were made, so that a client can ask how one ended.
 //!
-//! Vault moves mounts in the background and answers with an id to ask for. Here a move has ended when it is answered; the record
-//! is kept for Vault's clients, which ask all the same.
+//! Vault moves mounts in the background and answers with an id to ask for. Here a move has ended when it is answered;
+//! the record is kept for Vault's clients, which ask all the same.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -49,7 +49,8 @@ pub(super) async fn disable(host: &Host, kind: PluginKind, name: &str) -> Result
     Ok(Reply::Done)
 }
 
-/// Shows a mount's settings. Those of an auth method are asked for by its name or, below `sys/mounts/`, by its whole path.
+/// Shows a mount's settings. Those of an auth method are asked for by its name or, below `sys/mounts/`, by its whole
+/// path.
 pub(super) fn read_tuning(host: &Host, kind: PluginKind, name: &str) -> Result<Reply, Refusal> {
     let path = kind.mount_path(&name.parse()?)?;
     let mount = host.mount(&path).ok_or_else(|| Refusal::invalid(format!("no mount at {path}")))?;
@@ -64,8 +65,8 @@ pub(super) async fn tune(host: &Host, kind: PluginKind, name: &str, fields: Fiel
 
 /// Moves a mount.
 ///
-/// As in Vault, a move that cannot be begun is refused, and one that fails on the way is answered with an id whose status is
-/// failure. The reason stands in a warning, which Vault leaves to its log.
+/// As in Vault, a move that cannot be begun is refused, and one that fails on the way is answered with an id whose
+/// status is failure. The reason stands in a warning, which Vault leaves to its log.
 pub(super) async fn remount(host: &Host, migrations: &Migrations, mut fields: Fields) -> Result<Reply, Refusal> {
     #[derive(Serialize)]
     struct Started {

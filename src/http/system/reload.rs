@@ -1,7 +1,7 @@
 //! `sys/plugins/reload`: starting mounts again, by their plugin or by their paths.
 //!
-//! As in Vault, a reload is answered with an id whose status can be asked for. Here it has ended by then on the one node that there
-//! is, whatever its scope.
+//! As in Vault, a reload is answered with an id whose status can be asked for. Here it has ended by then on the one
+//! node that there is, whatever its scope.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -115,7 +115,8 @@ impl Scope {
     }
 }
 
-/// Reads the mounts' paths, each once. As in Vault, an auth method's may be whole or as its endpoint has it: `auth/a`, `sys/auth/a`.
+/// Reads the mounts' paths, each once. As in Vault, an auth method's may be whole or as its endpoint has it: `auth/a`,
+/// `sys/auth/a`.
 fn mounts(fields: &mut Fields) -> Result<Vec<MountPath>, Refusal> {
     let typed = fields.comma_list("mounts")?.unwrap_or_default();
     // Vault's command leaves a list with commas in it to the server.
@@ -126,8 +127,8 @@ fn mounts(fields: &mut Fields) -> Result<Vec<MountPath>, Refusal> {
     Ok(paths?.into_iter().collect())
 }
 
-/// Answers with an id, or with the mounts that go on as they were. A status that clients take for a passing trouble would make them
-/// reload three times.
+/// Answers with an id, or with the mounts that go on as they were. A status that clients take for a passing trouble
+/// would make them reload three times.
 fn answer(reloads: &Reloads, scope: Scope, reloaded: &[ReloadedMount]) -> Result<Reply, Refusal> {
     #[derive(Serialize)]
     struct Reloaded {

@@ -15,7 +15,8 @@ use crate::http::{ServerInfo, answer};
 /// Go's zero time, which Vault shows where there is none.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
 
-/// Vault's parameters that say with which status it answers in a state. This server is always active, and takes all of them.
+/// Vault's parameters that say with which status it answers in a state. This server is always active, and takes all of
+/// them.
 const HEALTH_CODES: [&str; 7] = [
     "activecode",
     "standbycode",

@@ -1,7 +1,7 @@
 //! `sys/wrapping/unwrap`: where native plugins from before automatic mutual TLS fetch their certificate.
 //!
-//! The wrapping token is all that is asked for, so this path is answered apart from the others: what comes in `X-Vault-Token` is
-//! no caller's token here.
+//! The wrapping token is all that is asked for, so this path is answered apart from the others: what comes in
+//! `X-Vault-Token` is no caller's token here.
 
 use std::net::SocketAddr;
 

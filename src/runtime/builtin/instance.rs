@@ -17,9 +17,9 @@ use super::{Shared, convert};
 use crate::request::{Request, Response};
 use crate::runtime::{Call, Failure, Instance};
 
-/// A backend. A panic ends the instance. So does a call that was given up, since its deadline passed or nobody waits for it any more, and
-/// that does not return soon though its storage is gone: it may hold a lock inside the plugin for ever. Other calls that are in the
-/// instance end as they would.
+/// A backend. A panic ends the instance. So does a call that was given up, since its deadline passed or nobody waits
+/// for it any more, and that does not return soon though its storage is gone: it may hold a lock inside the plugin for
+/// ever. Other calls that are in the instance end as they would.
 pub(super) struct BuiltinInstance {
     backend: Arc<dyn Backend>,
     shared: Arc<Shared>,

@@ -12,12 +12,14 @@ use tokio_util::sync::CancellationToken;
 #[derive(Default)]
 pub(super) struct Line {
     cut: CancellationToken,
-    /// Held while the storage is driven and while the line is cut: once it is cut, nothing of this call reaches the storage.
+    /// Held while the storage is driven and while the line is cut: once it is cut, nothing of this call reaches the
+    /// storage.
     turn: Mutex<()>,
 }
 
 impl Line {
-    /// Ends all that the call still asks of the storage, now and later. What was handed over before may still be applied.
+    /// Ends all that the call still asks of the storage, now and later. What was handed over before may still be
+    /// applied.
     pub(super) fn cut(&self) {
         let _turn = self.turn();
         self.cut.cancel();

@@ -1,9 +1,10 @@
-//! Plugins that are built into the host: the same SDK and the same contract as in the sandbox, with nothing around them.
+//! Plugins that are built into the host: the same SDK and the same contract as in the sandbox, with nothing around
+//! them.
 //!
-//! A plugin's code blocks, so each call has a thread of tokio's blocking pool, and there is a bound on how many calls run at a time. A
-//! thread cannot be stopped: a call that runs out of time, or that nobody waits for any more, is **cut off** from its mount's storage at
-//! once and for good. Its thread and its place among the calls stay taken until the plugin returns; if that is not soon, its instance is
-//! given up, and the next request gets another.
+//! A plugin's code blocks, so each call has a thread of tokio's blocking pool, and there is a bound on how many calls
+//! run at a time. A thread cannot be stopped: a call that runs out of time, or that nobody waits for any more, is **cut
+//! off** from its mount's storage at once and for good. Its thread and its place among the calls stay taken until the
+//! plugin returns; if that is not soon, its instance is given up, and the next request gets another.
 
 mod convert;
 mod instance;
@@ -25,8 +26,8 @@ use crate::limits::Limits;
 use crate::meter::PluginMeter;
 use crate::runtime::{Description, Failure, Instance, Launch, LoadError, Program};
 
-/// Calls that one instance serves at a time: as many as keep some cores busy while others wait for storage, and few enough that the
-/// mounts of a busy plugin leave places to others.
+/// Calls that one instance serves at a time: as many as keep some cores busy while others wait for storage, and few
+/// enough that the mounts of a busy plugin leave places to others.
 const CALLS_PER_INSTANCE: NonZeroU32 = NonZeroU32::new(16).expect("it is not zero");
 
 /// What a built-in plugin could use.

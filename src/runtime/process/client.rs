@@ -14,7 +14,8 @@ use tonic::{Request, Response, Status};
 use crate::request::Caller;
 use crate::runtime::{Call, MountScope};
 
-/// Bytes of policies that go along with a call: half of what an HTTP/2 server takes as headers by default. Nobody else has so many.
+/// Bytes of policies that go along with a call: half of what an HTTP/2 server takes as headers by default. Nobody else
+/// has so many.
 const POLICIES_BYTES_MAX: usize = 8 << 10;
 
 /// A call that got no answer.

@@ -1,7 +1,7 @@
 //! Requests and answers in the host's words and in the protocol's.
 //!
-//! A native plugin may be anybody's: what it answers is checked here as far as the host's words need it, and by the façade like
-//! every plugin's answer.
+//! A native plugin may be anybody's: what it answers is checked here as far as the host's words need it, and by the
+//! façade like every plugin's answer.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,8 +21,8 @@ use crate::runtime::{Call, Failure};
 /// What Vault's SDK takes for no data: it reads an empty text as malformed.
 const NO_DATA: &str = "{}";
 
-/// The first moment of the year 1, in Unix seconds: Go's "no time". This host keeps no leases, so it knows no other; the first moment of
-/// 1970 would make every lease one that is past its maximum.
+/// The first moment of the year 1, in Unix seconds: Go's "no time". This host keeps no leases, so it knows no other;
+/// the first moment of 1970 would make every lease one that is past its maximum.
 const GO_ZERO_TIME: i64 = -62_135_596_800;
 
 /// The key whose value is a plugin's own error, when it is the only one.
@@ -114,7 +114,8 @@ fn canonical(name: &str) -> String {
 
 /// Returns what a plugin answered: its response, or why it declined.
 ///
-/// As Vault decides it: an error wins over a response that came with it; a response that holds nothing but an error is one.
+/// As Vault decides it: an error wins over a response that came with it; a response that holds nothing but an error is
+/// one.
 pub(super) fn reply(reply: pb::HandleRequestReply) -> Result<Response, Failure> {
     let pb::HandleRequestReply { response, err } = reply;
     let data = response.as_ref().map(|response| data(&response.data)).transpose()?.flatten();

@@ -1,7 +1,8 @@
 //! The variables that a plugin's process begins with.
 //!
-//! Since Vault 1.16: what the host has, then what was registered with the plugin, then what the SDK says, then what go-plugin
-//! says; of two values the later counts. Before, what the host has came after what the SDK says, and won over it.
+//! Since Vault 1.16: what the host has, then what was registered with the plugin, then what the SDK says, then what
+//! go-plugin says; of two values the later counts. Before, what the host has came after what the SDK says, and won over
+//! it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,8 +13,8 @@ use cofferdam_proto::names::{self, sdk, sdk_variable};
 use super::settings::NativePlugins;
 use crate::ident::PluginName;
 
-/// The version of Vault whose plugin protocol this host speaks, for plugins that ask: 1.16 is where a plugin's registered
-/// environment began to win over the server's. Plugins fall back to the protocol before gRPC below 0.9.4.
+/// The version of Vault whose plugin protocol this host speaks, for plugins that ask: 1.16 is where a plugin's
+/// registered environment began to win over the server's. Plugins fall back to the protocol before gRPC below 0.9.4.
 pub(super) const VAULT_VERSION: &str = "1.16.0";
 
 /// go-plugin's range of TCP ports, which a plugin on a system with Unix sockets ignores.

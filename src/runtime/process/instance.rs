@@ -129,7 +129,8 @@ impl Seat {
                     // The message was too large, and only this call suffers.
                     return Err(Failure::Unusable(format!("more than is taken: {}", brief(status.message()))));
                 }
-                // Where the connection is gone, or the plugin's SDK has lost track of this backend, a new one starts from a clean slate.
+                // Where the connection is gone, or the plugin's SDK has lost track of this backend, a new one starts
+                // from a clean slate.
                 let lost = std::error::Error::source(&*status).is_some() || status.message().contains(NO_INSTANCE);
                 if lost {
                     self.gone.store(true, Ordering::SeqCst);
@@ -170,7 +171,8 @@ impl Drop for Seat {
         if self.cleaned.load(Ordering::SeqCst) {
             return;
         }
-        // It keeps the process until it is through; a plugin that is set up again under a new id must forget the old one.
+        // It keeps the process until it is through; a plugin that is set up again under a new id must forget the old
+        // one.
         let (process, backend) = (Arc::clone(&self.process), self.backend.clone());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {

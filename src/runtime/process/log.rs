@@ -1,5 +1,5 @@
-//! What a native plugin prints: lines in the host's log, at the level that they name, with plugin, mount and process; the last of
-//! them kept, for whoever asks why it ended.
+//! What a native plugin prints: lines in the host's log, at the level that they name, with plugin, mount and process;
+//! the last of them kept, for whoever asks why it ended.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,14 +190,15 @@ fn level_named(name: &str) -> Option<tracing::Level> {
     })
 }
 
-// -------------------------------------------------------------------------------------------------------------------- Lines
+// --------------------------------------------------------------------------------------------------------------------
+// Lines
 
 /// A stream cut into lines, of which only the beginning is kept: a line may be endless.
 pub(super) struct Lines<S> {
     stream: BufReader<S>,
     line_bytes_max: usize,
-    /// The line that is being read, as far as it is kept; `None` between two. Here, so that nothing is lost with a wait that is
-    /// given up.
+    /// The line that is being read, as far as it is kept; `None` between two. Here, so that nothing is lost with a wait
+    /// that is given up.
     line: Option<Vec<u8>>,
 }
 
@@ -212,8 +213,8 @@ impl<S: AsyncRead + Unpin> Lines<S> {
         self.taken()
     }
 
-    /// Returns the next line, or its beginning once that is longer than a line may be: who waits for a line need not wait for the
-    /// end of an endless one.
+    /// Returns the next line, or its beginning once that is longer than a line may be: who waits for a line need not
+    /// wait for the end of an endless one.
     pub(super) async fn beginning(&mut self) -> Option<String> {
         while !self.reads_on().await && !self.is_full() {}
         self.taken()

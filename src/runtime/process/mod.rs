@@ -3,10 +3,11 @@
 //! * [`ProcessRuntime`] — what all native plugins of a host share: the thread that forks, the limits, the settings.
 //! * `program` — a plugin's sealed bytes, and the process that its mounts share if it multiplexes.
 //! * `process` — one running process: its connection, its log, its end.
-//! * `instance` — one backend in a process, which answers for one mount; `client` is how it is called, `callbacks` what it may ask.
+//! * `instance` — one backend in a process, which answers for one mount; `client` is how it is called, `callbacks` what
+//!   it may ask.
 //!
-//! From bytes to a process it is `child` (memory, fork, confinement), `environment`, `start` (the handshake). A process that fails is
-//! started again by the next request, unless it keeps failing: `backoff`.
+//! From bytes to a process it is `child` (memory, fork, confinement), `environment`, `start` (the handshake). A process
+//! that fails is started again by the next request, unless it keeps failing: `backoff`.
 
 mod backoff;
 mod callbacks;

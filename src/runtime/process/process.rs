@@ -127,7 +127,8 @@ impl Process {
         }
     }
 
-    /// Returns the version that the plugin says it is of; `None` where it says none. Vault's SDK asks the backend of this id.
+    /// Returns the version that the plugin says it is of; `None` where it says none. Vault's SDK asks the backend of
+    /// this id.
     pub(super) async fn version(&self, backend: &str) -> Result<Option<String>, String> {
         let mut client = PluginVersionClient::new(self.channel.clone());
         match within(after(self.patience), client.version(identified(backend, logical::Empty {}))).await {
@@ -137,19 +138,20 @@ impl Process {
         }
     }
 
-    /// Returns whether it can be called. One that is killed cannot from then on, not only from when it is reaped: a request that comes
-    /// in between would fail with it.
+    /// Returns whether it can be called. One that is killed cannot from then on, not only from when it is reaped: a
+    /// request that comes in between would fail with it.
     pub(super) fn is_alive(&self) -> bool {
         self.child.has_exited().is_none() && !self.child.is_killed() && !self.ending.load(Ordering::Relaxed)
     }
 
-    /// Returns whether another mount can be set up in it: its sockets' directory must be there for that. Says so once if it is not.
+    /// Returns whether another mount can be set up in it: its sockets' directory must be there for that. Says so once
+    /// if it is not.
     pub(super) fn takes_mounts(&self) -> bool {
         self.is_alive() && !self.misses(self.directory.path())
     }
 
-    /// Returns whether something that its sockets need was removed, as cleaners of temporary files do. What is connected stays so, and
-    /// what has to connect again cannot.
+    /// Returns whether something that its sockets need was removed, as cleaners of temporary files do. What is
+    /// connected stays so, and what has to connect again cannot.
     pub(super) fn misses(&self, path: &Path) -> bool {
         let is_gone = path.symlink_metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
         if is_gone && !self.missed.swap(true, Ordering::Relaxed) {
@@ -191,8 +193,8 @@ impl Process {
         shut_down(self.channel.clone(), &self.child, self.end.grace).await;
     }
 
-    /// Takes note that its end is meant, unless it ended by itself already, and ends what never ends by itself: a plugin that shuts
-    /// down in order waits for its streams.
+    /// Takes note that its end is meant, unless it ended by itself already, and ends what never ends by itself: a
+    /// plugin that shuts down in order waits for its streams.
     fn means_to_end(&self) {
         if self.child.has_exited().is_none() {
             self.ending.store(true, Ordering::SeqCst);

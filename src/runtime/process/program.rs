@@ -28,8 +28,8 @@ use crate::runtime::{
 };
 use crate::storage::{MemoryStorage, StorageView, ViewLimits};
 
-/// Mounts whose failures are remembered. Beyond it those are forgotten that need not wait any more; while none is, one that fails now
-/// is tried again with the next request.
+/// Mounts whose failures are remembered. Beyond it those are forgotten that need not wait any more; while none is, one
+/// that fails now is tried again with the next request.
 const BACKOFFS_MAX: usize = 1_024;
 
 /// A native plugin that can be started.

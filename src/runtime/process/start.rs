@@ -34,7 +34,8 @@ const EXIT_SEEN_WITHIN: Duration = Duration::from_millis(200);
 /// How long a plugin has to fetch its certificate: Vault's 60 s.
 const UNWRAP_WITHIN: Duration = Duration::from_secs(60);
 
-/// The longest path of a directory for sockets: a socket's has at most 107 bytes, and go-plugin's name for one has up to 17.
+/// The longest path of a directory for sockets: a socket's has at most 107 bytes, and go-plugin's name for one has up
+/// to 17.
 const DIRECTORY_BYTES_MAX: usize = 107 - "/".len() - 17;
 
 /// What comes before the lines that a plugin printed.
@@ -69,7 +70,8 @@ pub(super) enum StartError {
     /// As many run as may.
     #[error("{0}")]
     Full(String),
-    /// The plugin does not know automatic mutual TLS, and ended because it was given no token to unwrap its certificate with.
+    /// The plugin does not know automatic mutual TLS, and ended because it was given no token to unwrap its certificate
+    /// with.
     #[error("{0}")]
     Unwraps(String),
     /// It cannot run here, or is no plugin.
@@ -165,7 +167,8 @@ pub(super) async fn start(
     Process::open(parts).await.map_err(StartError::Unfit)
 }
 
-/// Makes the directory that sockets' directories lie in, should it have been removed. Where that fails, the next step says why.
+/// Makes the directory that sockets' directories lie in, should it have been removed. Where that fails, the next step
+/// says why.
 fn make_again(directory: &Path) {
     use std::os::unix::fs::DirBuilderExt as _;
     if directory.exists() {
@@ -216,7 +219,8 @@ fn tls_of(own: &Identity, handshake: &Handshake, mode: Mode) -> Result<Option<Tl
     Tls::new(own, peer).map(Some).map_err(|error| StartError::Unfit(error.to_string()))
 }
 
-/// Reads the first line of a process, and follows the rest of what it prints: on its standard error until what is returned ends.
+/// Reads the first line of a process, and follows the rest of what it prints: on its standard error until what is
+/// returned ends.
 async fn greet(
     shared: &Shared,
     child: &Child,
@@ -309,7 +313,8 @@ async fn unreachable(
     }
 }
 
-/// Waits for what a process that ended printed last. Something that it forked may keep the stream open; nobody listens to that.
+/// Waits for what a process that ended printed last. Something that it forked may keep the stream open; nobody listens
+/// to that.
 async fn last_lines(mut errors: JoinHandle<()>) {
     if timeout(LAST_LINES, &mut errors).await.is_err() {
         errors.abort();

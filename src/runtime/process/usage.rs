@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::child::Child;
 use crate::meter::{Measured, Usage};
 
-/// Ticks of a second in `/proc/<pid>/stat`: `USER_HZ`, which the kernel has kept at 100 for programs on every machine that this
-/// runs on, whatever its own clock does.
+/// Ticks of a second in `/proc/<pid>/stat`: `USER_HZ`, which the kernel has kept at 100 for programs on every machine
+/// that this runs on, whatever its own clock does.
 const TICKS_PER_SECOND: u64 = 100;
 
 /// Reads what a process takes. What the processes take that it started itself is not in it.

@@ -1,8 +1,9 @@
 //! Response wrapping, just as far as plugins from before automatic mutual TLS need it.
 //!
-//! The host makes such a plugin's certificate and key, keeps them here, and gives the plugin a token: a JWT that also says where to
-//! redeem it. The plugin reads the address without verifying anything and asks there, once. Nothing is stored, and a token means
-//! nothing to another host or after a restart: whoever would redeem it is a child of this process.
+//! The host makes such a plugin's certificate and key, keeps them here, and gives the plugin a token: a JWT that also
+//! says where to redeem it. The plugin reads the address without verifying anything and asks there, once. Nothing is
+//! stored, and a token means nothing to another host or after a restart: whoever would redeem it is a child of this
+//! process.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -20,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-/// Tokens that wait to be redeemed. A launch makes one, and it lives a minute: this many would take a host that starts eight
-/// plugins a second.
+/// Tokens that wait to be redeemed. A launch makes one, and it lives a minute: this many would take a host that starts
+/// eight plugins a second.
 const OUTSTANDING_MAX: usize = 512;
 
 /// The longest token that is looked at. Ours have some 500 bytes, most of them the address.
@@ -80,7 +81,8 @@ impl Wrapping {
         Ok(token)
     }
 
-    /// Returns what a token stands for, and forgets it. `None` for a token that is not ours, is too old, or was redeemed.
+    /// Returns what a token stands for, and forgets it. `None` for a token that is not ours, is too old, or was
+    /// redeemed.
     pub(crate) fn unwrap(&self, token: &str) -> Option<Map<String, Value>> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.drop_expired();
@@ -126,7 +128,8 @@ pub(crate) fn legacy_data(identity: &Identity) -> Result<Map<String, Value>, Str
     }
 }
 
-/// Rewrites a P-521 key from PKCS#8 as the bare `ECPrivateKey` of SEC 1, the only form that Go's `ParseECPrivateKey` takes.
+/// Rewrites a P-521 key from PKCS#8 as the bare `ECPrivateKey` of SEC 1, the only form that Go's `ParseECPrivateKey`
+/// takes.
 fn sec1_of(pkcs8: &[u8]) -> Result<EcPrivateKeyRfc5915Der<'static>, String> {
     let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P521_SHA512_FIXED_SIGNING, pkcs8).map_err(|error| error.to_string())?;
     key.private_key().as_der().map_err(|_| "the key cannot be written".to_owned())
@@ -152,7 +155,8 @@ fn sign(key: &EcdsaKeyPair, id: &str, api_address: &str, ttl: Duration) -> Resul
     Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref())))
 }
 
-/// Returns the claim `jti` of a token that this key has signed. The header is not asked for the algorithm: there is one.
+/// Returns the claim `jti` of a token that this key has signed. The header is not asked for the algorithm: there is
+/// one.
 fn verified_id(key: &EcdsaKeyPair, token: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Id {

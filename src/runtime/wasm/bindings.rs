@@ -1,7 +1,7 @@
 //! The host's side of `wit/`, generated. The only file with a `bindgen!` in the crate: one for each world.
 //!
-//! Imports that touch storage are `async` on the host, so that a guest that waits for a disk gives its thread back; the quick
-//! ones are plain.
+//! Imports that touch storage are `async` on the host, so that a guest that waits for a disk gives its thread back; the
+//! quick ones are plain.
 
 wasmtime::component::bindgen!({
     world: "plugin",
@@ -26,8 +26,8 @@ wasmtime::component::bindgen!({
     },
 });
 
-/// The world whose instances serve many calls at once. What its plugins wait for gets an accessor instead of the store: nobody
-/// holds the store while something waits.
+/// The world whose instances serve many calls at once. What its plugins wait for gets an accessor instead of the store:
+/// nobody holds the store while something waits.
 pub(super) mod concurrent {
     wasmtime::component::bindgen!({
         world: "plugin-async",

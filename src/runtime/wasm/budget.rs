@@ -1,7 +1,7 @@
 //! How many sandboxes fit: into the memory mappings that the system gives a process, and into its address space.
 //!
-//! Where either ends, it is not the sandbox alone that fails: any allocation of the process may. So a host grants no more instances
-//! than fit with room to spare, and says at its start what an operator can do about it.
+//! Where either ends, it is not the sandbox alone that fails: any allocation of the process may. So a host grants no
+//! more instances than fit with room to spare, and says at its start what an operator can do about it.
 
 use super::engine::{DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX, STACKS_PER_CONCURRENT_INSTANCE};
 use crate::limits::Limits;
@@ -12,8 +12,8 @@ const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";
 /// What Linux gives unless it was told otherwise. Assumed where it doesn't say.
 const MAX_MAP_COUNT_DEFAULT: u64 = 65_530;
 
-/// Engines that a host may have: one for each world. Each reserves stacks and address space for all instances, since any may come to
-/// hold all of them.
+/// Engines that a host may have: one for each world. Each reserves stacks and address space for all instances, since
+/// any may come to hold all of them.
 const ENGINES: u64 = 2;
 
 /// Stacks that all engines together have for one instance.
@@ -31,21 +31,25 @@ const MAPPINGS_PER_COMPONENT: u64 = 3;
 /// Components that are loaded at a time, where a host has very many plugins.
 const COMPONENTS: u64 = 1_000;
 
-/// Mappings for the rest of the process: the program and its libraries, threads with their stacks and heaps, large allocations, and
-/// whatever else the embedder does. A busy server has some hundreds.
+/// Mappings for the rest of the process: the program and its libraries, threads with their stacks and heaps, large
+/// allocations, and whatever else the embedder does. A busy server has some hundreds.
 const MAPPINGS_RESERVED: u64 = 5_000;
 
-/// Address space that a memory takes, in bytes: all that 32 bits reach, and the guard behind it that spares the code its checks.
+/// Address space that a memory takes, in bytes: all that 32 bits reach, and the guard behind it that spares the code
+/// its checks.
 const BYTES_PER_MEMORY: u64 = (4 << 30) + (32 << 20);
 
-/// Address space for memories, in bytes. A process has 47 bits, or 128 TiB; all memories of an engine must lie in one piece, and a
-/// program lies at two thirds, with 85 TiB in one piece below it. The tables and stacks find room above it.
+/// Address space for memories, in bytes. A process has 47 bits, or 128 TiB; all memories of an engine must lie in one
+/// piece, and a program lies at two thirds, with 85 TiB in one piece below it. The tables and stacks find room above
+/// it.
 const ADDRESS_SPACE_BYTES: u64 = 80 << 40;
 
-/// Address space that one instance takes in all engines, in bytes: its memories, and for its tables and stacks a fraction of one.
+/// Address space that one instance takes in all engines, in bytes: its memories, and for its tables and stacks a
+/// fraction of one.
 const BYTES_PER_SLOT: u64 = ENGINES * (BYTES_PER_MEMORY * MEMORIES_PER_COMPONENT_MAX as u64 + (64 << 20));
 
-/// Address space for the rest of a process whose address space is limited: threads with their stacks and heaps, code, data.
+/// Address space for the rest of a process whose address space is limited: threads with their stacks and heaps, code,
+/// data.
 const BYTES_RESERVED: u64 = 16 << 30;
 
 /// A page of memory, as `/proc` counts them on the machines that sandboxes run on.
@@ -79,8 +83,8 @@ struct System {
     address_bytes: Option<u64>,
 }
 
-/// Returns how many instances a host grants under these limits on this system: [`Limits::instances_max`], or as many as fit. Logs
-/// what was asked and what is granted.
+/// Returns how many instances a host grants under these limits on this system: [`Limits::instances_max`], or as many as
+/// fit. Logs what was asked and what is granted.
 pub(crate) fn grant_instances(limits: &Limits) -> u32 {
     let max_map_count = max_map_count(std::fs::read_to_string(MAX_MAP_COUNT));
     let asked = limits.instances_max;

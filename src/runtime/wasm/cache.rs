@@ -1,9 +1,9 @@
 //! Compiled components on disk, so that a restart needs no compiler.
 //!
-//! Code that is loaded from here runs outside any sandbox, so nothing in the directory is trusted: a file counts only if it carries a
-//! MAC under the host's own key, over the code and over what the code is for. That is the component's digest, and the engine's
-//! compatibility hash (settings, processor features, version). Whoever can write here but does not know the key can make a host
-//! compile again, and nothing else. What does not match is compiled anew and replaced.
+//! Code that is loaded from here runs outside any sandbox, so nothing in the directory is trusted: a file counts only
+//! if it carries a MAC under the host's own key, over the code and over what the code is for. That is the component's
+//! digest, and the engine's compatibility hash (settings, processor features, version). Whoever can write here but does
+//! not know the key can make a host compile again, and nothing else. What does not match is compiled anew and replaced.
 //!
 //! ```text
 //! name:  <SHA-256 of the component>-<16 bytes of a MAC of the engine>.code
@@ -11,9 +11,10 @@
 //!        format  MAC     compiled code
 //! ```
 //!
-//! A file is written under another name, synced and renamed, so hosts that share a directory see whole files; those with different keys
-//! or engines use different names. One is never changed: a use sets its time, and those unused the longest go when the directory
-//! has grown too large. A crash may lose the last file, or leave one that ends early: its MAC does not match.
+//! A file is written under another name, synced and renamed, so hosts that share a directory see whole files; those
+//! with different keys or engines use different names. One is never changed: a use sets its time, and those unused the
+//! longest go when the directory has grown too large. A crash may lose the last file, or leave one that ends early: its
+//! MAC does not match.
 
 use std::ffi::OsString;
 use std::fs::DirBuilder;
@@ -57,7 +58,8 @@ const CODE_PER_COMPONENT_BYTE_MAX: u64 = 8;
 /// Code of a component that is nearly empty, at most, in bytes.
 const CODE_BYTES_BASE: u64 = 1 << 20;
 
-/// Files that are looked at to make room. So many components fit in no directory of a sensible size: somebody else fills it.
+/// Files that are looked at to make room. So many components fit in no directory of a sensible size: somebody else
+/// fills it.
 const ENTRIES_MAX: usize = 100_000;
 
 /// When a file that is being written was given up: no write takes that long, but one that its process did not survive.
@@ -158,11 +160,12 @@ struct Slot {
     bytes_max: u64,
 }
 
-// --------------------------------------------------------------------------------------------------------------- CompileCache
+// ---------------------------------------------------------------------------------------------------------------
+// CompileCache
 
 impl CompileCache {
-    /// Opens a directory, which is made if it is not there. It will hold at most so many bytes, and for a moment one more file for
-    /// each host that writes. Blocks.
+    /// Opens a directory, which is made if it is not there. It will hold at most so many bytes, and for a moment one
+    /// more file for each host that writes. Blocks.
     pub(crate) fn open(path: &Path, key: CacheKey, bytes_max: u64) -> Result<Self, CacheRefused> {
         let shown = path.display().to_string();
         let unusable = |source| CacheRefused::Unusable { path: shown.clone(), source };
@@ -186,8 +189,8 @@ impl CompileCache {
         Ok(Self { directory, shown, key, bytes_max, told_of_failed_write: AtomicBool::new(false) })
     }
 
-    /// Returns a component of so many bytes as this engine compiled it before; `None` where it did not, or where what lies there is
-    /// not certainly that. Blocks.
+    /// Returns a component of so many bytes as this engine compiled it before; `None` where it did not, or where what
+    /// lies there is not certainly that. Blocks.
     pub(super) fn load(&self, engine: &Engine, digest: Digest, component_bytes: usize) -> Option<Component> {
         let slot = self.slot(engine, digest, component_bytes);
         match self.read(engine, &slot) {
@@ -203,8 +206,8 @@ impl CompileCache {
         }
     }
 
-    /// Keeps a component of so many bytes as this engine compiled it. That this fails is logged, once until it succeeds again, and has
-    /// no other consequence. Blocks.
+    /// Keeps a component of so many bytes as this engine compiled it. That this fails is logged, once until it succeeds
+    /// again, and has no other consequence. Blocks.
     pub(super) fn store(&self, engine: &Engine, digest: Digest, component_bytes: usize, component: &Component) {
         let slot = self.slot(engine, digest, component_bytes);
         match self.write(&slot, component) {
@@ -239,9 +242,9 @@ impl CompileCache {
         let (header, code) = bytes.split_at_checked(HEADER_BYTES).ok_or(Rejected::Format)?;
         let mac = header.strip_prefix(&FORMAT).ok_or(Rejected::Format)?;
         self.key.mac(&slot.subject).chain_update(code).verify_slice(mac).map_err(|_| Rejected::Mac)?;
-        // Only who knows the key makes a MAC that matches, which is this host, and it makes one of nothing but what `write`
-        // got from the engine. `code` is memory of this process that nobody else can write, so what was verified is what is
-        // loaded. The MAC covers the engine's compatibility hash too.
+        // Only who knows the key makes a MAC that matches, which is this host, and it makes one of nothing but what
+        // `write` got from the engine. `code` is memory of this process that nobody else can write, so what was
+        // verified is what is loaded. The MAC covers the engine's compatibility hash too.
         let component = admit(engine, code).map_err(Rejected::Engine)?;
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         // At worst the file goes too early.
@@ -309,8 +312,8 @@ impl CompileCache {
         Ok(self.directory.rename(unfinished, &self.directory, name)?)
     }
 
-    /// Removes the files that were unused the longest until a new one fits, and what crashed hosts left unfinished. What is not the
-    /// cache's own is left alone.
+    /// Removes the files that were unused the longest until a new one fits, and what crashed hosts left unfinished.
+    /// What is not the cache's own is left alone.
     fn make_room(&self, new: &Metadata, unfinished: &str, name: &str) -> Result<(), NotKept> {
         // The file system's clock: it has just set this time.
         let now = new.modified()?;
@@ -361,8 +364,8 @@ impl CompileCache {
 /// Loads code that is known to come from an engine of ours: authentic under the host's key, or from a compiler that the
 /// host itself started. Nobody else may call this.
 pub(super) fn admit(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
-    // SAFETY: the bytes must come from `Component::serialize`, or what precompiles to the same, unchanged. That is what both
-    // callers have made sure of; whether it was an engine with the same settings is checked by the engine.
+    // SAFETY: the bytes must come from `Component::serialize`, or what precompiles to the same, unchanged. That is what
+    // both callers have made sure of; whether it was an engine with the same settings is checked by the engine.
     #[allow(unsafe_code, reason = "compiled code cannot be checked, only its origin can; the callers did")]
     unsafe {
         Component::deserialize(engine, code)
@@ -374,7 +377,8 @@ pub(super) fn code_bytes_max(component_bytes: usize) -> u64 {
     (component_bytes as u64).saturating_mul(CODE_PER_COMPONENT_BYTE_MAX).saturating_add(CODE_BYTES_BASE)
 }
 
-// ------------------------------------------------------------------------------------------------------------------- directory
+// -------------------------------------------------------------------------------------------------------------------
+// directory
 
 /// What kind of file of the cache's own it is.
 enum Own {
@@ -398,7 +402,8 @@ fn is_given_up(written: SystemTime, now: SystemTime) -> bool {
     now.duration_since(written).is_ok_and(|age| age > UNFINISHED_FOR_MAX)
 }
 
-// -------------------------------------------------------------------------------------------------------------------- identity
+// --------------------------------------------------------------------------------------------------------------------
+// identity
 
 /// Returns a digest of all that decides whether an engine can run compiled code: settings, processor features, version.
 fn identity(engine: &Engine) -> [u8; 32] {

@@ -1,4 +1,5 @@
-//! What a component asks for: its imports, as capabilities that a person can judge, and the refusal of all that is not offered.
+//! What a component asks for: its imports, as capabilities that a person can judge, and the refusal of all that is not
+//! offered.
 
 use std::collections::BTreeSet;
 

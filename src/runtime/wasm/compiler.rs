@@ -1,15 +1,15 @@
 //! Compiling in a process of its own, so that what a component does to the compiler it does to nobody else.
 //!
-//! A compiler cannot be interrupted and its memory cannot be bounded inside a process that has other work. So the server
-//! runs its own program again: the component goes in through a pipe, and machine code comes out through another. The
-//! process has limits on memory and processor time that it sets before it reads a byte, and it is killed at the deadline;
-//! it has no variable of its parent's, and nothing open but its pipes.
+//! A compiler cannot be interrupted and its memory cannot be bounded inside a process that has other work. So the
+//! server runs its own program again: the component goes in through a pipe, and machine code comes out through another.
+//! The process has limits on memory and processor time that it sets before it reads a byte, and it is killed at the
+//! deadline; it has no variable of its parent's, and nothing open but its pipes.
 //!
 //! It ends when the one who started it does, however that ends, because its input ends then. The kernel's signal at a
 //! parent's death would not do: it is tied to the thread that started a process, and tokio's come and go.
 //!
-//! The code that comes out runs outside any sandbox. It is taken from a process that this one started, of a program that
-//! the embedder named, over a pipe that nobody else holds.
+//! The code that comes out runs outside any sandbox. It is taken from a process that this one started, of a program
+//! that the embedder named, over a pipe that nobody else holds.
 
 #[cfg(feature = "cli")]
 mod job;
@@ -39,15 +39,15 @@ const COMMAND: &str = "compile";
 /// What a compiler is called among the processes of a machine, wherever its program lies.
 const PROCESS_NAME: &str = "cofferdam";
 
-/// A variable for a compiler's allocator, which is to take memory as it is used, and not a GiB at once, of which all would count against
-/// the limit.
+/// A variable for a compiler's allocator, which is to take memory as it is used, and not a GiB at once, of which all
+/// would count against the limit.
 const ALLOCATOR: (&str, &str) = ("MIMALLOC_ARENA_EAGER_COMMIT", "0");
 
 /// A variable for how many threads it has.
 const THREADS: &str = "RAYON_NUM_THREADS";
 
-/// Threads of one compiler, at most: one for each core until then. Each takes memory of its own, so without this a machine of many cores
-/// would need another limit on memory than one of few.
+/// Threads of one compiler, at most: one for each core until then. Each takes memory of its own, so without this a
+/// machine of many cores would need another limit on memory than one of few.
 const THREADS_MAX: usize = 4;
 
 /// The exit code that says that the component is at fault.
@@ -56,8 +56,8 @@ const REFUSED: i32 = 2;
 /// What is kept of what a compiler says, in bytes: one line, or how it panicked.
 const MESSAGE_BYTES_MAX: u64 = 8 << 10;
 
-/// What of it goes to the log when it fails otherwise than by refusing a component, in characters: its first line, unless a component has
-/// put more there.
+/// What of it goes to the log when it fails otherwise than by refusing a component, in characters: its first line,
+/// unless a component has put more there.
 const LOGGED_CHARS_MAX: usize = 300;
 
 /// What the standard library and our own job say when they get no more memory, or no thread for want of a stack.
@@ -73,9 +73,9 @@ pub enum Compiler {
     /// those who trust the components that they register.
     #[default]
     InProcess,
-    /// In a process for each compilation, of this program: the `cofferdam` program of the same version as the host. It may
-    /// take [`Limits::compile_memory_bytes_max`] of memory and [`Limits::load_deadline`] of time. Needs a tokio runtime
-    /// with I/O.
+    /// In a process for each compilation, of this program: the `cofferdam` program of the same version as the host. It
+    /// may take [`Limits::compile_memory_bytes_max`] of memory and [`Limits::load_deadline`] of time. Needs a tokio
+    /// runtime with I/O.
     Program(PathBuf),
 }
 
@@ -162,8 +162,8 @@ async fn converse(child: &mut Child, component: &[u8], code_bytes_max: u64) -> i
         child.stdout.take().ok_or_else(gone)?,
         child.stderr.take().ok_or_else(gone)?,
     );
-    // What it does not read, because it ended or refused, nobody misses. The pipe stays open to the end: it would tell the
-    // compiler that nobody waits.
+    // What it does not read, because it ended or refused, nobody misses. The pipe stays open to the end: it would tell
+    // the compiler that nobody waits.
     let (_, code, message) = tokio::join!(
         input.write_all(component),
         read(output, code_bytes_max.saturating_add(1)),

@@ -1,8 +1,8 @@
 //! The engines of a host: their settings, their linkers, their clocks. Nothing else in the crate constructs an engine.
 //!
-//! Settings decide whether compiled code fits, what a guest can take, and what a call costs; the measurements behind each are in
-//! the comments. Component-model concurrency doubles the price of a call, so it is off in the engine of the plain world; the async
-//! world has an engine of its own, made when the first such component is loaded.
+//! Settings decide whether compiled code fits, what a guest can take, and what a call costs; the measurements behind
+//! each are in the comments. Component-model concurrency doubles the price of a call, so it is off in the engine of the
+//! plain world; the async world has an engine of its own, made when the first such component is loaded.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,8 +21,8 @@ use super::state::{Grants, State};
 use crate::limits::Limits;
 use crate::runtime::LoadError;
 
-/// How often the epoch advances. A guest that computes gives its thread to others this often, and a deadline is noticed this
-/// late at most.
+/// How often the epoch advances. A guest that computes gives its thread to others this often, and a deadline is noticed
+/// this late at most.
 pub(super) const EPOCH_TICK: Duration = Duration::from_millis(10);
 
 /// A guest that computes yields after this many ticks.
@@ -40,8 +40,9 @@ pub(super) const DESCRIBE_SLOTS: u32 = 16;
 /// Core instances in one component. A Rust component has 3: itself and two shims; composed ones have more.
 pub(super) const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
 
-/// Linear memories in one component: one for each part that it is composed of. The engine reserves this many for each instance,
-/// so that no component takes another's place; and each is 4 GiB of address space, of which there are 128 TiB.
+/// Linear memories in one component: one for each part that it is composed of. The engine reserves this many for each
+/// instance, so that no component takes another's place; and each is 4 GiB of address space, of which there are 128
+/// TiB.
 pub(super) const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
 
 /// Tables in one component. A Rust component has 2.
@@ -56,19 +57,19 @@ pub(super) const TABLES_PER_MODULE_MAX: u32 = 4;
 /// Frames in a trap's report.
 const BACKTRACE_FRAMES_MAX: usize = 20;
 
-/// Linear memory that stays resident when a sandbox is given back. With the kernel telling which pages were touched, a typical
-/// plugin's fit in it, and a fresh sandbox costs no page fault (13 µs instead of 27).
+/// Linear memory that stays resident when a sandbox is given back. With the kernel telling which pages were touched, a
+/// typical plugin's fit in it, and a fresh sandbox costs no page fault (13 µs instead of 27).
 const MEMORY_KEPT_RESIDENT_BYTES: usize = 256 << 10;
 
 /// The same for tables: a Rust component's tables are below one page.
 const TABLE_KEPT_RESIDENT_BYTES: usize = 8 << 10;
 
-/// Stacks for one instance that serves many calls. A call that waits needs none; one that blocks the whole instance keeps its own
-/// until it goes on, and composed components could do so in more than one part.
+/// Stacks for one instance that serves many calls. A call that waits needs none; one that blocks the whole instance
+/// keeps its own until it goes on, and composed components could do so in more than one part.
 pub(super) const STACKS_PER_CONCURRENT_INSTANCE: u32 = 2;
 
-/// Tasks, subtasks, streams and the like that the engine keeps for one instance that serves many calls: some ten for each call, and
-/// what it makes beside.
+/// Tasks, subtasks, streams and the like that the engine keeps for one instance that serves many calls: some ten for
+/// each call, and what it makes beside.
 const CONCURRENT_ENTRIES_MAX: usize = 10_000;
 
 /// Compiles components and runs them. One for each host.
@@ -83,9 +84,9 @@ pub(super) struct WasmEngine {
 
 /// The same for components of the async world.
 ///
-/// It has room for as many instances as the other: the host's budget counts both kinds together and lets any idle instance give way,
-/// and a component that is refused a place within that budget could wait for ever. What that costs is address space, 4 GiB for each
-/// memory, of which there is plenty, and two memory mappings for each stack.
+/// It has room for as many instances as the other: the host's budget counts both kinds together and lets any idle
+/// instance give way, and a component that is refused a place within that budget could wait for ever. What that costs
+/// is address space, 4 GiB for each memory, of which there is plenty, and two memory mappings for each stack.
 pub(super) struct ConcurrentEngine {
     pub(super) engine: Engine,
     pub(super) linker: Linker<ConcurrentState>,
@@ -95,8 +96,8 @@ pub(super) struct ConcurrentEngine {
 }
 
 impl WasmEngine {
-    /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each memory,
-    /// of which nothing is used yet.
+    /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each
+    /// memory, of which nothing is used yet.
     pub(super) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
         let engine = Engine::new(&config(&limits, Guests::Plain)).map_err(unusable)?;
         let mut linker = Linker::new(&engine);
@@ -147,8 +148,8 @@ impl ConcurrentEngine {
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(CONCURRENT_ENTRIES_MAX);
         }
-        // A call that computes past its deadline is noticed because it does not end. Work that no request waits for has no
-        // deadline, and would go unnoticed.
+        // A call that computes past its deadline is noticed because it does not end. Work that no request waits for has
+        // no deadline, and would go unnoticed.
         let patience = self.limits.request_deadline.max(self.limits.lifecycle_deadline) + self.limits.cancel_grace;
         store.epoch_deadline_callback(move |store| {
             let computing = store.data().computing();
@@ -202,8 +203,8 @@ fn settings(guests: Guests) -> Config {
     config
 }
 
-/// Compiles a component to bytes that an engine for these guests can load. Makes no instance, so it reserves no address space, of which
-/// a machine may grant little.
+/// Compiles a component to bytes that an engine for these guests can load. Makes no instance, so it reserves no address
+/// space, of which a machine may grant little.
 #[cfg(feature = "cli")]
 pub(super) fn precompile(guests: Guests, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
     Engine::new(&settings(guests))?.precompile_component(component)

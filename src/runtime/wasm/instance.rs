@@ -1,8 +1,8 @@
 //! A sandbox that answers, one call at a time.
 //!
-//! A call takes the sandbox out of its place and puts it back only when the guest answered. So whatever ends a call early (a
-//! trap, the deadline, a caller who stopped waiting and dropped the future) leaves the place empty: the sandbox is gone with its
-//! memory, and a half-run guest can never serve anybody else.
+//! A call takes the sandbox out of its place and puts it back only when the guest answered. So whatever ends a call
+//! early (a trap, the deadline, a caller who stopped waiting and dropped the future) leaves the place empty: the
+//! sandbox is gone with its memory, and a half-run guest can never serve anybody else.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};

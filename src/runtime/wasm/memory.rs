@@ -1,12 +1,14 @@
-//! A guest's memory, as it is known outside its store: how much it has taken, and how much of the rest is reserved for requests.
+//! A guest's memory, as it is known outside its store: how much it has taken, and how much of the rest is reserved for
+//! requests.
 //!
-//! Memory that a guest has taken never goes back, and the host cannot see which of it is free inside. So what a guest took while it
-//! held requests is reckoned as theirs, as far as there was room reserved for them: the next ones can have it.
+//! Memory that a guest has taken never goes back, and the host cannot see which of it is free inside. So what a guest
+//! took while it held requests is reckoned as theirs, as far as there was room reserved for them: the next ones can
+//! have it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// How many bytes of a guest's memory each byte of a request takes: one as it arrives, and one for what the guest makes of it. What a
-/// plugin builds beyond that is its own affair.
+/// How many bytes of a guest's memory each byte of a request takes: one as it arrives, and one for what the guest makes
+/// of it. What a plugin builds beyond that is its own affair.
 const BYTES_PER_BYTE: usize = 2;
 
 /// One sandbox's memory.

@@ -1,10 +1,11 @@
 //! The sandboxed runtime: WASI components on wasmtime. Nothing outside this folder names wasmtime.
 //!
-//! `engine` compiles, `compiler` has that done in another process, `cache` keeps what was compiled, `budget` says how many
-//! sandboxes fit, `program` is a component compiled and linked, `instance` a sandbox that answers, `state` what its store
-//! holds, `imports` what it may call, `bindings` the generated contract, `convert` the same messages in both vocabularies.
-//! `proposals` is what WebAssembly a guest may use, and `walk` what is looked at before anything is compiled.
-//! `concurrent` is the same for the async world: instance, state and imports of a sandbox that serves many calls at once.
+//! `engine` compiles, `compiler` has that done in another process, `cache` keeps what was compiled, `budget` says how
+//! many sandboxes fit, `program` is a component compiled and linked, `instance` a sandbox that answers, `state` what
+//! its store holds, `imports` what it may call, `bindings` the generated contract, `convert` the same messages in both
+//! vocabularies. `proposals` is what WebAssembly a guest may use, and `walk` what is looked at before anything is
+//! compiled. `concurrent` is the same for the async world: instance, state and imports of a sandbox that serves many
+//! calls at once.
 
 mod bindings;
 mod budget;
@@ -52,8 +53,8 @@ const LOADS_WAITED_FOR_MAX: u32 = 10;
 /// Components that are read from the compile cache at the same time. Each holds its code in memory twice for a moment.
 const CACHE_READS_MAX: usize = 4;
 
-/// Components that are written to the compile cache at the same time. They come one after another from the compiler, so more only
-/// wait where the disk hangs.
+/// Components that are written to the compile cache at the same time. They come one after another from the compiler, so
+/// more only wait where the disk hangs.
 const CACHE_WRITES_MAX: u32 = 4;
 
 /// What is said of a component that the compiler fails on. It does so on none that a toolchain makes.
@@ -94,8 +95,8 @@ impl WasmRuntime {
         Self { compiler, ..self }
     }
 
-    /// Makes a program of a component with this digest: takes its compiled code from the cache or compiles it, links it, checks
-    /// what it imports and exports, and asks it what it is.
+    /// Makes a program of a component with this digest: takes its compiled code from the cache or compiles it, links
+    /// it, checks what it imports and exports, and asks it what it is.
     pub(crate) async fn load(
         &self,
         component: Vec<u8>,
@@ -152,9 +153,9 @@ impl WasmRuntime {
 
     /// Looks a component through, and compiles and links it when its turn comes.
     ///
-    /// A compiler in a process of its own is killed at the load deadline, and its turn is free when it is gone. One in this
-    /// process runs on a thread of its own and cannot be interrupted: after the deadline the caller is told, while the
-    /// compiler runs to its end unheard, and keeps its turn until then.
+    /// A compiler in a process of its own is killed at the load deadline, and its turn is free when it is gone. One in
+    /// this process runs on a thread of its own and cannot be interrupted: after the deadline the caller is told, while
+    /// the compiler runs to its end unheard, and keeps its turn until then.
     async fn compiled(&self, source: &Arc<Source>) -> Result<Linked, LoadError> {
         let limit = self.engine.limits.load_deadline;
         let (engine, looked_through) = (Arc::clone(&self.engine), Arc::clone(source));
@@ -188,7 +189,8 @@ impl WasmRuntime {
         compiled.map_err(|_| LoadError::Unfit(FAILED.to_owned()))?
     }
 
-    /// Has a program compile a component. It keeps its turn until its process is gone, which is soon where nobody waits any more.
+    /// Has a program compile a component. It keeps its turn until its process is gone, which is soon where nobody waits
+    /// any more.
     async fn compiled_elsewhere(
         &self,
         program: &Path,
@@ -207,7 +209,8 @@ impl WasmRuntime {
         answered.await.map_err(|_| LoadError::Host("the compiler was given up".to_owned()))?
     }
 
-    /// Begins to write compiled code to the cache, if there is one. Nobody waits for the disk but [`WasmRuntime::ended`].
+    /// Begins to write compiled code to the cache, if there is one. Nobody waits for the disk but
+    /// [`WasmRuntime::ended`].
     fn keep(&self, source: &Source, linked: &Linked) {
         let Some(cache) = self.cache.clone() else { return };
         let Ok(turn) = Arc::clone(&self.cache_writes).try_acquire_owned() else {

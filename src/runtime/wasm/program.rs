@@ -54,8 +54,9 @@ impl Linked {
     }
 }
 
-/// Looks a component through before anything is compiled: whether it is valid, uses only the proposals that are on, asks only for what
-/// is on offer, and stays within every limit. Takes a fraction of what compiling takes, and a thread.
+/// Looks a component through before anything is compiled: whether it is valid, uses only the proposals that are on,
+/// asks only for what is on offer, and stays within every limit. Takes a fraction of what compiling takes, and a
+/// thread.
 pub(super) fn inspect(engine: &WasmEngine, bytes: &[u8]) -> Result<World, LoadError> {
     let walked = walk::walk(bytes, &engine.limits);
     let shape = match walked {
@@ -72,8 +73,8 @@ pub(super) fn inspect(engine: &WasmEngine, bytes: &[u8]) -> Result<World, LoadEr
     Ok(world)
 }
 
-/// Compiles a component that was inspected, in this process. Takes seconds for a large component, all cores, and a thread; nothing can
-/// stop it.
+/// Compiles a component that was inspected, in this process. Takes seconds for a large component, all cores, and a
+/// thread; nothing can stop it.
 pub(super) fn compile(engine: &WasmEngine, world: World, bytes: &[u8]) -> Result<Linked, LoadError> {
     let component = Component::new(world.engine(engine), bytes)
         .map_err(|cause| format!("the file is not a valid WebAssembly component: {}", brief(&format!("{cause:#}"))))
@@ -139,8 +140,8 @@ pub(super) enum World {
 }
 
 impl World {
-    /// Tells by its exports which world a component is of, before an engine has to be chosen. What is no component, or no plugin, is
-    /// left to the plain world's engine to refuse.
+    /// Tells by its exports which world a component is of, before an engine has to be chosen. What is no component, or
+    /// no plugin, is left to the plain world's engine to refuse.
     pub(super) fn of(engine: &WasmEngine, bytes: &[u8]) -> Result<Self, LoadError> {
         Self::of_exports(engine, &exports(bytes).unwrap_or_default())
     }
@@ -181,7 +182,8 @@ impl World {
     }
 }
 
-/// Returns the names that a component exports itself, and not what is nested in it; `None` if it is malformed up to there.
+/// Returns the names that a component exports itself, and not what is nested in it; `None` if it is malformed up to
+/// there.
 fn exports(bytes: &[u8]) -> Option<Vec<String>> {
     let mut depth = 0_u32;
     let mut exports = Vec::new();

@@ -1,8 +1,9 @@
 //! Which WebAssembly proposals a guest may use: our own list, and not what the engine happens to have switched on.
 //!
-//! A proposal is on because a toolchain that plugins are built with needs it. Everything else is off, whether this file knows its name
-//! or not, so that a new engine never widens what guests may do. The same list goes to the validator, which sees a component first and
-//! says what is wrong with it, and to the engines: what the one lets through by mistake the other refuses.
+//! A proposal is on because a toolchain that plugins are built with needs it. Everything else is off, whether this file
+//! knows its name or not, so that a new engine never widens what guests may do. The same list goes to the validator,
+//! which sees a component first and says what is wrong with it, and to the engines: what the one lets through by
+//! mistake the other refuses.
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{Validator, WasmFeatures};
@@ -11,9 +12,9 @@ use crate::runtime::text::brief;
 
 /// What core modules and components of both worlds may use.
 ///
-/// The engine is built without a garbage collector and without threads, and code that needs one of them ends the process: typed
-/// function references and their subtypes belong to that too. Several memories in one module are on because the engine joins the
-/// parts of a composed component with such modules, which it checks against the same list.
+/// The engine is built without a garbage collector and without threads, and code that needs one of them ends the
+/// process: typed function references and their subtypes belong to that too. Several memories in one module are on
+/// because the engine joins the parts of a composed component with such modules, which it checks against the same list.
 const ALLOWED: WasmFeatures = WasmFeatures::FLOATS
     .union(WasmFeatures::MUTABLE_GLOBAL)
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
@@ -30,7 +31,8 @@ const ALLOWED: WasmFeatures = WasmFeatures::FLOATS
 /// What components of the async world may use beside.
 const ALLOWED_ASYNC: WasmFeatures = ALLOWED.union(WasmFeatures::CM_ASYNC);
 
-/// Proposals that are off: their flag, their name, and how a component is built without them. The rest is told by its flag's name.
+/// Proposals that are off: their flag, their name, and how a component is built without them. The rest is told by its
+/// flag's name.
 const OFF: [(WasmFeatures, &str, &str); 28] = [
     (WasmFeatures::GC, "gc", "build it with a compiler that keeps its own heap in linear memory"),
     (WasmFeatures::GC_TYPES, "gc (reference types beyond funcref)", "build it without externref and anyref"),
@@ -93,8 +95,8 @@ impl Guests {
     }
 }
 
-/// Returns the proposal that an invalid component needs, where the validator does not say it itself: the one with which it is valid,
-/// or else comes further, if there is one.
+/// Returns the proposal that an invalid component needs, where the validator does not say it itself: the one with which
+/// it is valid, or else comes further, if there is one.
 fn needed(component: &[u8], allowed: WasmFeatures, without: &wasmparser::Error) -> Option<WasmFeatures> {
     let mut further = None;
     for (feature, ..) in OFF.iter().filter(|(feature, ..)| !allowed.contains(*feature)) {

@@ -22,8 +22,8 @@ pub struct ContextHandle;
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct TransactionHandle;
 
-/// Transactions that may be open at a time in one call. Each holds what it read and wrote in the host's memory, some megabytes at
-/// most; nearly every call needs one.
+/// Transactions that may be open at a time in one call. Each holds what it read and wrote in the host's memory, some
+/// megabytes at most; nearly every call needs one.
 pub(super) const TRANSACTIONS_OPEN_MAX: usize = 4;
 
 /// The data of one sandbox's store.
@@ -108,8 +108,8 @@ impl State {
         self.streams.iter().for_each(GuestOutput::end_line);
     }
 
-    /// Returns the call that this context was lent for. A guest cannot make or keep a context, so any other number means that
-    /// the sandbox does not hold what it promises, and ends the call with a trap.
+    /// Returns the call that this context was lent for. A guest cannot make or keep a context, so any other number
+    /// means that the sandbox does not hold what it promises, and ends the call with a trap.
     pub(super) fn call(&self, context: &Resource<ContextHandle>) -> wasmtime::Result<&Call> {
         match &self.call {
             Some(call) if context.rep() == self.calls_begun => Ok(call),
@@ -151,7 +151,8 @@ impl WasiView for State {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------ MemoryLimiter
+// ------------------------------------------------------------------------------------------------------------
+// MemoryLimiter
 
 /// Holds all memories of a sandbox together below one limit, and remembers if it had to in the current call.
 pub(super) struct MemoryLimiter {

@@ -1,8 +1,9 @@
 //! A look at a component before anything is compiled: how much work it makes, what it would hold, and what it asks for.
 //!
-//! A few kilobytes can ask a compiler for more than a machine has: a component that instantiates its child 900 times, four deep, has
-//! 900⁴ instances. So everything that is multiplied by nesting is multiplied here, by counting alone, which costs no more than reading
-//! the file. What is larger than a limit is refused by the limit's name; what is malformed is left to the validator to describe.
+//! A few kilobytes can ask a compiler for more than a machine has: a component that instantiates its child 900 times,
+//! four deep, has 900⁴ instances. So everything that is multiplied by nesting is multiplied here, by counting alone,
+//! which costs no more than reading the file. What is larger than a limit is refused by the limit's name; what is
+//! malformed is left to the validator to describe.
 
 use std::collections::HashMap;
 
@@ -19,12 +20,12 @@ use super::engine::{
 use crate::limits::Limits;
 use crate::runtime::text::brief;
 
-/// Components and modules that are instantiated, in all: each component's own, multiplied along the nesting. Composing a dozen Rust
-/// components makes some 50.
+/// Components and modules that are instantiated, in all: each component's own, multiplied along the nesting. Composing
+/// a dozen Rust components makes some 50.
 const INSTANTIATIONS_MAX: u64 = 1_000;
 
-/// Definitions that the compiler resolves, in all: imports, exports, aliases, arguments, types, lifted and lowered functions of each
-/// component, once for each of its instances. A Rust component of 6 MB has 700.
+/// Definitions that the compiler resolves, in all: imports, exports, aliases, arguments, types, lifted and lowered
+/// functions of each component, once for each of its instances. A Rust component of 6 MB has 700.
 const DEFINITIONS_MAX: u64 = 200_000;
 
 /// Components within components. Composition adds one level for each step.
@@ -96,7 +97,8 @@ fn check(what: &str, found: u64, limit: u64) -> Result<(), Stopped> {
     if found > limit { Err(beyond(what, found, limit)) } else { Ok(()) }
 }
 
-// ----------------------------------------------------------------------------------------------------------------------- weight
+// ---------------------------------------------------------------------------------------------------------------------
+// weight
 
 /// What one instance of something makes, with all that is instantiated in it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -176,7 +178,8 @@ impl Totals {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------------------- walk
+// ---------------------------------------------------------------------------------------------------------------------
+// walk
 
 struct Walk {
     /// From the outermost component to what is being read.

@@ -1,9 +1,9 @@
 //! Room that is kept free for those who make room.
 //!
-//! On a full disk even removing needs some: a commit writes new pages before old ones are free. So a file beside the database takes up
-//! a little of the disk, and goes when a commit that *serves the store* meets a full disk: one that only removes, or that changes only
-//! the host's own records, as disabling the mount that filled the disk does. What else is stored may not use that room up: until the
-//! ballast is back, as much is stored as was removed, and no more.
+//! On a full disk even removing needs some: a commit writes new pages before old ones are free. So a file beside the
+//! database takes up a little of the disk, and goes when a commit that *serves the store* meets a full disk: one that
+//! only removes, or that changes only the host's own records, as disabling the mount that filled the disk does. What
+//! else is stored may not use that room up: until the ballast is back, as much is stored as was removed, and no more.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use super::super::{Batch, Change};
 
-/// How large the ballast is. A commit of some records takes a few dozen pages of 4 KiB; this is enough for hundreds of them, and no
-/// disk that holds a store misses it.
+/// How large the ballast is. A commit of some records takes a few dozen pages of 4 KiB; this is enough for hundreds of
+/// them, and no disk that holds a store misses it.
 pub(super) const BALLAST_BYTES: u64 = 4 << 20;
 
 /// What a batch costs beside its values, as it is counted while there is no ballast: the pages that lead to them.

@@ -81,7 +81,8 @@ impl DatabaseFile {
         self.published.load_full()
     }
 
-    /// Reads from the last commit. If the database has closed itself after a failure, opens it again and reads once more.
+    /// Reads from the last commit. If the database has closed itself after a failure, opens it again and reads once
+    /// more.
     pub(super) fn read<T>(
         &self,
         action: &'static str,
@@ -95,8 +96,8 @@ impl DatabaseFile {
         }
     }
 
-    /// Commits a group of batches in one transaction. Each batch that conflicts is left out, and an error means that it is not
-    /// stored. On a full disk those that make room are stored, and the others are not.
+    /// Commits a group of batches in one transaction. Each batch that conflicts is left out, and an error means that it
+    /// is not stored. On a full disk those that make room are stored, and the others are not.
     pub(super) fn commit(&self, group: Vec<Batch>) -> Vec<Result<Verdict, Arc<Cause>>> {
         let mut turn = self.turn();
         let full = Arc::new(Cause::Full);
@@ -151,7 +152,8 @@ impl DatabaseFile {
         Ok(verdicts)
     }
 
-    /// Notes in the file that nothing was under way when it was closed. What fails here makes the next opening check the file.
+    /// Notes in the file that nothing was under way when it was closed. What fails here makes the next opening check
+    /// the file.
     pub(super) fn close(&self) {
         let turn = self.turn();
         let Some(database) = &turn.database else { return };
@@ -236,7 +238,8 @@ pub(super) fn read_table<T>(
     guarded(|| work(table)).map_err(|cause| StorageError::Failed { action, source: Box::new(cause) })
 }
 
-/// Runs the database's code. It is known to panic on a file that was damaged, and a damaged file must not end the process.
+/// Runs the database's code. It is known to panic on a file that was damaged, and a damaged file must not end the
+/// process.
 pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Cause> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(answer) => answer.map_err(Cause::Redb),
@@ -270,8 +273,9 @@ fn stage(turn: &Turn, group: &[&Batch]) -> Result<Staged, Cause> {
     guarded(|| {
         let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        // Values are written by plugins. A commit in two phases never has to guess from checksums, which a plugin could forge,
-        // whether it is whole; and a crash or a full disk is recovered from at once instead of by reading the whole file.
+        // Values are written by plugins. A commit in two phases never has to guess from checksums, which a plugin could
+        // forge, whether it is whole; and a crash or a full disk is recovered from at once instead of by reading the
+        // whole file.
         transaction.set_quick_repair(true);
         let (mut verdicts, mut freed) = (Vec::with_capacity(group.len()), 0);
         {

@@ -21,8 +21,8 @@ pub(super) const COMMITS: TableDefinition<'static, (), u64> = TableDefinition::n
 /// The number of the last transaction before the file was closed in order. Any later one makes it another number.
 pub(super) const CLOSED: TableDefinition<'static, (), u64> = TableDefinition::new("closed");
 
-/// What the database may keep in memory of the file. Control records and the working set of many mounts fit; a server that runs
-/// a thousand sandboxes has this to spare.
+/// What the database may keep in memory of the file. Control records and the working set of many mounts fit; a server
+/// that runs a thousand sandboxes has this to spare.
 const CACHE_BYTES: usize = 128 << 20;
 
 /// What to do where there is no file.
@@ -157,7 +157,8 @@ fn open_tables(database: &Database) -> Result<(Table, u64), redb::Error> {
     }
 }
 
-// --------------------------------------------------------------------------------------------------------------- explanations
+// ---------------------------------------------------------------------------------------------------------------
+// explanations
 
 fn explain_file(path: &Path, error: &io::Error) -> String {
     match error.kind() {

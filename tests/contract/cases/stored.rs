@@ -129,7 +129,8 @@ fn special_keys() -> Vec<Step> {
     steps
 }
 
-/// Keys that Vault's storage takes, and plugins for it use: OpenBao's PKI keeps a list of what is revoked at `crls//NAME`.
+/// Keys that Vault's storage takes, and plugins for it use: OpenBao's PKI keeps a list of what is revoked at
+/// `crls//NAME`.
 fn nameless_segments() -> Vec<Step> {
     const KEYS: [&str; 10] = ["", "/", "//", "/a", "a/", "a//b", "crls//now", "crls//then", "only/", "deep///x"];
     let at = |key: &str| format!("m/kv/{key}");

@@ -55,8 +55,8 @@ pub(super) fn data(request: &Request) -> Result<Box<RawValue>, Error> {
     let data = fields.remove("data").filter(|data| data.get() != "null");
     let data = data.ok_or_else(|| Error::InvalidRequest("no data provided".into()))?;
     if data.get().starts_with('"') {
-        // The text of an object: what is declared as a map may come so, and then nothing else saw how deep it is. What the
-        // answer puts around it is one level.
+        // The text of an object: what is declared as a map may come so, and then nothing else saw how deep it is. What
+        // the answer puts around it is one level.
         let text: String = serde_json::from_str(data.get()).map_err(malformed)?;
         if json::is_deeper(text.as_bytes(), json::DEPTH_MAX - 1) {
             let text = format!("field `data`: JSON is nested more than {} deep", json::DEPTH_MAX - 1);

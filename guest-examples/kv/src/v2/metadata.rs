@@ -165,8 +165,8 @@ fn patch(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     })
 }
 
-/// Removes a secret with all of its versions: the oldest first where they are too many for one transaction, and what is known
-/// of it with the last of them.
+/// Removes a secret with all of its versions: the oldest first where they are too many for one transaction, and what is
+/// known of it with the last of them.
 fn delete(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     let Some(path) = find(call)? else { return Ok(Response::none()) };
     loop {

@@ -21,7 +21,8 @@ const CONFIG: &str = "2/config";
 /// How many versions of a secret are kept when nothing is said.
 const VERSIONS_KEPT: u32 = 10;
 
-/// How many old versions one write removes at most: a transaction holds 1,000 keys. What is over goes with the next writes.
+/// How many old versions one write removes at most: a transaction holds 1,000 keys. What is over goes with the next
+/// writes.
 const PRUNED_AT_ONCE_MAX: usize = 500;
 
 /// What holds for every secret.
@@ -107,8 +108,8 @@ impl KeyMetadata {
         self.versions.get(&number).map(|version| (number, version))
     }
 
-    /// Returns when a version that is made, or brought back, at this moment goes by itself: after the shorter of the two times
-    /// that are set.
+    /// Returns when a version that is made, or brought back, at this moment goes by itself: after the shorter of the
+    /// two times that are set.
     pub(crate) fn deletion_time(&self, now: Time, config: &Config) -> Option<Time> {
         let of_all = u64::try_from(config.delete_version_after).ok()?;
         let shorter = [of_all, self.delete_version_after].into_iter().filter(|seconds| *seconds > 0).min();

@@ -72,8 +72,8 @@ fn destroy(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     })
 }
 
-/// Changes what is known of a secret, in as many transactions as so many versions take. Where there is no secret there is nothing
-/// to do.
+/// Changes what is known of a secret, in as many transactions as so many versions take. Where there is no secret there
+/// is nothing to do.
 fn change(
     ctx: &Context,
     call: &Call,

@@ -1,7 +1,7 @@
 //! `plugin top`: what plugins and mounts do right now, from two looks at `sys/metrics`.
 //!
-//! `scrape` reads an answer, `rates` makes rows of two of them, `screen` holds the terminal. Where nobody watches, one table is
-//! printed.
+//! `scrape` reads an answer, `rates` makes rows of two of them, `screen` holds the terminal. Where nobody watches, one
+//! table is printed.
 
 mod rates;
 mod scrape;

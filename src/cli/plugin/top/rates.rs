@@ -23,7 +23,8 @@ pub(super) struct Row {
     latency_p50_seconds: Option<f64>,
     latency_p99_seconds: Option<f64>,
     queue_wait_p99_seconds: Option<f64>,
-    /// Of one core. A mount of a native plugin has none of its own, nor has one whose plugin serves many requests in one instance.
+    /// Of one core. A mount of a native plugin has none of its own, nor has one whose plugin serves many requests in
+    /// one instance.
     cpu_percent: f64,
     /// The part of that in which nobody waited for an answer: work in the background. It is a plugin's.
     background_cpu_percent: Option<f64>,
@@ -215,8 +216,8 @@ fn add_buckets(sum: &mut Vec<Bucket>, other: Vec<Bucket>) {
     sum.iter_mut().zip(other).for_each(|(sum, other)| sum.count += other.count);
 }
 
-/// Estimates how long the slowest of this share took, as if durations were spread evenly within a bucket. What fell behind the last
-/// bound counts as that.
+/// Estimates how long the slowest of this share took, as if durations were spread evenly within a bucket. What fell
+/// behind the last bound counts as that.
 fn quantile(buckets: &[Bucket], share: f64) -> Option<f64> {
     let count: u64 = buckets.iter().map(|bucket| bucket.count).sum();
     let rank = share * count as f64;
@@ -241,7 +242,8 @@ fn round(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
 }
 
-// ------------------------------------------------------------------------------------------------------------------ as a table
+// ------------------------------------------------------------------------------------------------------------------ as
+// a table
 
 const COLUMNS: [&str; 15] = [
     "Plugin",

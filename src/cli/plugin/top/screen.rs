@@ -109,12 +109,13 @@ fn key(event: &Event) -> Option<Key> {
     }
 }
 
-/// Returns the lines that fit, cut where they are too long. In raw mode a line's end does not go back to the left by itself.
+/// Returns the lines that fit, cut where they are too long. In raw mode a line's end does not go back to the left by
+/// itself.
 fn fitting(text: &str, columns: usize, rows: usize) -> String {
     let lines: Vec<String> = text.lines().take(rows).map(|line| line.chars().take(columns).collect()).collect();
     let last = lines.len().saturating_sub(1);
-    // Over what was there, which is cleared line by line: clearing it all at once would flicker. Before a line and not behind it, where
-    // one that fills the width would lose its last character.
+    // Over what was there, which is cleared line by line: clearing it all at once would flicker. Before a line and not
+    // behind it, where one that fills the width would lose its last character.
     let over = |(at, line): (usize, &String)| {
         let old = if at == last { ClearType::FromCursorDown } else { ClearType::UntilNewLine };
         ansi(&Clear(old)) + line

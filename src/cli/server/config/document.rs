@@ -1,8 +1,9 @@
 //! What a configuration file says, whichever of the two syntaxes it is written in.
 //!
-//! HCL's blocks and JSON's objects become the same tree: a block's labels are nested objects, as HashiCorp's HCL defines it.
-//! So `listener "tcp" { … }`, `{"listener": {"tcp": {…}}}` and `{"listener": [{"tcp": {…}}]}` read the same. Everything
-//! carries the place where it was written. Names may repeat: what that means is for the validator to say.
+//! HCL's blocks and JSON's objects become the same tree: a block's labels are nested objects, as HashiCorp's HCL
+//! defines it. So `listener "tcp" { … }`, `{"listener": {"tcp": {…}}}` and `{"listener": [{"tcp": {…}}]}` read the
+//! same. Everything carries the place where it was written. Names may repeat: what that means is for the validator to
+//! say.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Reads JSON into the document tree: strict JSON, to a bounded depth, with every value's place.
 //!
-//! serde_json gives no positions, but it lends the raw text of each value, and where that lies in the file is the position.
+//! serde_json gives no positions, but it lends the raw text of each value, and where that lies in the file is the
+//! position.
 
 use std::fmt;
 

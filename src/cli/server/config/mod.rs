@@ -1,12 +1,12 @@
 //! The server's configuration: `server -config=FILE`, in HCL as Vault's files or in JSON.
 //!
-//! Files become one document (`source`, then `hcl` or `json`), and the document is validated once (here, stanza by stanza).
-//! Nothing is opened but the files themselves and the certificates they name. Every problem of every file is gathered and shown
-//! as `FILE:LINE: message`.
+//! Files become one document (`source`, then `hcl` or `json`), and the document is validated once (here, stanza by
+//! stanza). Nothing is opened but the files themselves and the certificates they name. Every problem of every file is
+//! gathered and shown as `FILE:LINE: message`.
 //!
-//! It is stricter than Vault: an unknown setting is an error, and so is a setting that is written twice, even in two files.
-//! Vault lets the last one win, and which file comes last is easily misjudged. `vault` lists the settings that Vault has and
-//! this server does not.
+//! It is stricter than Vault: an unknown setting is an error, and so is a setting that is written twice, even in two
+//! files. Vault lets the last one win, and which file comes last is easily misjudged. `vault` lists the settings that
+//! Vault has and this server does not.
 
 mod document;
 mod hcl;
@@ -118,7 +118,8 @@ pub(crate) fn load(paths: &[PathBuf], mode: Mode) -> Result<(ServerConfig, Vec<P
     findings.conclude(config)
 }
 
-/// Checks an address that was given outside the files as `api_addr` in them is checked. The error is a fragment that follows its name.
+/// Checks an address that was given outside the files as `api_addr` in them is checked. The error is a fragment that
+/// follows its name.
 pub(crate) fn api_addr(typed: &str) -> Result<String, String> {
     value::url(&document::Value::Text(typed.to_owned()))
 }
@@ -194,8 +195,8 @@ fn read_storage(root: &mut Stanza<'_>, mode: Mode, findings: &mut Findings) -> O
     storage
 }
 
-/// Reads where compiled plugins are kept: beside the database, unless the setting says where else or that they are not. What
-/// authenticates them lies in the storage, so without a file there is no use in keeping them.
+/// Reads where compiled plugins are kept: beside the database, unless the setting says where else or that they are not.
+/// What authenticates them lies in the storage, so without a file there is no use in keeping them.
 fn read_compile_cache(
     root: &mut Stanza<'_>,
     storage: Option<&StorageConfig>,

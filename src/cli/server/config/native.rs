@@ -1,4 +1,5 @@
-//! The stanza `native_plugins`: what plugins that run as processes are given. How much they may take is among the `limits`.
+//! The stanza `native_plugins`: what plugins that run as processes are given. How much they may take is among the
+//! `limits`.
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -8,8 +9,8 @@ use super::problem::Findings;
 use super::stanza::Stanza;
 use super::value::{Read, path, word};
 
-/// Longest socket directory, in bytes. A socket's whole path has at most 107 on Linux, of which a directory and a file below this one
-/// need some 40.
+/// Longest socket directory, in bytes. A socket's whole path has at most 107 on Linux, of which a directory and a file
+/// below this one need some 40.
 const SOCKET_DIRECTORY_BYTES_MAX: usize = 64;
 
 /// What plugins that run as processes are given.

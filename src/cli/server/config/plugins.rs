@@ -1,4 +1,5 @@
-//! The blocks `plugin "TYPE" "NAME" { … }`: plugins that the server registers by itself. OpenBao's, but for what it downloads.
+//! The blocks `plugin "TYPE" "NAME" { … }`: plugins that the server registers by itself. OpenBao's, but for what it
+//! downloads.
 
 use std::collections::BTreeMap;
 

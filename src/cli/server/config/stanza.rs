@@ -145,7 +145,8 @@ impl<'a> Stanza<'a> {
         stanzas
     }
 
-    /// Like [`Stanza::labelled`], and reports every stanza after the first. `None` for one that is there: it was reported.
+    /// Like [`Stanza::labelled`], and reports every stanza after the first. `None` for one that is there: it was
+    /// reported.
     pub(super) fn labelled_once(
         &mut self,
         name: &'static str,
@@ -164,7 +165,8 @@ impl<'a> Stanza<'a> {
         findings.problem(self.place, format!("{name:?} is missing{}", self.context));
     }
 
-    /// Reports the names that nobody asked for: settings of Vault by what their absence means, others with the nearest name.
+    /// Reports the names that nobody asked for: settings of Vault by what their absence means, others with the nearest
+    /// name.
     pub(super) fn finish(self, foreign: &[Foreign], findings: &mut Findings) {
         for entry in self.entries.iter().filter(|entry| !self.known.contains(&entry.name.as_str())) {
             match foreign.iter().find(|foreign| foreign.name == entry.name) {

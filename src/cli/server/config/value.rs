@@ -1,5 +1,5 @@
-//! What the values of settings may look like. Each function takes a value, or says what is wrong with it in a fragment that
-//! follows the setting's name.
+//! What the values of settings may look like. Each function takes a value, or says what is wrong with it in a fragment
+//! that follows the setting's name.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -129,7 +129,8 @@ fn above_zero<T: TryFrom<u64>>(number: Option<u64>) -> Read<T> {
     }
 }
 
-/// An address to listen at: `IP:PORT`, `[IPV6]:PORT`, `localhost:PORT`, or Go's `:PORT` for every address of the machine.
+/// An address to listen at: `IP:PORT`, `[IPV6]:PORT`, `localhost:PORT`, or Go's `:PORT` for every address of the
+/// machine.
 ///
 /// Other host names are refused: which of their addresses is meant would be decided by a resolver at start.
 pub(super) fn listen_address(value: &Value) -> Read<SocketAddr> {

@@ -1,7 +1,8 @@
 //! The settings of Vault and OpenBao that this server does not have, and what to do with a file that uses them.
 //!
-//! The rule: a setting that only tunes or names what is absent is accepted with a warning; one that an operator relies on, for
-//! behaviour or for safety, is refused. A switch whose value describes what this server does anyway is accepted silently.
+//! The rule: a setting that only tunes or names what is absent is accepted with a warning; one that an operator relies
+//! on, for behaviour or for safety, is refused. A switch whose value describes what this server does anyway is accepted
+//! silently.
 
 use super::document::Value;
 use super::value;

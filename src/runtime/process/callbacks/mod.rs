@@ -1,8 +1,9 @@
 //! What one backend inside a process may ask of the host: its mount's storage, and what Vault calls the system view.
 //!
-//! Each backend gets a connection of its own, over a socket whose number it is told in `Setup`; so what is asked there is asked for
-//! that mount, whatever the plugin says. A plugin may ask at any time, not only during a call: native plugins work in the background.
-//! When the mount ends, or the backend is given up, the door is closed first, and nothing is stored after that.
+//! Each backend gets a connection of its own, over a socket whose number it is told in `Setup`; so what is asked there
+//! is asked for that mount, whatever the plugin says. A plugin may ask at any time, not only during a call: native
+//! plugins work in the background. When the mount ends, or the backend is given up, the door is closed first, and
+//! nothing is stored after that.
 
 mod questions;
 mod storage;
@@ -68,8 +69,8 @@ pub(super) struct Admission<'desk> {
 }
 
 impl Callbacks {
-    /// Begins to listen at a path for the connection that a backend makes, and for the next when that has ended. What is kept for what
-    /// it asks comes out of this room, which is its process's.
+    /// Begins to listen at a path for the connection that a backend makes, and for the next when that has ended. What
+    /// is kept for what it asks comes out of this room, which is its process's.
     pub(super) fn listen(
         scope: &Arc<MountScope>,
         path: PathBuf,
@@ -89,7 +90,8 @@ impl Callbacks {
         let (storage, system) = (Bounded::new(storage, room), Bounded::new(system, room));
         let ended = ending.clone();
         tokio::spawn(async move {
-            // Not the first connection alone: a client of Go's ends one that was idle for half an hour, and makes another.
+            // Not the first connection alone: a client of Go's ends one that was idle for half an hour, and makes
+            // another.
             let incoming = listener.incoming_at_most(CONNECTIONS_MAX);
             let server =
                 Server::builder().max_concurrent_streams(QUESTIONS_MAX).add_service(storage).add_service(system);

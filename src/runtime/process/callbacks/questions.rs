@@ -1,5 +1,6 @@
-//! What the host keeps for the questions of one process: their bytes come out of the process's room as they arrive, and those of their
-//! answers before they are sent. So it is bounded for all its mounts together, however many questions they ask at once.
+//! What the host keeps for the questions of one process: their bytes come out of the process's room as they arrive, and
+//! those of their answers before they are sent. So it is bounded for all its mounts together, however many questions
+//! they ask at once.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -16,8 +16,8 @@ use crate::storage::{Entry, Room, StorageView, Transaction, TransactionMode, Vie
 /// Transactions that one mount's plugin may have open at a time. Each holds what it read and wrote in memory.
 const TRANSACTIONS_OPEN_MAX: usize = 64;
 
-/// How long the number of a transaction that nobody ends is kept: longer than any request may take by default. What the transaction
-/// holds is let go before, when a request's time is over.
+/// How long the number of a transaction that nobody ends is kept: longer than any request may take by default. What the
+/// transaction holds is let go before, when a request's time is over.
 const TRANSACTION_LIFETIME: Duration = Duration::from_secs(120);
 
 type Open = Arc<tokio::sync::Mutex<Transaction>>;

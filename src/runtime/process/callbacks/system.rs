@@ -1,4 +1,5 @@
-//! What Vault calls the system view, as far as this host has it. It keeps no identities: whoever is asked after is unknown.
+//! What Vault calls the system view, as far as this host has it. It keeps no identities: whoever is asked after is
+//! unknown.
 
 use std::sync::Arc;
 

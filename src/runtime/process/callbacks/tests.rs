@@ -1,4 +1,5 @@
-//! Plugins that make the host keep as much as it lets: what one process asks has a bound, whichever of its mounts it asks for.
+//! Plugins that make the host keep as much as it lets: what one process asks has a bound, whichever of its mounts it
+//! asks for.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

@@ -23,11 +23,11 @@ const FILES: ABI = ABI::V5;
 /// Programs, libraries, and what goes with them.
 const PROGRAMS: [&str; 6] = ["/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin"];
 
-/// What programs and libraries read at start: the loader, name resolution, certificates, the time zone, the machine's size. Single
-/// entries, as other files beside them hold secrets: `/etc/shadow`, `/etc/ssl/private`, `/proc/kcore`.
+/// What programs and libraries read at start: the loader, name resolution, certificates, the time zone, the machine's
+/// size. Single entries, as other files beside them hold secrets: `/etc/shadow`, `/etc/ssl/private`, `/proc/kcore`.
 ///
-/// A file that is replaced later, as `/etc/resolv.conf` may be, is another file, which the plugin may read once it is started again;
-/// in a directory it may read it at once.
+/// A file that is replaced later, as `/etc/resolv.conf` may be, is another file, which the plugin may read once it is
+/// started again; in a directory it may read it at once.
 const READ: [&str; 38] = [
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",

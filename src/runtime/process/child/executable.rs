@@ -1,5 +1,5 @@
-//! A plugin's checked bytes as something that can be executed: a sealed file in memory, which has no name that could lead
-//! elsewhere and which nobody can change, not even this process.
+//! A plugin's checked bytes as something that can be executed: a sealed file in memory, which has no name that could
+//! lead elsewhere and which nobody can change, not even this process.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -34,7 +34,8 @@ pub(super) enum Interpretation {
 }
 
 impl Executable {
-    /// Seals the checked bytes. The name becomes `argv[0]`. An error says why they can never run here, or what the system lacks.
+    /// Seals the checked bytes. The name becomes `argv[0]`. An error says why they can never run here, or what the
+    /// system lacks.
     pub(crate) fn seal(name: &str, bytes: &[u8]) -> Result<Self, SpawnError> {
         if let Some(why) = unrunnable(bytes) {
             return Err(SpawnError::Unfit(why));
@@ -105,8 +106,8 @@ fn create(name: &str) -> Result<OwnedFd, String> {
     })
 }
 
-/// Says why an ELF file cannot run on this machine: what it is for, what it is, or what it needs and is not there. Other files it
-/// does not judge.
+/// Says why an ELF file cannot run on this machine: what it is for, what it is, or what it needs and is not there.
+/// Other files it does not judge.
 pub(super) fn unrunnable(bytes: &[u8]) -> Option<String> {
     /// Where the header says 32 or 64 bit, and the order of bytes.
     const CLASS: usize = 4;

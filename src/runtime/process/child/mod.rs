@@ -4,7 +4,8 @@
 //! * [`Spawner`] — the one thread that forks. The kernel ties a child to the *thread* that made it.
 //! * [`Child`] — a running process and its group. One task owns it, reaps it, and publishes how it ended.
 //!
-//! A child is the leader of a process group of its own. The group ends with its leader, with the [`Child`], and with the host.
+//! A child is the leader of a process group of its own. The group ends with its leader, with the [`Child`], and with
+//! the host.
 
 mod confine;
 mod executable;

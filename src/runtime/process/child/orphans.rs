@@ -1,9 +1,9 @@
 //! What plugins leave behind: processes whose parents have ended before them.
 //!
-//! As a subreaper, or as process 1 of a container, this process becomes the parent of every such process below it, and has to reap it:
-//! it would stay a zombie. Its own children are left to whoever started them. Those of plugins are known here; of others, such as a
-//! compiler in a process of its own, it is known that somebody waits for them at once, so that only what has stayed a zombie for a while
-//! is nobody's.
+//! As a subreaper, or as process 1 of a container, this process becomes the parent of every such process below it, and
+//! has to reap it: it would stay a zombie. Its own children are left to whoever started them. Those of plugins are
+//! known here; of others, such as a compiler in a process of its own, it is known that somebody waits for them at once,
+//! so that only what has stayed a zombie for a while is nobody's.
 //!
 //! What left its plugin's group lives on after the plugin. It is found here when the host ends, and killed then.
 
@@ -17,17 +17,19 @@ use tokio::time::sleep;
 
 use super::own;
 
-/// How long a child stays a zombie before it is nobody's. Whoever waits for one of theirs needs a moment of processor time; a second is
-/// that on a machine that is overloaded, too.
+/// How long a child stays a zombie before it is nobody's. Whoever waits for one of theirs needs a moment of processor
+/// time; a second is that on a machine that is overloaded, too.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often what is left is looked for when the host ends: who is killed may have made another meanwhile, and its children arrive.
+/// How often what is left is looked for when the host ends: who is killed may have made another meanwhile, and its
+/// children arrive.
 const ROUNDS_MAX: usize = 100;
 
 /// How long to wait for those who were killed, each time.
 const ROUND: Duration = Duration::from_millis(10);
 
-/// A child of this process. A zombie keeps its number, and a later process with that number has started at another time.
+/// A child of this process. A zombie keeps its number, and a later process with that number has started at another
+/// time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Orphan {
     pid: i32,
@@ -99,7 +101,8 @@ impl Orphan {
     }
 }
 
-/// Returns the children of this process that are not plugins. Reads the whole of `/proc`: not every kernel lists a process's children.
+/// Returns the children of this process that are not plugins. Reads the whole of `/proc`: not every kernel lists a
+/// process's children.
 fn orphans() -> Vec<Orphan> {
     let own = own::pids();
     let this = rustix::process::getpid().as_raw_nonzero().get();
@@ -114,7 +117,8 @@ fn orphans() -> Vec<Orphan> {
         .collect()
 }
 
-/// Reads what `/proc/PID/stat` says: the parent, and the process. Its name may hold anything, and ends with the last parenthesis.
+/// Reads what `/proc/PID/stat` says: the parent, and the process. Its name may hold anything, and ends with the last
+/// parenthesis.
 fn parse(stat: &str) -> Option<(i32, Orphan)> {
     /// Counted from behind the name.
     const START_TIME: usize = 19;

@@ -1,20 +1,21 @@
 //! What a new process does to itself between fork and exec.
 //!
-//! The host has threads, so that the child of a fork may do only what is safe in a signal handler: system calls, and no allocation.
-//! [`Setup::new`] prepares everything before the fork; [`Setup::run`] only makes calls. It also executes the program itself: the
-//! C library's `execvp`, which the standard library would use, hands what the kernel refuses (ENOEXEC) to a shell.
+//! The host has threads, so that the child of a fork may do only what is safe in a signal handler: system calls, and no
+//! allocation. [`Setup::new`] prepares everything before the fork; [`Setup::run`] only makes calls. It also executes
+//! the program itself: the C library's `execvp`, which the standard library would use, hands what the kernel refuses
+//! (ENOEXEC) to a shell.
 //!
 //! No process of the plugin outlives the host, however the host ends:
 //!
 //! * `PR_SET_PDEATHSIG` kills the plugin's first process when the thread that forked it ends. It is not inherited.
-//! * The *guard* kills the whole group. It is a pipe whose write end only the host has, and whose read end all processes of the
-//!   plugin inherit. The read end has `O_ASYNC`, the group as its owner (`F_SETOWN_EX`) and SIGKILL as its signal (`F_SETSIG`):
-//!   when the host dies the kernel closes the write end, which is an event on the read end, of which the kernel tells the owner
-//!   by that signal. No process has to watch for it. A process that leaves the group (`setsid`) escapes, as does a group
-//!   in which every process has closed the descriptor.
+//! * The *guard* kills the whole group. It is a pipe whose write end only the host has, and whose read end all
+//!   processes of the plugin inherit. The read end has `O_ASYNC`, the group as its owner (`F_SETOWN_EX`) and SIGKILL as
+//!   its signal (`F_SETSIG`): when the host dies the kernel closes the write end, which is an event on the read end, of
+//!   which the kernel tells the owner by that signal. No process has to watch for it. A process that leaves the group
+//!   (`setsid`) escapes, as does a group in which every process has closed the descriptor.
 //!
-//! Both hold what is careless, and what is confined: that may not leave its group (`syscalls`). Another plugin that means to outlive
-//! the host can, by leaving the group.
+//! Both hold what is careless, and what is confined: that may not leave its group (`syscalls`). Another plugin that
+//! means to outlive the host can, by leaving the group.
 //!
 //! The guard's owner is a kernel object, not a number: a later group with the same number is not meant.
 
@@ -106,7 +107,8 @@ impl Setup {
         if rustix::process::getppid() != Some(self.host) {
             return Err(Step::ParentDeath.failed(rustix::io::Errno::SRCH));
         }
-        // What this process inherited or a library opened is nobody else's. First of all, so that each that is to stay is said below.
+        // What this process inherited or a library opened is nobody else's. First of all, so that each that is to stay
+        // is said below.
         close_on_exec_from(FIRST_DESCRIPTOR).map_err(|error| Step::Descriptors.failed(error))?;
         // Before any confinement, which would count as the sender's.
         own_guard(&self.guard).map_err(|error| Step::GuardOwner.failed_with(&error))?;
@@ -119,8 +121,8 @@ impl Setup {
         for (step, resource, limit) in &self.limits {
             rustix::process::setrlimit(*resource, *limit).map_err(|error| step.failed(error))?;
         }
-        // Confined or not: a program with a set-user-id bit could neither be killed by a host that is not root, nor would the
-        // parent-death signal stay. The plugin's own file has no such bits, being in memory.
+        // Confined or not: a program with a set-user-id bit could neither be killed by a host that is not root, nor
+        // would the parent-death signal stay. The plugin's own file has no such bits, being in memory.
         forbid_new_privileges().map_err(|error| Step::Privileges.failed(error))?;
         if let Some(ruleset) = &self.ruleset {
             restrict(ruleset).map_err(|error| Step::Landlock.failed_with(&error))?;
@@ -254,7 +256,8 @@ impl Image {
 
     /// Replaces the process with the program. Returns only if that failed.
     fn execute(&self) -> rustix::io::Errno {
-        // SAFETY: the path is a C string, and both lists are NULL-terminated arrays of pointers to C strings that `self` owns.
+        // SAFETY: the path is a C string, and both lists are NULL-terminated arrays of pointers to C strings that
+        // `self` owns.
         #[allow(unsafe_code, reason = "no safe crate executes with lists that were made before the fork")]
         unsafe {
             libc::execve(self.path.as_ptr(), self.arguments.as_ptr(), self.environment.as_ptr());

@@ -1,7 +1,7 @@
 //! The thread that forks.
 //!
-//! `PR_SET_PDEATHSIG` is sent when the *thread* that forked ends, and the threads of an async runtime come and go. So all children are
-//! made by one thread that lives as long as anybody may still need it.
+//! `PR_SET_PDEATHSIG` is sent when the *thread* that forked ends, and the threads of an async runtime come and go. So
+//! all children are made by one thread that lives as long as anybody may still need it.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt as _;
@@ -79,8 +79,8 @@ fn fork(executable: &Executable, settings: &ChildSettings, spawner: Spawner) -> 
 
 /// Starts the process, waiting for whoever else keeps its file busy.
 ///
-/// While another thread seals an executable, a process that is forked by somebody else in the host has the writable descriptor of it,
-/// until it executes its own program a moment later. Until then that file is busy (ETXTBSY).
+/// While another thread seals an executable, a process that is forked by somebody else in the host has the writable
+/// descriptor of it, until it executes its own program a moment later. Until then that file is busy (ETXTBSY).
 fn start(command: &mut Command) -> io::Result<std::process::Child> {
     const ATTEMPTS_MAX: u32 = 50;
     const PAUSE: Duration = Duration::from_millis(10);

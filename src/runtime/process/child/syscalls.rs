@@ -1,7 +1,8 @@
 //! The system calls that a confined plugin is refused, and why.
 //!
-//! All others are allowed: plugins are in any language, and a list of what they may call would be wrong somewhere. The list is of what
-//! reaches past the plugin's own process, or has a history of holes in the kernel. The answer is EPERM, which programs know to handle.
+//! All others are allowed: plugins are in any language, and a list of what they may call would be wrong somewhere. The
+//! list is of what reaches past the plugin's own process, or has a history of holes in the kernel. The answer is EPERM,
+//! which programs know to handle.
 
 use std::collections::BTreeMap;
 
@@ -108,8 +109,8 @@ pub(super) fn filters() -> Result<Vec<BpfProgram>, BackendError> {
         insert(&mut refused, *call, Vec::new());
     }
     insert(&mut refused, libc::SYS_clone, new_namespaces()?);
-    // The flags of clone3 are in memory, where a filter cannot see them. The C libraries and Go take ENOSYS as an old kernel's
-    // answer and use clone.
+    // The flags of clone3 are in memory, where a filter cannot see them. The C libraries and Go take ENOSYS as an old
+    // kernel's answer and use clone.
     let mut unknown = BTreeMap::new();
     insert(&mut unknown, libc::SYS_clone3, Vec::new());
     Ok(vec![compile(refused, libc::EPERM)?, compile(unknown, libc::ENOSYS)?])

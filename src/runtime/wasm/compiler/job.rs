@@ -44,8 +44,8 @@ pub(crate) fn run(job: &str, mut input: impl Read + Send + 'static, mut output: 
     std::thread::Builder::new()
         .name("cofferdam-parent".to_owned())
         .spawn(move || {
-            // The end of the input, or an error: either way nobody waits for the code any more. Nothing is left to be tidied up, and no
-            // lock of a thread that compiles can hold a kill up.
+            // The end of the input, or an error: either way nobody waits for the code any more. Nothing is left to be
+            // tidied up, and no lock of a thread that compiles can hold a kill up.
             drop(input.read(&mut [0]));
             let _ = kill_process(getpid(), Signal::KILL);
         })
@@ -65,7 +65,8 @@ fn confine(job: &Job) -> rustix::io::Result<()> {
         let limit = Rlimit { current: Some(current.min(before)), maximum: Some(maximum.min(before)) };
         setrlimit(resource, limit)
     };
-    // Memory that a machine must have. RLIMIT_AS would count what is only reserved: by the allocator, 64 MiB for each thread.
+    // Memory that a machine must have. RLIMIT_AS would count what is only reserved: by the allocator, 64 MiB for each
+    // thread.
     at_most(Resource::Data, job.memory_bytes_max, job.memory_bytes_max)?;
     at_most(Resource::Cpu, job.cpu_seconds_max, job.cpu_seconds_max.saturating_add(CPU_GRACE_SECONDS))?;
     at_most(Resource::Core, 0, 0)?;

@@ -1,4 +1,5 @@
-//! Compilers that do not behave, played by a shell: whatever one does, its caller is told something, and it is gone then.
+//! Compilers that do not behave, played by a shell: whatever one does, its caller is told something, and it is gone
+//! then.
 
 use std::future::{pending, ready};
 use std::time::Duration;

@@ -38,8 +38,8 @@ struct Book {
 enum Life {
     /// It does.
     Open,
-    /// It should get no new ones, and goes when nobody has used it for the grace: whoever has begun with it may have more to ask, as
-    /// a write has that first asked whether its path exists.
+    /// It should get no new ones, and goes when nobody has used it for the grace: whoever has begun with it may have
+    /// more to ask, as a write has that first asked whether its path exists.
     Retired {
         /// Since when nobody uses it.
         unused_since: Option<Instant>,
@@ -205,7 +205,8 @@ impl Calls {
         numbers.next().filter(|_| numbers.next().is_none())
     }
 
-    /// Waits until the sandbox has to be stopped. Run it outside the event loop, which a guest that computes keeps from turning.
+    /// Waits until the sandbox has to be stopped. Run it outside the event loop, which a guest that computes keeps from
+    /// turning.
     pub(super) async fn watch(&self) -> Stop {
         loop {
             let soonest = match self.review(Instant::now()) {
@@ -235,7 +236,8 @@ impl Calls {
                         call.stage = Stage::Overdue;
                         continue;
                     }
-                    // Whoever left early does not say how long others may compute. At its own deadline they have, or have been told.
+                    // Whoever left early does not say how long others may compute. At its own deadline they have, or
+                    // have been told.
                     let patience = call.deadline.map_or(until, |deadline| until.max(deadline + self.grace));
                     if patience <= now {
                         return Err(Stop::Stuck);

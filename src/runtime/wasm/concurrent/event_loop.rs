@@ -1,4 +1,5 @@
-//! The task that owns a sandbox's store and runs its event loop, until the sandbox fails, has to be stopped, or is not needed.
+//! The task that owns a sandbox's store and runs its event loop, until the sandbox fails, has to be stopped, or is not
+//! needed.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -116,8 +117,8 @@ enum End {
     Failed(wasmtime::Error, Option<CallNumber>),
 }
 
-/// Returns the call whose task was running when the store failed. A plugin that runs one call's work in another's task is blamed by
-/// the task: nobody outside can tell.
+/// Returns the call whose task was running when the store failed. A plugin that runs one call's work in another's task
+/// is blamed by the task: nobody outside can tell.
 fn culprit_in(store: &mut Store<ConcurrentState>) -> Option<CallNumber> {
     let tasks: Vec<_> = store.as_context_mut().async_call_stack().ok()?.collect();
     store.data().call_of(tasks.into_iter())

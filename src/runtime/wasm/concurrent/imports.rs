@@ -1,8 +1,8 @@
 //! What a guest of the async world may call.
 //!
-//! Whatever waits looks up what was lent with the context it names, lets go of the store, and waits: for its turn, for the storage,
-//! or until the call that it is for is over. After that a guest's imports still take a turn of the event loop each, so that one
-//! which tries again and again keeps nobody from running, least of all whoever cancels it.
+//! Whatever waits looks up what was lent with the context it names, lets go of the store, and waits: for its turn, for
+//! the storage, or until the call that it is for is over. After that a guest's imports still take a turn of the event
+//! loop each, so that one which tries again and again keeps nobody from running, least of all whoever cancels it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -225,8 +225,8 @@ async fn written<T>(
     }
 }
 
-/// Does something with storage when it is its turn, unless the call is over first. What is kept until then was checked, and counts;
-/// and there is room for the largest answer before it is asked for.
+/// Does something with storage when it is its turn, unless the call is over first. What is kept until then was checked,
+/// and counts; and there is room for the largest answer before it is asked for.
 async fn stored<T, R: Answer>(
     accessor: &Accessor<T, HasSelf<ConcurrentState>>,
     over: &CancellationToken,

@@ -71,7 +71,8 @@ impl ConcurrentInstance {
         }
     }
 
-    /// Makes a call. Its deadline is kept here, whatever the sandbox does; and so is its end, should this future be dropped.
+    /// Makes a call. Its deadline is kept here, whatever the sandbox does; and so is its end, should this future be
+    /// dropped.
     async fn ask(&self, call: Call, ask: Ask) -> Outcome {
         let (deadline, limit) = (call.deadline, call.limit);
         let turn = timeout_at(deadline, Arc::clone(&self.turns).acquire_owned()).await;
@@ -130,8 +131,8 @@ impl Drop for ConcurrentInstance {
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A sandbox's task, which can be ended from outside: whoever lets an instance go has its memory, its place and its mounts' storage
-/// back then, and not when the task happens to run again.
+/// A sandbox's task, which can be ended from outside: whoever lets an instance go has its memory, its place and its
+/// mounts' storage back then, and not when the task happens to run again.
 struct Running {
     task: Mutex<Option<Task>>,
     /// Of what polls it.

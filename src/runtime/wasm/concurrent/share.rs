@@ -1,8 +1,8 @@
 //! How much processor time work has that nobody waits for, and how a sandbox's task keeps to it.
 //!
-//! Whoever waits for an answer has the whole core that its instance runs on. What runs beside that, in the background or after an
-//! answer, has a share: a sandbox that used it up rests, and is woken at once when somebody asks something of it. All sandboxes of a
-//! host together have a share too, however many there are.
+//! Whoever waits for an answer has the whole core that its instance runs on. What runs beside that, in the background
+//! or after an answer, has a share: a sandbox that used it up rests, and is woken at once when somebody asks something
+//! of it. All sandboxes of a host together have a share too, however many there are.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,10 +15,12 @@ use super::calls::Calls;
 use crate::meter::PluginMeter;
 use crate::runtime::wasm::engine::EPOCH_TICK;
 
-/// Which part of a core one instance has for what nobody waits for: one of so many. What refreshes a few leases needs far less.
+/// Which part of a core one instance has for what nobody waits for: one of so many. What refreshes a few leases needs
+/// far less.
 const INSTANCE_PARTS: u32 = 20;
 
-/// The same for all instances of a host together: half a core, so that on the smallest machine the other half answers requests.
+/// The same for all instances of a host together: half a core, so that on the smallest machine the other half answers
+/// requests.
 const HOST_PARTS: u32 = 2;
 
 /// What an instance that has rested may use at once: some large job, such as reading what was stored.

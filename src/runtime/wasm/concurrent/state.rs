@@ -16,16 +16,16 @@ use crate::runtime::Call;
 use crate::runtime::wasm::state::{ContextHandle, Grants, State, TRANSACTIONS_OPEN_MAX, TransactionHandle};
 use crate::storage::{Room, Taken, Transaction};
 
-/// Transactions that may be open at a time in one instance, all calls together. Nearly every call needs one at most; each may hold
-/// megabytes of what it read and wrote.
+/// Transactions that may be open at a time in one instance, all calls together. Nearly every call needs one at most;
+/// each may hold megabytes of what it read and wrote.
 const INSTANCE_TRANSACTIONS_MAX: usize = 64;
 
-/// Storage operations of one instance that run at a time; more wait for their turn. Each holds its answer in the host's memory
-/// until the guest takes it.
+/// Storage operations of one instance that run at a time; more wait for their turn. Each holds its answer in the host's
+/// memory until the guest takes it.
 const STORAGE_OPERATIONS_MAX: usize = 64;
 
-/// Which part of the host's bytes for an instance is set aside for answers: one of so many. So who waits for room for an answer waits
-/// for nothing but other answers to be taken.
+/// Which part of the host's bytes for an instance is set aside for answers: one of so many. So who waits for room for
+/// an answer waits for nothing but other answers to be taken.
 const ANSWERS_SHARE: usize = 4;
 
 /// Which call of an instance it is: the number of its context's handle.
@@ -109,8 +109,8 @@ impl ConcurrentState {
         self.transactions.retain(|_, (call, _)| *call != number);
     }
 
-    /// Returns what was lent with this context. A guest cannot make or keep a context, so one that is not lent means that the
-    /// sandbox does not hold what it promises, and ends it with a trap.
+    /// Returns what was lent with this context. A guest cannot make or keep a context, so one that is not lent means
+    /// that the sandbox does not hold what it promises, and ends it with a trap.
     pub(super) fn lent(&self, context: &Resource<ContextHandle>) -> wasmtime::Result<&Lent> {
         self.lent
             .get(&context.rep())
@@ -156,10 +156,11 @@ impl ConcurrentState {
     }
 }
 
-// ------------------------------------------------------------------------------------------------------------------- Answers
+// -------------------------------------------------------------------------------------------------------------------
+// Answers
 
-/// Answers of storage operations: the largest that may come is reserved before it is asked for, and what came counts until the guest
-/// has it.
+/// Answers of storage operations: the largest that may come is reserved before it is asked for, and what came counts
+/// until the guest has it.
 pub(in crate::runtime::wasm) struct Answers {
     room: Room,
     /// Of answers that came.
@@ -181,7 +182,8 @@ impl Answers {
         }
     }
 
-    /// Waits until there is room for an answer of so many bytes. One that may be larger than there is room waits until all is free.
+    /// Waits until there is room for an answer of so many bytes. One that may be larger than there is room waits until
+    /// all is free.
     pub(super) async fn reserve(&self, bytes: usize) -> Option<Taken> {
         self.room.wait_for(bytes).await
     }
@@ -202,7 +204,8 @@ impl Answers {
         self.interrupted.store(true, Ordering::Relaxed);
     }
 
-    /// The event loop has paused: where the guest was not interrupted, there is nothing left for it to do, and it has its answers.
+    /// The event loop has paused: where the guest was not interrupted, there is nothing left for it to do, and it has
+    /// its answers.
     pub(super) fn paused(&self) {
         if !self.interrupted.swap(false, Ordering::Relaxed) {
             let taken = self.untaken.lock().unwrap_or_else(PoisonError::into_inner).take();

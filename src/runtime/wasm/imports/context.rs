@@ -1,7 +1,7 @@
 //! The context that a guest is lent for one call: its mount's storage, its options, its caller, the log.
 //!
-//! Every function starts by asking which call the handle was lent for, so what a guest reaches is decided by the handle and by
-//! nothing else.
+//! Every function starts by asking which call the handle was lent for, so what a guest reaches is decided by the handle
+//! and by nothing else.
 
 use wasmtime::component::Resource;
 

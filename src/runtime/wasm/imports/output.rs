@@ -1,7 +1,8 @@
 //! A guest's standard output and error, and its log: lines in the host's log, named, cleaned and rationed.
 //!
-//! A guest controls every byte of these lines. Control characters would let it forge lines or drive a terminal, so they become
-//! spaces; a line has a maximum length; a mount has a budget for each second, and is told on about what was dropped.
+//! A guest controls every byte of these lines. Control characters would let it forge lines or drive a terminal, so they
+//! become spaces; a line has a maximum length; a mount has a budget for each second, and is told on about what was
+//! dropped.
 
 use std::io;
 use std::pin::Pin;
@@ -23,7 +24,8 @@ pub(super) fn emit(scope: &MountScope, mount: Option<&str>, level: tracing::Leve
     scope.log_line(mount, level, line);
 }
 
-// -------------------------------------------------------------------------------------------------------------- OutputScope
+// --------------------------------------------------------------------------------------------------------------
+// OutputScope
 
 /// Which mount a sandbox's output belongs to at the moment. Shared by its two streams.
 #[derive(Clone)]
@@ -37,7 +39,8 @@ pub(in crate::runtime::wasm) struct OutputScope {
 enum Owner {
     /// One mount's.
     Mount(Arc<MountScope>),
-    /// The plugin's: its instance has served several mounts at once, and output says not for which. The latest one's budget pays.
+    /// The plugin's: its instance has served several mounts at once, and output says not for which. The latest one's
+    /// budget pays.
     Plugin(Arc<MountScope>),
 }
 
@@ -71,7 +74,8 @@ impl OutputScope {
     }
 }
 
-// -------------------------------------------------------------------------------------------------------------- GuestOutput
+// --------------------------------------------------------------------------------------------------------------
+// GuestOutput
 
 /// Which of the two streams it is.
 #[derive(Clone, Copy)]

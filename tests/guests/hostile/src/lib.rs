@@ -1,5 +1,5 @@
-//! Does, on request, what no plugin should. The first segment of the path says what; a mount's options say what it does in its
-//! life cycle.
+//! Does, on request, what no plugin should. The first segment of the path says what; a mount's options say what it does
+//! in its life cycle.
 //!
 //! It is written against the generated bindings and not with the SDK, which does not let its users do half of this.
 

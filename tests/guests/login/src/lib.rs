@@ -1,7 +1,7 @@
 //! Lets users in who know their password: an auth method as small as one can be.
 //!
-//! `write users/{name} password=…` makes a user; `write login/{name} password=…`, open to everyone, lets them in. A renewal lets
-//! them go on for as long as the user exists. Passwords are stored as they are: this plugin is for tests.
+//! `write users/{name} password=…` makes a user; `write login/{name} password=…`, open to everyone, lets them in. A
+//! renewal lets them go on for as long as the user exists. Passwords are stored as they are: this plugin is for tests.
 
 use std::time::Duration;
 

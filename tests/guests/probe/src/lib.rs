@@ -1,8 +1,8 @@
 //! Tells what it sees of its mount, and does what it is asked to: the plugin that the contract is checked with.
 //!
-//! `seen` is what a request looks like from inside; `kv/…` stores, and says whether a write created; `tx/…` are stories of
-//! transactions; `say/…` answers in each way that a plugin can; `fail/…` declines in each way; `memory` is what an instance
-//! remembers, and `invalidated` what it was told to forget; `open/…` needs no token.
+//! `seen` is what a request looks like from inside; `kv/…` stores, and says whether a write created; `tx/…` are stories
+//! of transactions; `say/…` answers in each way that a plugin can; `fail/…` declines in each way; `memory` is what an
+//! instance remembers, and `invalidated` what it was told to forget; `open/…` needs no token.
 
 mod say;
 mod tx;

@@ -1,10 +1,11 @@
-//! Plugins that keep in memory what they stored, as many do: so a test sees when an instance knows too little, or too many answer.
+//! Plugins that keep in memory what they stored, as many do: so a test sees when an instance knows too little, or too
+//! many answer.
 //!
-//! * [`Shelf`] lets its requests be spread, and forgets what it is told to. `cached/…` stores, and reads from memory what it can;
-//!   `instance` says which instance answers.
+//! * [`Shelf`] lets its requests be spread, and forgets what it is told to. `cached/…` stores, and reads from memory
+//!   what it can; `instance` says which instance answers.
 //! * [`Hold`] keeps to one instance, and waits.
-//! * [`Tally`] keeps to one instance, and counts in memory under a lock: two that counted at once would lose counts. `bump` counts;
-//!   `edition` says which one it was started as.
+//! * [`Tally`] keeps to one instance, and counts in memory under a lock: two that counted at once would lose counts.
+//!   `bump` counts; `edition` says which one it was started as.
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};

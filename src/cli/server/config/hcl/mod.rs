@@ -1,11 +1,12 @@
 //! HCL as HashiCorp's first parser took it, which is the language that Vault's files are written in.
 //!
-//! [`tree`], [`scan`] and [`parse`] are the language and know nothing of a configuration: text in, items with their spans out.
-//! What stands here turns the items into the document that JSON becomes as well.
+//! [`tree`], [`scan`] and [`parse`] are the language and know nothing of a configuration: text in, items with their
+//! spans out. What stands here turns the items into the document that JSON becomes as well.
 //!
-//! What its users know of it: `NAME = VALUE` and `NAME "LABEL" { … }`, one after the other, on one line or on many, with commas
-//! between them or without. Names may be quoted. Values are texts, numbers, `true` and `false`, lists, and objects; `<<EOF` and
-//! `<<-EOF` are texts of several lines. Comments are `#`, `//` and `/* */`. Nothing is computed, and `${…}` is text.
+//! What its users know of it: `NAME = VALUE` and `NAME "LABEL" { … }`, one after the other, on one line or on many,
+//! with commas between them or without. Names may be quoted. Values are texts, numbers, `true` and `false`, lists, and
+//! objects; `<<EOF` and `<<-EOF` are texts of several lines. Comments are `#`, `//` and `/* */`. Nothing is computed,
+//! and `${…}` is text.
 
 mod parse;
 mod scan;

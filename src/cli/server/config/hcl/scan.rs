@@ -265,8 +265,8 @@ impl<'a> Scanner<'a> {
             lines.push(trimmed);
             body = rest;
         };
-        // As its first parser did: the closing word's margin goes from every line if all have it, and stays behind the last
-        // line where nobody asked for less.
+        // As its first parser did: the closing word's margin goes from every line if all have it, and stays behind the
+        // last line where nobody asked for less.
         let strip = indented && lines.iter().all(|line| line.starts_with(margin));
         let mut text = String::new();
         for line in lines {

@@ -39,7 +39,8 @@ pub(super) enum Kind {
     Boolean(bool),
     /// Decimal, hexadecimal (`0x1f`), or octal (`0600`).
     Integer(i64),
-    /// A number with a fraction or an exponent. Nothing that is written in HCL here takes one, so only the fact is kept.
+    /// A number with a fraction or an exponent. Nothing that is written in HCL here takes one, so only the fact is
+    /// kept.
     Fraction,
     /// A text in quotes, or a heredoc.
     Text(String),

@@ -1,8 +1,9 @@
 //! Counts twice: in memory, to show what an instance forgets, and in storage, to show what lasts.
 //!
-//! `read volatile` counts the reads that this instance has answered. It starts over whenever the instance is replaced: at a
-//! restart, at a reload, after a trap, and with each request where the mount's policy is a fresh sandbox per request.
-//! `write total` adds to a number in storage, in a transaction, so that none is lost however many instances there are.
+//! `read volatile` counts the reads that this instance has answered. It starts over whenever the instance is replaced:
+//! at a restart, at a reload, after a trap, and with each request where the mount's policy is a fresh sandbox per
+//! request. `write total` adds to a number in storage, in a transaction, so that none is lost however many instances
+//! there are.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -14,7 +14,8 @@ use crate::{Answer, answer, entry, say};
 
 type Asked<'a> = Pin<Box<dyn Future<Output = Result<usize, StorageError>> + 'a>>;
 
-/// Begins so many things of so many bytes each, says how many the host refused, and waits for the rest. `rest` is `COUNT/BYTES`.
+/// Begins so many things of so many bytes each, says how many the host refused, and waits for the rest. `rest` is
+/// `COUNT/BYTES`.
 pub(crate) async fn all(ctx: &Context, what: &str, rest: &str) -> Answer {
     let (count, bytes) = rest.split_once('/').expect("a count and a number of bytes");
     let count: usize = count.parse().expect("a count");

@@ -1,5 +1,5 @@
-//! Does, on request, what no plugin should whose instance serves many requests at once; and what only such a plugin can, so that tests
-//! see it. The first segment of the path says what.
+//! Does, on request, what no plugin should whose instance serves many requests at once; and what only such a plugin
+//! can, so that tests see it. The first segment of the path says what.
 //!
 //! It is written against the generated bindings, and ends a cancelled request by itself or not at all.
 
