@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::memory::MemoryView;
 use super::mount::{LogLine, World};
-use super::rules::{self, Reach};
+use super::rules;
 use crate::storage::{Page, StorageError, Wrap};
 use crate::view::{Access, AsyncTransactionView, AsyncView, Facts, TransactionView, View, Wait};
 use crate::{
@@ -166,7 +166,7 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
         let description = P::describe();
         rules::check_description(&description)?;
         let reach = rules::reach(&description, &request.path);
-        let caller = if reach == Reach::Open { Caller::default() } else { self.world.caller.clone() };
+        let caller = rules::caller_at(reach, &self.world.caller);
         if matches!(request.operation, Operation::Create | Operation::Update) {
             let view = self.view(Access::ReadOnly, caller.clone());
             let known = self.mounts.exists(self.next_call(), &AsyncContext::new(&view), request.clone()).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::memory::{Memory, MemoryView};
-use super::rules::{self, Reach};
+use super::rules;
 use crate::view::Access;
 use crate::{Caller, Context, Error, Existence, Level, Mounts, Operation, Plugin, Request, Response, Ttls};
 
@@ -91,19 +91,17 @@ impl<P: Plugin> TestMount<P> {
         let description = P::describe();
         rules::check_description(&description)?;
         let reach = rules::reach(&description, &request.path);
-        let caller = match (reach, &self.world.caller) {
-            (Reach::Token, caller) => caller.clone(),
-            (Reach::Open, Caller { remote_address, .. }) => {
-                Caller { remote_address: remote_address.clone(), ..Caller::default() }
-            }
-        };
+        let caller = rules::caller_at(reach, &self.world.caller);
+        if matches!(request.operation, Operation::Create | Operation::Update) {
+            // As in the host, a plugin that is asked whether something exists cannot write.
+            let asked = request.clone();
+            let known = self.world.call(Access::ReadOnly, caller.clone(), |ctx| self.mounts.exists(ctx, asked))?;
+            request.operation = match known {
+                Existence::Absent => Operation::Create,
+                Existence::Present | Existence::Unknown => Operation::Update,
+            };
+        }
         self.world.call(Access::ReadWrite, caller, |ctx| {
-            if matches!(request.operation, Operation::Create | Operation::Update) {
-                request.operation = match self.mounts.exists(ctx, request.clone())? {
-                    Existence::Absent => Operation::Create,
-                    Existence::Present | Existence::Unknown => Operation::Update,
-                };
-            }
             let operation = request.operation;
             let response = self.mounts.handle(ctx, request)?;
             rules::check_response(&description, operation, reach, response)

@@ -1,7 +1,7 @@
 //! What the host checks before and after a plugin's own code.
 
 use crate::response::Body;
-use crate::{Description, Error, Kind, Operation, Request, Response};
+use crate::{Caller, Description, Error, Kind, Operation, Request, Response};
 
 /// Paths that need no token, as many as a host takes.
 const PATTERNS_MAX: usize = 64;
@@ -90,6 +90,15 @@ pub(super) fn reach(description: &Description, path: &str) -> Reach {
     if open { Reach::Open } else { Reach::Token }
 }
 
+/// Returns what a plugin is told of the caller: on an open path nobody was asked for a token, so all that is known is
+/// the address.
+pub(super) fn caller_at(reach: Reach, caller: &Caller) -> Caller {
+    match reach {
+        Reach::Token => caller.clone(),
+        Reach::Open => Caller { remote_address: caller.remote_address.clone(), ..Caller::default() },
+    }
+}
+
 fn fits(pattern: &str, path: &str) -> bool {
     let (pattern, prefix) = match pattern.strip_suffix('*') {
         Some(pattern) => (pattern, true),
@@ -109,6 +118,14 @@ fn fits(pattern: &str, path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_open_path_tells_the_address_and_nothing_else() {
+        let ada = Caller { display_name: "ada".into(), remote_address: "192.0.2.1:8200".into(), ..Caller::default() };
+        let stranger = Caller { remote_address: ada.remote_address.clone(), ..Caller::default() };
+        assert_eq!(caller_at(Reach::Token, &ada), ada);
+        assert_eq!(caller_at(Reach::Open, &ada), stranger);
+    }
 
     #[test]
     fn what_no_host_takes_is_refused() {

@@ -47,6 +47,13 @@ impl Plugin for Probe {
         }
     }
 
+    fn exists(&self, ctx: &Context, request: Request) -> Result<Existence, Error> {
+        if request.path == "written-when-asked" {
+            ctx.put("asked", b"x")?;
+        }
+        Ok(Existence::Unknown)
+    }
+
     fn invalidate(&self, ctx: &Context, key: &str) {
         ctx.log(Level::Info, "forgotten", &[("key", key)]);
     }
@@ -105,6 +112,13 @@ fn a_transaction_that_always_loses_is_a_conflict() {
     });
     assert_eq!((result, rounds), (Err(StorageError::Conflict.into()), 16));
     assert_eq!(mount.stored("mine"), None);
+}
+
+#[test]
+fn a_plugin_that_is_asked_whether_something_exists_cannot_write() {
+    let mount = TestMount::<Probe>::new();
+    assert_eq!(mount.write("written-when-asked", json!({})), Err(StorageError::ReadOnly.into()));
+    assert_eq!(mount.stored("asked"), None);
 }
 
 #[test]
