@@ -17,9 +17,7 @@ use super::mount::{LogLine, World};
 use super::rules;
 use crate::storage::{Page, StorageError, Wrap};
 use crate::view::{Access, AsyncTransactionView, AsyncView, Facts, TransactionView, View, Wait};
-use crate::{
-    AsyncContext, AsyncMounts, AsyncPlugin, Caller, Error, Existence, Level, Operation, Request, Response, Ttls,
-};
+use crate::{AsyncContext, AsyncMounts, AsyncPlugin, Caller, Error, Level, Operation, Request, Response, Ttls};
 
 /// An [`AsyncPlugin`], mounted in memory by the same rules as [`TestMount`](super::TestMount).
 ///
@@ -170,10 +168,7 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
         if matches!(request.operation, Operation::Create | Operation::Update) {
             let view = self.view(Access::ReadOnly, caller.clone());
             let known = self.mounts.exists(self.next_call(), &AsyncContext::new(&view), request.clone()).await?;
-            request.operation = match known {
-                Existence::Absent => Operation::Create,
-                Existence::Present | Existence::Unknown => Operation::Update,
-            };
+            request.operation = rules::write_operation(known);
         }
         let operation = request.operation;
         let view = self.view(Access::ReadWrite, caller);

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::memory::{Memory, MemoryView};
 use super::rules;
 use crate::view::Access;
-use crate::{Caller, Context, Error, Existence, Level, Mounts, Operation, Plugin, Request, Response, Ttls};
+use crate::{Caller, Context, Error, Level, Mounts, Operation, Plugin, Request, Response, Ttls};
 
 /// A plugin, mounted in memory.
 ///
@@ -96,10 +96,7 @@ impl<P: Plugin> TestMount<P> {
             // As in the host, a plugin that is asked whether something exists cannot write.
             let asked = request.clone();
             let known = self.world.call(Access::ReadOnly, caller.clone(), |ctx| self.mounts.exists(ctx, asked))?;
-            request.operation = match known {
-                Existence::Absent => Operation::Create,
-                Existence::Present | Existence::Unknown => Operation::Update,
-            };
+            request.operation = rules::write_operation(known);
         }
         self.world.call(Access::ReadWrite, caller, |ctx| {
             let operation = request.operation;

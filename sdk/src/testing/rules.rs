@@ -1,7 +1,7 @@
 //! What the host checks before and after a plugin's own code.
 
 use crate::response::Body;
-use crate::{Caller, Description, Error, Kind, Operation, Request, Response};
+use crate::{Caller, Description, Error, Existence, Kind, Operation, Request, Response};
 
 /// Paths that need no token, as many as a host takes.
 const PATTERNS_MAX: usize = 64;
@@ -96,6 +96,14 @@ pub(super) fn caller_at(reach: Reach, caller: &Caller) -> Caller {
     match reach {
         Reach::Token => caller.clone(),
         Reach::Open => Caller { remote_address: caller.remote_address.clone(), ..Caller::default() },
+    }
+}
+
+/// Returns the operation of a write, by what the plugin says of what is there.
+pub(super) fn write_operation(known: Existence) -> Operation {
+    match known {
+        Existence::Absent => Operation::Create,
+        Existence::Present | Existence::Unknown => Operation::Update,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{AsyncRoute, AsyncRoutes, AsyncStorage, Call, Description, Field};
+use crate::{AsyncRoute, AsyncRoutes, AsyncStorage, Call, Description, Existence, Field};
 
 type InFlight<'a> = Pin<Box<dyn Future<Output = Result<Response, Error>> + 'a>>;
 
@@ -54,6 +54,11 @@ impl Waiter {
         Response::json(&json!({ "undone": *self.undone.lock().unwrap() }))
     }
 
+    async fn who(&self, ctx: &AsyncContext<'_>, _: &Call<'_>) -> Result<Response, Error> {
+        let caller = ctx.caller();
+        Response::json(&json!({ "name": caller.display_name, "address": caller.remote_address }))
+    }
+
     async fn known(&self, ctx: &AsyncContext<'_>, _: &Call<'_>) -> Result<Existence, Error> {
         Ok(if ctx.get("count").await?.is_some() { Existence::Present } else { Existence::Absent })
     }
@@ -61,7 +66,7 @@ impl Waiter {
 
 impl AsyncPlugin for Waiter {
     fn describe() -> Description {
-        Description::secret("Waits.")
+        Description::secret("Waits.").unauthenticated_path("open/*")
     }
 
     async fn setup(ctx: &AsyncContext<'_>) -> Result<Self, Error> {
@@ -71,6 +76,8 @@ impl AsyncPlugin for Waiter {
             wait.synopsis("Waits.").read(Self::wait),
             AsyncRoute::at("count").write(Self::count).exists(Self::known),
             AsyncRoute::at("undone").read(Self::tell),
+            AsyncRoute::at("who").read(Self::who),
+            AsyncRoute::at("open/who").read(Self::who),
         ]);
         Ok(Self { routes, at_once: AtomicU64::new(0), most: AtomicU64::new(0), undone: Arc::default() })
     }
@@ -106,6 +113,17 @@ fn requests_overlap_and_time_passes_once_for_all() {
     let answers = mount.together((1..=100).map(|n| read(&format!("wait/{n}"))));
     assert!(answers.iter().all(|answer| field(answer, "most") == 100));
     assert_eq!(mount.elapsed(), Duration::from_secs(100));
+}
+
+#[test]
+fn an_open_path_tells_the_address_and_nothing_else() {
+    let mut mount = AsyncTestMount::<Waiter>::start().unwrap();
+    mount.world.caller.remote_address = "192.0.2.1:8200".into();
+    for (path, name) in [("who", "token"), ("open/who", "")] {
+        let answer = mount.read(path);
+        assert_eq!(field(&answer, "name"), name, "{path}");
+        assert_eq!(field(&answer, "address"), "192.0.2.1:8200", "{path}");
+    }
 }
 
 #[test]
