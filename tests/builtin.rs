@@ -193,7 +193,7 @@ async fn a_call_that_hangs_keeps_its_place() {
     }
     let next = Request { deadline: Some(SHORT), ..read("setups") };
     let busy = host.handle(next).await.unwrap_err();
-    assert_eq!(busy.kind(), ErrorKind::Unavailable);
+    assert_eq!(busy.kind(), ErrorKind::Busy);
     assert!(busy.message().contains("all 1 calls that built-in plugins may be in are under way"), "{busy}");
     cut_off(&host, &stage).await;
 }

@@ -40,14 +40,14 @@ pub(super) fn run(command: &OperatorCommand, console: &mut Console) -> Result<Ex
         OperatorCommand::GenerateRoot(_) => {
             let storage = DurableStorage::open(&file).map_err(|error| failed(&error))?;
             let shown = |token: &str| console.line_now(format_args!("Root Token: {token}"));
-            runtime.block_on(replace_root_token(&storage, shown)).map_err(|error| failed(&error))?;
+            runtime.block_on(replace_root_token(&storage, shown)).map_err(|error| failed(&error.detail()))?;
             console.note("It replaces the one before. It is shown this once and kept nowhere.");
             Ok(Exit::Success)
         }
         OperatorCommand::CheckStorage(_) => {
             let checked = DurableStorage::check(&file).map_err(|error| failed(&error))?;
             let storage = DurableStorage::open(&file).map_err(|error| failed(&error))?;
-            let report = runtime.block_on(check_storage(&storage)).map_err(|error| failed(&error))?;
+            let report = runtime.block_on(check_storage(&storage)).map_err(|error| failed(&error.detail()))?;
             console.line(format_args!("{}: {} records", file.display(), report.records));
             for (place, keys) in &report.mounts {
                 console.line(format_args!("{place}: {keys} keys"));

@@ -5,9 +5,9 @@ use super::{Error, ErrorKind, Inner};
 use crate::ident::{MountPath, PluginKind};
 use crate::json::{self, JsonLimits};
 use crate::meter::Outcome;
-use crate::mount::{MountError, MountRecord};
+use crate::mount::{MountError, MountRecord, StartError};
 use crate::request::{BackendError, Body, Request, Response};
-use crate::runtime::Failure;
+use crate::runtime::{Failure, LoadError};
 
 impl Inner {
     pub(super) async fn answer(&self, mut request: Request) -> Result<Response, Error> {
@@ -127,42 +127,40 @@ fn meaning(error: MountError, record: &MountRecord) -> Error {
 
 fn failed(failure: Failure, record: &MountRecord) -> Error {
     let (path, plugin) = (&record.path, &record.plugin);
-    let (kind, text) = match failure {
+    let kind = kind_of(&failure);
+    let text = match failure {
         Failure::Backend(error) => return declined(error),
-        Failure::Trap(report) => (
-            ErrorKind::PluginFault,
-            format!("the plugin {plugin} at {path} crashed: {report}. The next request gets a fresh instance"),
+        Failure::Trap(report) => {
+            format!("the plugin {plugin} at {path} crashed: {report}. The next request gets a fresh instance")
+        }
+        Failure::Unusable(what) => format!("the plugin {plugin} at {path} answered what it may not: {what}"),
+        Failure::Deadline(_) => format!("the plugin {plugin} at {path} was given up: {failure}"),
+        Failure::Lost(reason) => format!(
+            "the plugin {plugin} at {path} lost this request: {reason}. Nothing says how far it got; it may be tried again"
         ),
-        Failure::Unusable(what) => {
-            (ErrorKind::PluginFault, format!("the plugin {plugin} at {path} answered what it may not: {what}"))
-        }
-        Failure::Deadline(_) => {
-            (ErrorKind::DeadlineExceeded, format!("the plugin {plugin} at {path} was given up: {failure}"))
-        }
-        Failure::Lost(reason) => {
-            let text = format!(
-                "the plugin {plugin} at {path} lost this request: {reason}. Nothing says how far it got; it may be tried again"
-            );
-            return Error::new(ErrorKind::Unavailable, text);
-        }
-        Failure::Busy(reason) => {
-            return Error::new(ErrorKind::Unavailable, format!("the mount {path} is busy: {reason}"));
-        }
-        Failure::TooLarge(reason) => {
-            let text = format!("the plugin {plugin} at {path} cannot take this request: {reason}");
-            return Error::new(ErrorKind::TooLarge, text);
-        }
-        Failure::Failing(reason) => {
-            let text = format!("the plugin {plugin} at {path} is failing: {reason}");
-            return Error::new(ErrorKind::Unavailable, text);
-        }
-        Failure::Host(reason) => (ErrorKind::Internal, format!("the mount {path} could not answer: {reason}")),
+        Failure::Busy(reason) => format!("the mount {path} is busy: {reason}"),
+        Failure::TooLarge(reason) => format!("the plugin {plugin} at {path} cannot take this request: {reason}"),
+        Failure::Failing(reason) => format!("the plugin {plugin} at {path} is failing: {reason}"),
+        Failure::Host(reason) => format!("the mount {path} could not answer: {reason}"),
     };
     Error::new(kind, text)
 }
 
-fn declined(error: BackendError) -> Error {
-    let kind = match &error {
+/// Returns what sort of failure a call ended with. Nowhere else does a failure become a kind.
+fn kind_of(failure: &Failure) -> ErrorKind {
+    match failure {
+        Failure::Backend(error) => kind_of_decline(error),
+        Failure::Trap(_) | Failure::Unusable(_) => ErrorKind::PluginFault,
+        Failure::Deadline(_) => ErrorKind::DeadlineExceeded,
+        Failure::Busy(_) => ErrorKind::Busy,
+        Failure::Lost(_) | Failure::Failing(_) => ErrorKind::Unavailable,
+        Failure::TooLarge(_) => ErrorKind::TooLarge,
+        Failure::Host(_) => ErrorKind::Internal,
+    }
+}
+
+fn kind_of_decline(error: &BackendError) -> ErrorKind {
+    match error {
         BackendError::Denied(_) => ErrorKind::Denied,
         BackendError::InvalidRequest(_) => ErrorKind::InvalidRequest,
         BackendError::UnsupportedOperation => ErrorKind::UnsupportedOperation,
@@ -171,8 +169,51 @@ fn declined(error: BackendError) -> Error {
         BackendError::Unavailable(_) => ErrorKind::Unavailable,
         BackendError::Internal(_) => ErrorKind::Internal,
         BackendError::Status(status, _) => ErrorKind::Status(*status),
+    }
+}
+
+fn declined(error: BackendError) -> Error {
+    Error::new(kind_of_decline(&error), error.to_string())
+}
+
+/// Returns what an operation is told whose mount could not be started; `what` says what it could not do.
+pub(super) fn not_started(error: &StartError, what: &str) -> Error {
+    let kind = match error {
+        StartError::NotInCatalog(_) => ErrorKind::InvalidRequest,
+        StartError::Load(error) => kind_of_load(error),
+        StartError::Setup(error) => kind_of_setup(error.failure()),
+        StartError::Ended => ErrorKind::Unavailable,
+        StartError::Host(_) => ErrorKind::Internal,
     };
-    Error::new(kind, error.to_string())
+    Error::new(kind, format!("{what}: {error}"))
+}
+
+fn kind_of_load(error: &LoadError) -> ErrorKind {
+    match error {
+        LoadError::Unfit(_) | LoadError::File(_) => ErrorKind::InvalidRequest,
+        LoadError::Deadline(_) => ErrorKind::DeadlineExceeded,
+        LoadError::Host(_) => ErrorKind::Internal,
+    }
+}
+
+/// A plugin that declines to be set up declines what it was mounted with, unless it says that something failed.
+fn kind_of_setup(failure: &Failure) -> ErrorKind {
+    match kind_of(failure) {
+        ErrorKind::Denied
+        | ErrorKind::NotFound
+        | ErrorKind::UnsupportedOperation
+        | ErrorKind::Conflict
+        | ErrorKind::TooLarge
+        | ErrorKind::Status(..500) => ErrorKind::InvalidRequest,
+        ErrorKind::Internal | ErrorKind::Status(_) if matches!(failure, Failure::Backend(_)) => ErrorKind::PluginFault,
+        kind => kind,
+    }
+}
+
+impl From<LoadError> for Error {
+    fn from(error: LoadError) -> Self {
+        Error::new(kind_of_load(&error), error.to_string())
+    }
 }
 
 #[cfg(test)]

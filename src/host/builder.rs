@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::builtins::{self, Builtin, Embedded};
 #[cfg(feature = "wasm")]
 use super::compile_cache;
-use super::programs::{ProgramError, Programs, Runtimes};
+use super::programs::{Programs, Runtimes};
 use super::system::{SystemRecord, TokenDigest};
 use super::{Error, Host, Inner};
 use crate::artifact::PluginDirectory;
@@ -144,14 +144,11 @@ impl HostBuilder {
         let wrapping = Arc::new(Wrapping::new());
         let runtimes = Runtimes {
             #[cfg(feature = "wasm")]
-            wasm: WasmRuntime::new(Arc::clone(&limits), cache)
-                .map_err(ProgramError::from)?
-                .with_compiler(self.compiler),
+            wasm: WasmRuntime::new(Arc::clone(&limits), cache)?.with_compiler(self.compiler),
             #[cfg(feature = "process")]
-            process: ProcessRuntime::new(self.native, Arc::clone(&limits), Arc::clone(&wrapping))
-                .map_err(ProgramError::from)?,
+            process: ProcessRuntime::new(self.native, Arc::clone(&limits), Arc::clone(&wrapping))?,
             #[cfg(feature = "builtin")]
-            builtin: BuiltinRuntime::new(self.builtins, &limits).map_err(ProgramError::from)?,
+            builtin: BuiltinRuntime::new(self.builtins, &limits)?,
         };
         let catalog = Catalog::load(Arc::clone(&storage)).await?;
         #[cfg(feature = "builtin")]

@@ -159,7 +159,7 @@ mod tests {
         assert_eq!(report.problems.len(), 3, "{report:?}");
         drop(storage);
         let Err(error) = Host::builder().storage(open()).build().await else { panic!("it is taken for new") };
-        assert!(error.to_string().contains("core/system") && error.to_string().contains("generate-root"), "{error}");
+        assert!(error.detail().contains("core/system") && error.detail().contains("generate-root"), "{error}");
 
         let storage = open();
         let mut seen = String::new();
@@ -205,7 +205,7 @@ mod tests {
         let record = SystemRecord::load_or_create(&storage.0).await.unwrap();
         let refused = replace_root_token(&storage, |_| panic!("no token is made")).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::Storage);
-        assert!(refused.to_string().contains("input/output error"), "{refused}");
+        assert!(refused.detail().contains("input/output error"), "{refused}");
         assert!(check_storage(&storage).await.is_err());
         let kept = SystemRecord::load(&storage.0).await.unwrap().unwrap();
         assert_eq!((kept.uuid, kept.accessor), (record.uuid, record.accessor));

@@ -52,7 +52,7 @@ use crate::request::{Identity, Request, Response};
 use crate::router::Router;
 #[cfg(feature = "process")]
 use crate::runtime::process::Wrapping;
-use crate::storage::{Storage, StorageError};
+use crate::storage::Storage;
 
 pub use builder::HostBuilder;
 pub use checkup::{StorageReport, check_storage, replace_root_token};
@@ -114,8 +114,8 @@ impl Host {
     /// # Errors
     ///
     /// What the plugin declined with, by its kind; [`ErrorKind::NotFound`] where nothing is mounted;
-    /// [`ErrorKind::Unavailable`], [`ErrorKind::DeadlineExceeded`] and [`ErrorKind::PluginFault`] where it could not
-    /// answer.
+    /// [`ErrorKind::Busy`], [`ErrorKind::Unavailable`], [`ErrorKind::DeadlineExceeded`] and [`ErrorKind::PluginFault`]
+    /// where it could not answer.
     pub async fn handle(&self, request: Request) -> Result<Response, Error> {
         if self.inner.stopping.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
@@ -195,11 +195,5 @@ impl Host {
         }
         let task = self.inner.operations.spawn(operation(Arc::clone(&self.inner)));
         task.await.unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the operation failed; the log says more")))
-    }
-}
-
-impl From<StorageError> for Error {
-    fn from(error: StorageError) -> Self {
-        Error::new(ErrorKind::Storage, error.to_string())
     }
 }

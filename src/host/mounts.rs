@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use super::answer::not_started;
 use super::plugins::check_native_instances;
-use super::programs::{MountLauncher, label};
-use super::reload::Restart;
+use super::programs::{MountLauncher, VersionAtLaunch, label};
 use super::reservations::{PluginClaim, Reservation};
 use super::system::SYSTEM_TYPE;
 use super::types::{EffectiveTtls, MountInfo, MountRequest};
@@ -22,8 +22,11 @@ impl Host {
     /// # Errors
     ///
     /// [`ErrorKind::Conflict`] when the path is taken, or is above or below one that is; [`ErrorKind::InvalidRequest`]
-    /// when the plugin is not in the catalog or does not start, with the reason; [`ErrorKind::Unavailable`] while
-    /// another change of the path or the plugin is under way. Nothing is left behind.
+    /// when the plugin is not in the catalog, its file is not what was registered, or it declines to start with these
+    /// settings; [`ErrorKind::PluginFault`] when it crashed; [`ErrorKind::DeadlineExceeded`] when it took longer than
+    /// [`Limits::lifecycle_deadline`](crate::limits::Limits::lifecycle_deadline); [`ErrorKind::Busy`] while all
+    /// instances that may live are in use, or another change of the path or the plugin is under way;
+    /// [`ErrorKind::Storage`] and [`ErrorKind::Internal`] when the host failed. Nothing is left behind.
     pub async fn enable(&self, request: MountRequest) -> Result<MountInfo, Error> {
         self.conduct(|inner| async move { inner.enable(request).await }).await
     }
@@ -96,7 +99,7 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::Conflict`], or [`ErrorKind::Unavailable`] while either path changes.
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::Conflict`], or [`ErrorKind::Busy`] while either path changes.
     pub async fn remount(&self, from: &MountPath, to: &MountPath) -> Result<(), Error> {
         let (from, to) = (from.clone(), to.clone());
         self.conduct(|inner| async move { inner.remount(&from, &to).await }).await
@@ -132,12 +135,12 @@ impl Inner {
 
         self.mounts.store_intent(storage).await?;
         let mount = self.mount_of_record(record, Attempt::Anew);
-        if let Err(reason) = mount.start().await {
-            self.wipe_later(storage).await;
-            return Err(Error::new(ErrorKind::InvalidRequest, format!("cannot enable {path}: {reason}")));
+        if let Err(error) = mount.start().await {
+            self.wipe_or_leave(storage).await;
+            return Err(not_started(&error, &format!("cannot enable {path}")));
         }
         if let Err(error) = self.mounts.store_new(&mount.record()).await {
-            self.wipe_later(storage).await;
+            self.wipe_or_leave(storage).await;
             return Err(error.into());
         }
         self.mounts.publish(Arc::clone(&mount));
@@ -176,26 +179,31 @@ impl Inner {
         }
         self.mounts.withdraw(path);
         self.router.publish(&[RouteChange::Remove(path.clone())]);
-        self.wipe_later(storage).await;
+        self.wipe_or_leave(storage).await;
         Ok(())
     }
 
     /// Makes a mount of a record, not started.
     pub(super) fn mount_of_record(&self, record: MountRecord, attempt: Attempt) -> Arc<Mount> {
-        let generation = self.generation_of(&record, attempt, Restart::AsRecorded);
+        let version = VersionAtLaunch::Asked(record.version.clone());
+        let generation = self.generation_of(&record, attempt, version);
         let scope = self.scope(&record, None);
         Mount::new(record, scope, generation)
     }
 
     /// Makes what answers for a mount by its record, not started.
-    pub(super) fn generation_of(&self, record: &MountRecord, attempt: Attempt, restart: Restart) -> Arc<Generation> {
+    pub(super) fn generation_of(
+        &self,
+        record: &MountRecord,
+        attempt: Attempt,
+        version: VersionAtLaunch,
+    ) -> Arc<Generation> {
         let launcher = MountLauncher {
             programs: Arc::clone(&self.programs),
             catalog: Arc::clone(&self.catalog),
             kind: record.kind,
             name: record.plugin.clone(),
-            version: record.version.clone(),
-            restart,
+            version,
             instances: record.config.instances,
             instance_limits: record.config.instance_limits.clone(),
         };
@@ -233,8 +241,8 @@ impl Inner {
         }
     }
 
-    /// Wipes a mount's storage now; what a failing storage leaves over is wiped at the next start.
-    async fn wipe_later(&self, storage: MountStorage) {
+    /// Wipes a mount's storage, or leaves to the next start of the server what a failing storage does not wipe.
+    async fn wipe_or_leave(&self, storage: MountStorage) {
         if let Err(error) = self.wipe(storage).await {
             tracing::error!(%storage, %error, "a mount's storage could not be wiped; it will be when the server starts again");
         }
@@ -242,10 +250,7 @@ impl Inner {
 
     pub(super) fn reserve(&self, path: &MountPath) -> Result<Reservation, Error> {
         self.reservations.reserve(path).map_err(|other| {
-            Error::new(
-                ErrorKind::Unavailable,
-                format!("another change of {other} is under way; try again when it is done"),
-            )
+            Error::new(ErrorKind::Busy, format!("another change of {other} is under way; try again when it is done"))
         })
     }
 
@@ -303,7 +308,7 @@ impl Inner {
     pub(super) fn rely_on(&self, kind: PluginKind, name: &PluginName) -> Result<PluginClaim, Error> {
         self.plugin_claims.rely_on(kind, name).ok_or_else(|| {
             let text = format!("plugin {:?} is being deregistered; try again when it is done", name.as_str());
-            Error::new(ErrorKind::Unavailable, text)
+            Error::new(ErrorKind::Busy, text)
         })
     }
 

@@ -2,12 +2,12 @@
 
 use std::path::Component;
 
-use super::programs::{ProgramError, launch_of, runtime_of};
+use super::programs::{launch_of, runtime_of};
 use super::{DeprecationStatus, Error, ErrorKind, Host, Inner, PluginInfo, Registration};
 use crate::catalog::{ChangeError, InstanceLimits, InstancePolicy, Origin, PluginRecord, RuntimeKind, described};
 use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
-use crate::runtime::{Description, LoadError, Program};
+use crate::runtime::{Description, Program};
 
 /// Paths that one plugin may be granted. Each is a rule that the kernel is given when the plugin starts.
 const CONFINEMENT_PATHS_MAX: usize = 64;
@@ -47,7 +47,7 @@ impl Host {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRequest`] for an entry that mounts run or ask for, which are named, that is pinned, that was
-    /// declared, or that is built in; [`ErrorKind::Unavailable`] while a mount of the plugin is being made;
+    /// declared, or that is built in; [`ErrorKind::Busy`] while a mount of the plugin is being made;
     /// [`ErrorKind::Storage`].
     pub async fn deregister_plugin(
         &self,
@@ -75,7 +75,7 @@ impl Inner {
     ) -> Result<(), Error> {
         let _removing = self.plugin_claims.remove(kind, name).ok_or_else(|| {
             let text = format!("another change of plugin {:?} is under way; try again when it is done", name.as_str());
-            Error::new(ErrorKind::Unavailable, text)
+            Error::new(ErrorKind::Busy, text)
         })?;
         let users = self.users_of(kind, name, version);
         if !users.is_empty() && !self.catalog.has_substitute(kind, name, version) {
@@ -309,18 +309,6 @@ impl Host {
             origin: Origin::default(),
         };
         self.inner.catalog.put(record).await.expect("memory takes a record");
-    }
-}
-
-impl From<ProgramError> for Error {
-    fn from(error: ProgramError) -> Self {
-        let kind = match &error {
-            ProgramError::NoDirectory | ProgramError::Artifact(_) => ErrorKind::InvalidRequest,
-            ProgramError::Load(LoadError::Unfit(_)) => ErrorKind::InvalidRequest,
-            ProgramError::Load(LoadError::Deadline(_)) => ErrorKind::DeadlineExceeded,
-            ProgramError::Load(LoadError::Host(_)) => ErrorKind::Internal,
-        };
-        Error::new(kind, error.to_string())
     }
 }
 

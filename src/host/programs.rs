@@ -8,14 +8,13 @@ use async_trait::async_trait;
 use tokio::task::spawn_blocking;
 
 use super::metrics::PluginMeters;
-use super::reload::Restart;
 use super::types::Registration;
 use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
 use crate::catalog::{Catalog, InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
 use crate::confinement::Confinement;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
-use crate::mount::{Attempt, Launched, Launcher};
+use crate::mount::{Attempt, Launched, Launcher, StartError};
 use crate::pool::PoolSettings;
 use crate::runtime::{Launch, LoadError, Program};
 
@@ -60,7 +59,7 @@ pub(super) struct Programs {
 /// One identity's program, and the turn to load it: while one mount loads, the others wait for the result.
 #[derive(Default)]
 struct Slot {
-    loaded: tokio::sync::Mutex<Option<Result<Weak<dyn Program>, ProgramError>>>,
+    loaded: tokio::sync::Mutex<Option<Result<Weak<dyn Program>, LoadError>>>,
 }
 
 impl Slot {
@@ -70,22 +69,22 @@ impl Slot {
     }
 }
 
-/// Why there is no program.
-#[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum ProgramError {
-    #[error(
-        "could not set plugin, plugin directory is not configured; set plugin_directory, or -dev-plugin-dir in dev mode"
-    )]
-    NoDirectory,
-    #[error("{0}")]
-    Artifact(String),
-    #[error(transparent)]
-    Load(#[from] LoadError),
-}
+/// What a request for a plugin's file is told where there is no plugin directory.
+const NO_DIRECTORY: &str =
+    "could not set plugin, plugin directory is not configured; set plugin_directory, or -dev-plugin-dir in dev mode";
 
-impl From<ArtifactError> for ProgramError {
+impl From<ArtifactError> for LoadError {
     fn from(error: ArtifactError) -> Self {
-        ProgramError::Artifact(error.to_string())
+        match error {
+            // The system could not read it, which is nobody's mistake who asked for it.
+            ArtifactError::Unreadable { .. } => LoadError::Host(error.to_string()),
+            ArtifactError::Missing { .. }
+            | ArtifactError::NotRegular { .. }
+            | ArtifactError::Outside { .. }
+            | ArtifactError::Empty { .. }
+            | ArtifactError::TooLarge { .. }
+            | ArtifactError::WrongDigest { .. } => LoadError::File(error.to_string()),
+        }
     }
 }
 
@@ -97,8 +96,8 @@ impl Programs {
     }
 
     /// Reads a plugin's file and checks its digest.
-    pub(super) async fn artifact(&self, command: &Command, expected: Digest) -> Result<Artifact, ProgramError> {
-        let directory = Arc::clone(self.directory.as_ref().ok_or(ProgramError::NoDirectory)?);
+    pub(super) async fn artifact(&self, command: &Command, expected: Digest) -> Result<Artifact, LoadError> {
+        let directory = Arc::clone(self.directory.as_ref().ok_or_else(|| LoadError::File(NO_DIRECTORY.to_owned()))?);
         let (command, bytes_max) = (command.clone(), self.limits.artifact_bytes_max);
         let read = spawn_blocking(move || directory.read_verified(&command, expected, bytes_max)).await;
         Ok(read.map_err(|_| LoadError::Host("reading the plugin's file failed".to_owned()))??)
@@ -106,7 +105,7 @@ impl Programs {
 
     /// Makes a program of a verified artifact, whatever it is, and learns what it is. A native plugin is started for
     /// that, once.
-    pub(super) async fn learn(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, ProgramError> {
+    pub(super) async fn learn(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, LoadError> {
         match artifact.format {
             #[cfg(feature = "process")]
             Format::Elf | Format::Script => {
@@ -118,7 +117,7 @@ impl Programs {
     }
 
     /// Makes a program of the artifact of a record.
-    async fn run(&self, artifact: Artifact, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
+    async fn run(&self, artifact: Artifact, record: &PluginRecord) -> Result<Arc<dyn Program>, LoadError> {
         match artifact.format {
             // It said what it is when it was registered, and its bytes are the same.
             #[cfg(feature = "process")]
@@ -130,8 +129,8 @@ impl Programs {
         }
     }
 
-    async fn prepare(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, ProgramError> {
-        let unfit = |why: &str| Err(ProgramError::Load(LoadError::Unfit(why.to_owned())));
+    async fn prepare(&self, artifact: Artifact, launch: Launch) -> Result<Arc<dyn Program>, LoadError> {
+        let unfit = |why: &str| Err(LoadError::Unfit(why.to_owned()));
         match artifact.format {
             #[cfg(feature = "wasm")]
             Format::Component => Ok(self.runtimes.wasm.load(artifact.bytes, artifact.digest, launch).await?),
@@ -176,7 +175,7 @@ impl Programs {
     }
 
     /// Returns the program of a record, loaded if it is not.
-    pub(super) async fn get(&self, record: &PluginRecord, attempt: Attempt) -> Result<Arc<dyn Program>, ProgramError> {
+    pub(super) async fn get(&self, record: &PluginRecord, attempt: Attempt) -> Result<Arc<dyn Program>, LoadError> {
         let slot = self.slot(record);
         let mut loaded = slot.loaded.lock().await;
         match &*loaded {
@@ -208,7 +207,7 @@ impl Programs {
         }
     }
 
-    async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, ProgramError> {
+    async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, LoadError> {
         #[cfg(feature = "builtin")]
         if record.runtime == RuntimeKind::Builtin {
             let program = self.runtimes.builtin.load(record.kind, &launch(record))?;
@@ -218,7 +217,7 @@ impl Programs {
         let artifact = self.artifact(&record.command, record.sha256).await?;
         let program = self.run(artifact, record).await?;
         if program.description().kind != record.kind {
-            return Err(LoadError::Unfit("the plugin says now that it is of another type".to_owned()).into());
+            return Err(LoadError::Unfit("the plugin says now that it is of another type".to_owned()));
         }
         self.meters.watch(record, program.meter());
         Ok(program)
@@ -275,9 +274,9 @@ pub(super) fn launch_of(registration: &Registration) -> Launch {
 
 /// Returns the bytes of a file that the plugin directory allows to be executed.
 #[cfg(feature = "process")]
-fn executable(artifact: &Artifact) -> Result<&[u8], ProgramError> {
+fn executable(artifact: &Artifact) -> Result<&[u8], LoadError> {
     match &artifact.not_executable {
-        Some(why) => Err(LoadError::Unfit(why.clone()).into()),
+        Some(why) => Err(LoadError::Unfit(why.clone())),
         None => Ok(&artifact.bytes),
     }
 }
@@ -290,14 +289,22 @@ pub(super) fn label(name: &PluginName, version: Option<&PluginVersion>) -> Arc<s
     }
 }
 
+/// Which version a launch takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum VersionAtLaunch {
+    /// This one.
+    Exactly(Option<PluginVersion>),
+    /// What a mount gets, by the catalog and its pins at the time of the launch, whose record asks for this one.
+    Asked(Option<PluginVersion>),
+}
+
 /// Launches the plugin that a mount asks for.
 pub(super) struct MountLauncher {
     pub(super) programs: Arc<Programs>,
     pub(super) catalog: Arc<Catalog>,
     pub(super) kind: PluginKind,
     pub(super) name: PluginName,
-    pub(super) version: Option<PluginVersion>,
-    pub(super) restart: Restart,
+    pub(super) version: VersionAtLaunch,
     /// What the mount chose in place of what the plugin's entry says.
     pub(super) instances: Option<InstancePolicy>,
     pub(super) instance_limits: InstanceLimits,
@@ -305,16 +312,16 @@ pub(super) struct MountLauncher {
 
 #[async_trait]
 impl Launcher for MountLauncher {
-    async fn launch(&self, attempt: Attempt) -> Result<Launched, String> {
-        let version = match self.restart {
-            Restart::SameVersion => self.version.clone(),
-            Restart::AsRecorded => self.catalog.version_at_start(self.kind, &self.name, self.version.as_ref()),
+    async fn launch(&self, attempt: Attempt) -> Result<Launched, StartError> {
+        let version = match &self.version {
+            VersionAtLaunch::Exactly(version) => version.clone(),
+            VersionAtLaunch::Asked(asked) => self.catalog.version_at_start(self.kind, &self.name, asked.as_ref()),
         };
         let record = self.catalog.get(self.kind, &self.name, version.as_ref()).ok_or_else(|| {
             let version = version.as_ref().map(|version| format!(", version={version}")).unwrap_or_default();
-            format!("plugin not found in the catalog: {}{version}", self.name)
+            StartError::NotInCatalog(format!("{}{version}", self.name))
         })?;
-        let program = self.programs.get(&record, attempt).await.map_err(|error| error.to_string())?;
+        let program = self.programs.get(&record, attempt).await?;
         let policy = self.instances.unwrap_or(record.instances);
         let limits = self.instance_limits.or(&record.instance_limits);
         let settings = PoolSettings::resolve(policy, &limits, &*program, &self.programs.limits);

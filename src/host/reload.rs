@@ -7,26 +7,17 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 
-use super::programs::label;
+use super::programs::{VersionAtLaunch, label};
 use super::{Error, ErrorKind, Host, Inner};
 use crate::catalog::{InstancePolicy, RuntimeKind};
-use crate::ident::{MountPath, PluginKind, PluginName};
+use crate::ident::{MountPath, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
 use crate::meter::Retired;
-use crate::mount::{Attempt, Generation, Mount, MountRecord};
+use crate::mount::{Attempt, Generation, Mount, MountRecord, StartError};
 use crate::runtime::{Call, MountScope};
 
 /// Mounts that are reloaded at a time. Each starts an instance, whose code may wait.
 const RELOADS_MAX: usize = 8;
-
-/// Which version of its plugin a mount is started with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Restart {
-    /// The one that runs.
-    SameVersion,
-    /// The one that the mount's record asks for, or that its plugin is pinned to when it starts.
-    AsRecorded,
-}
 
 /// How the reload of one mount went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,7 +119,7 @@ impl Inner {
                 Ok(_reserved) if self.mounts.get(&path).is_none_or(|now| !Arc::ptr_eq(&now, &mount)) => {
                     Err("it has been disabled or moved meanwhile".to_owned())
                 }
-                Ok(_reserved) => self.reload_mount(&mount, Restart::AsRecorded).await,
+                Ok(_reserved) => self.reload_mount(&mount).await.map_err(|error| error.to_string()),
                 Err(other) => Err(format!("another change of {other} is under way; try again when it is done")),
             };
             if let Err(reason) = &reloaded {
@@ -142,35 +133,28 @@ impl Inner {
     }
 
     /// Starts a mount again beside what runs, and lets that answer from then on. The caller has reserved its path.
-    pub(super) async fn reload_mount(&self, mount: &Arc<Mount>, restart: Restart) -> Result<(), String> {
+    async fn reload_mount(&self, mount: &Arc<Mount>) -> Result<(), StartError> {
         let record = MountRecord::clone(&mount.record());
-        let beside = self.start_beside(mount, &record, restart).await?;
+        let version = self.version_at_start(&record);
+        let beside = self.start_beside(mount, &record, version).await?;
         beside.switch(mount, record, &self.limits);
         Ok(())
     }
 
-    /// Starts a mount with a record that may not be its own yet, beside what answers. The caller has reserved its path,
-    /// and is told why it does not start.
+    /// Starts a mount with a record that may not be its own yet, in this version of its plugin, beside what answers. The
+    /// caller has reserved its path.
     pub(super) async fn start_beside(
         &self,
         mount: &Mount,
         record: &MountRecord,
-        restart: Restart,
-    ) -> Result<Beside, String> {
-        let version = match restart {
-            Restart::SameVersion => mount.running_version(),
-            Restart::AsRecorded => self.version_at_start(record),
-        };
+        version: Option<PluginVersion>,
+    ) -> Result<Beside, StartError> {
         let scope = MountScope { plugin: label(&record.plugin, version.as_ref()), ..self.scope(record, Some(mount)) };
-        let asked = match restart {
-            Restart::SameVersion => version,
-            Restart::AsRecorded => record.version.clone(),
-        };
-        let next = self.generation_of(&MountRecord { version: asked, ..record.clone() }, Attempt::Anew, restart);
-        if let Err(reason) = next.start(&Arc::new(scope.clone())).await {
-            return Err(reason.clone());
+        let next = self.generation_of(record, Attempt::Anew, VersionAtLaunch::Exactly(version));
+        match next.start(&Arc::new(scope.clone())).await {
+            Ok(_) => Ok(Beside { next, scope }),
+            Err(error) => Err(error.clone()),
         }
-        Ok(Beside { next, scope })
     }
 
     /// Sees to it that what is started next of these mounts' native plugins is a process of its own.

@@ -8,7 +8,7 @@ use super::Host;
 use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::ident::{Accessor, Digest, MountUuid, PluginKind, PluginName};
 use crate::limits::Limits;
-use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig, MountRecord};
+use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig, MountRecord, StartError};
 use crate::pool::PoolSettings;
 use crate::router::RouteChange;
 use crate::runtime::double::{self, Double};
@@ -19,7 +19,7 @@ struct Ready(Arc<Double>);
 
 #[async_trait]
 impl Launcher for Ready {
-    async fn launch(&self, _attempt: Attempt) -> Result<Launched, String> {
+    async fn launch(&self, _attempt: Attempt) -> Result<Launched, StartError> {
         let program = Arc::clone(&self.0) as Arc<dyn Program>;
         let (policy, limits) = (InstancePolicy::PerMount, InstanceLimits::default());
         let settings = PoolSettings::resolve(policy, &limits, &*program, &Limits::default());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use futures_util::StreamExt;
 
-use super::{Error, ErrorKind, Inner, checkup};
+use super::{Error, Inner, checkup};
 use crate::mount::{Attempt, Mount, MountStorage};
 use crate::pool::SWEEP_PERIOD;
 use crate::router::RouteChange;
@@ -69,8 +69,7 @@ impl Inner {
 
     /// Removes everything that a mount stored, then the intent to do so.
     pub(super) async fn wipe(&self, storage: MountStorage) -> Result<(), Error> {
-        let wiped = self.view(storage).wipe(WIPE_KEYS_MAX).await;
-        wiped.map_err(|error| Error::new(ErrorKind::Storage, error.to_string()))?;
+        self.view(storage).wipe(WIPE_KEYS_MAX).await.map_err(Error::of_storage)?;
         Ok(self.mounts.store_wiped(storage).await?)
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::answer::not_started;
 use super::mounts::{check_instances, check_token_type, pinned_elsewhere};
-use super::reload::Restart;
+use super::programs::VersionAtLaunch;
 use super::types::{TtlChange, Tune, VersionChange};
 use super::{Error, ErrorKind, Host, Inner, places};
 use crate::catalog::PluginRecord;
@@ -64,7 +65,9 @@ impl Inner {
             let scope = self.scope(&record, Some(&mount));
             mount.update(record, scope);
             if let MountState::Disabled(_) = mount.state() {
-                mount.try_anew(self.generation_of(&mount.record(), Attempt::Anew, Restart::AsRecorded));
+                let record = mount.record();
+                let version = VersionAtLaunch::Asked(record.version.clone());
+                mount.try_anew(self.generation_of(&record, Attempt::Anew, version));
             }
         }
         drop(relied_on);
@@ -76,34 +79,23 @@ impl Inner {
     async fn tune_anew(&self, mount: &Arc<Mount>, record: MountRecord) -> Result<(), Error> {
         // Whether it runs decides which version the change is tried with.
         drop(mount.start().await);
-        let restart = match mount.state() {
-            MountState::Running => Restart::SameVersion,
-            MountState::Starting | MountState::Disabled(_) => Restart::AsRecorded,
+        let version = match mount.state() {
+            MountState::Running => mount.running_version(),
+            MountState::Starting | MountState::Disabled(_) => self.version_at_start(&record),
         };
-        let plugin = match restart {
-            Restart::SameVersion => self.running_record(mount),
-            Restart::AsRecorded => {
-                self.catalog.get(record.kind, &record.plugin, self.version_at_start(&record).as_ref())
-            }
-        };
+        let plugin = self.catalog.get(record.kind, &record.plugin, version.as_ref());
         plugin.map_or(Ok(()), |plugin| check_instances(&plugin, &record.config))?;
         let path = record.path.clone();
-        let beside = self.start_beside(mount, &record, restart).await.map_err(|reason| {
-            let text = format!("cannot tune {path}, which goes on as it was: {reason}");
-            Error::new(ErrorKind::InvalidRequest, text)
-        })?;
+        let beside = self
+            .start_beside(mount, &record, version)
+            .await
+            .map_err(|error| not_started(&error, &format!("cannot tune {path}, which goes on as it was")))?;
         if let Err(error) = self.mounts.store_changed(&record).await {
             beside.let_go(&self.limits).await;
             return Err(error.into());
         }
         beside.switch(mount, record, &self.limits);
         Ok(())
-    }
-
-    /// Returns the catalog entry of what answers for a mount.
-    fn running_record(&self, mount: &Mount) -> Option<Arc<PluginRecord>> {
-        let record = mount.record();
-        self.catalog.get(record.kind, &record.plugin, mount.running_version().as_ref())
     }
 
     /// Returns the catalog entry that a mount is tuned to.

@@ -37,17 +37,7 @@ impl Refusal {
 
     /// Returns what a mount's request came to, whose plugin chose the status.
     pub(super) fn of_mount(error: &Error) -> Self {
-        match error.kind() {
-            ErrorKind::Storage => Self::of_storage(error),
-            kind => Self::new(status(kind), error.message()),
-        }
-    }
-
-    /// Returns what a client hears of a storage that failed. Keys of the host and the system's words are for the
-    /// operator.
-    fn of_storage(error: &Error) -> Self {
-        tracing::error!(%error, "a request failed with the storage");
-        Self::new(status(ErrorKind::Storage), "the storage failed; the server's log says more")
+        Self::new(status(error.kind()), error.message())
     }
 
     /// Returns the refusal of a method that a path does not take.
@@ -81,8 +71,9 @@ impl Refusal {
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         match error.kind() {
-            ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::NotFound => Self::invalid(error.message()),
-            ErrorKind::Storage => Self::of_storage(&error),
+            ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::PluginFault => {
+                Self::invalid(error.message())
+            }
             kind => Self::new(status(kind), error.message()),
         }
     }
@@ -118,7 +109,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::UnsupportedOperation => StatusCode::METHOD_NOT_ALLOWED,
         ErrorKind::Conflict => StatusCode::CONFLICT,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::Busy | ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::DeadlineExceeded => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::PluginFault => StatusCode::BAD_GATEWAY,
         ErrorKind::Storage | ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -131,25 +122,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_storage_says_is_not_told() {
-        let failed =
-            || Error::new(ErrorKind::Storage, "the stored value at \"core/mounts/9\" is damaged: No space left");
-        for refusal in [Refusal::from(failed()), Refusal::of_mount(&failed())] {
-            assert_eq!(
-                refusal,
-                Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the storage failed; the server's log says more")
-            );
-        }
-    }
-
-    #[test]
     fn only_the_clients_own_mistakes_are_a_400() {
         for (kind, status) in [
             (ErrorKind::InvalidRequest, 400),
             (ErrorKind::Conflict, 400),
             (ErrorKind::NotFound, 400),
             (ErrorKind::Denied, 400),
+            (ErrorKind::PluginFault, 400),
             (ErrorKind::TooLarge, 413),
+            (ErrorKind::Busy, 503),
+            (ErrorKind::DeadlineExceeded, 504),
+            (ErrorKind::Storage, 500),
             (ErrorKind::Unavailable, 503),
             (ErrorKind::Internal, 500),
         ] {

@@ -13,11 +13,8 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::gate::Gate;
 use crate::ident::{Digest, PluginVersion};
-use crate::pool::{Pool, PoolSettings, Pools};
-use crate::runtime::{Call, MountScope, PathRules, Program};
-
-/// Why a mount does not start that ended first.
-const ENDED: &str = "it is being disabled";
+use crate::pool::{Pool, PoolSettings, Pools, SetupError};
+use crate::runtime::{Call, LoadError, MountScope, PathRules, Program};
 
 /// How long a mount that could not be started stays so, before the next request makes it try again: short enough for
 /// whoever has just mended the plugin's file, long enough that a broken one costs little.
@@ -29,8 +26,28 @@ const STOPPING: Duration = Duration::from_secs(1);
 /// Where a generation gets its program from. Implemented above, where catalog, artifacts and runtimes meet.
 #[async_trait]
 pub(crate) trait Launcher: Send + Sync {
-    /// Verifies, loads and returns the program. An error says why not, for an operator.
-    async fn launch(&self, attempt: Attempt) -> Result<Launched, String>;
+    /// Verifies, loads and returns the program.
+    async fn launch(&self, attempt: Attempt) -> Result<Launched, StartError>;
+}
+
+/// Why a mount could not be started. Its text is for an operator: it may hold what the plugin printed.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum StartError {
+    /// The catalog has no such plugin.
+    #[error("plugin not found in the catalog: {0}")]
+    NotInCatalog(String),
+    /// The plugin's file did not become a program.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// The plugin did not set itself up for the mount.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The mount ended first.
+    #[error("it is being disabled")]
+    Ended,
+    /// The host failed.
+    #[error("{0}")]
+    Host(&'static str),
 }
 
 /// Whether a failure to load that another mount ran into counts for this one too.
@@ -67,7 +84,7 @@ pub(crate) struct Generation {
     begun: AtomicBool,
     /// Whether what has begun may make an instance. One that is made stores things.
     ending: AtomicBool,
-    outcome: SetOnce<Result<Running, String>>,
+    outcome: SetOnce<Result<Running, StartError>>,
     failed_at: OnceLock<Instant>,
     gate: ArcSwap<Gate>,
 }
@@ -133,13 +150,13 @@ impl Generation {
     }
 
     /// Returns how starting went, if it is over.
-    pub(crate) fn outcome(&self) -> Option<&Result<Running, String>> {
+    pub(crate) fn outcome(&self) -> Option<&Result<Running, StartError>> {
         self.outcome.get()
     }
 
     /// Starts the generation unless somebody did, and returns how that went. Starting goes on if the caller stops
     /// waiting.
-    pub(crate) async fn start(self: &Arc<Self>, scope: &Arc<MountScope>) -> &Result<Running, String> {
+    pub(crate) async fn start(self: &Arc<Self>, scope: &Arc<MountScope>) -> &Result<Running, StartError> {
         if let Some(outcome) = self.outcome.get() {
             return outcome;
         }
@@ -151,7 +168,8 @@ impl Generation {
                     async move { generation.run(&scope).await }
                 });
                 // A bug that panics must not leave the mount starting for ever.
-                let outcome = started.await.unwrap_or_else(|_| Err("the host failed to start it".to_owned()));
+                let outcome =
+                    started.await.unwrap_or(Err(StartError::Host("the host failed to start it; the log says more")));
                 if outcome.is_err() {
                     generation.failed_at.get_or_init(Instant::now);
                 }
@@ -169,17 +187,17 @@ impl Generation {
         self.ending.store(true, Ordering::SeqCst);
         if !self.begun.swap(true, Ordering::AcqRel) {
             // Nobody else sets it: whoever begins does.
-            drop(self.outcome.set(Err(ENDED.to_owned())));
+            drop(self.outcome.set(Err(StartError::Ended)));
             return;
         }
         // An instance has the deadline for all that it does, and takes a moment to be stopped at it.
         drop(timeout(self.settings.lifecycle_deadline + STOPPING, self.outcome.wait()).await);
     }
 
-    async fn run(&self, scope: &Arc<MountScope>) -> Result<Running, String> {
+    async fn run(&self, scope: &Arc<MountScope>) -> Result<Running, StartError> {
         let Launched { program, settings, version, sha256 } = self.launcher.launch(self.attempt).await?;
         if self.ending.load(Ordering::SeqCst) {
-            return Err(ENDED.to_owned());
+            return Err(StartError::Ended);
         }
         let pool = self.settings.pools.open(program, &settings);
         let call = Call::lifecycle(scope, self.settings.lifecycle_deadline);
@@ -203,9 +221,9 @@ mod tests {
 
     #[async_trait]
     impl Launcher for Broken {
-        async fn launch(&self, attempt: Attempt) -> Result<Launched, String> {
+        async fn launch(&self, attempt: Attempt) -> Result<Launched, StartError> {
             self.0.lock().unwrap().push(attempt);
-            Err("the file is gone".to_owned())
+            Err(LoadError::File("the file is gone".to_owned()).into())
         }
     }
 
@@ -218,7 +236,8 @@ mod tests {
         let settings = GenerationSettings { pools, lifecycle_deadline: limits.lifecycle_deadline };
         let first = Generation::new(Arc::clone(&launcher) as Arc<dyn Launcher>, Attempt::Shared, settings);
         assert!(!first.may_be_retried(), "it has not been tried");
-        assert_eq!(first.start(&scope).await.as_ref().err().map(String::as_str), Some("the file is gone"));
+        let refused = first.start(&scope).await.as_ref().err().map(ToString::to_string);
+        assert_eq!(refused.as_deref(), Some("the file is gone"));
         assert!(!first.may_be_retried(), "it was tried just now");
         tokio::time::advance(RETRY_AFTER).await;
         assert!(first.may_be_retried());

@@ -39,7 +39,7 @@ use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
 use generation::Inside;
-pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher};
+pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher, StartError};
 pub use record::{MountConfig, TokenType};
 pub(crate) use record::{MountRecord, MountStorage};
 pub(crate) use table::MountTable;
@@ -160,7 +160,7 @@ impl Mount {
         match self.generation.load().outcome() {
             None => MountState::Starting,
             Some(Ok(_)) => MountState::Running,
-            Some(Err(reason)) => MountState::Disabled(reason.clone()),
+            Some(Err(reason)) => MountState::Disabled(reason.to_string()),
         }
     }
 
@@ -186,8 +186,8 @@ impl Mount {
         }
     }
 
-    /// Starts the mount unless it has been, and returns the reason if it cannot.
-    pub(crate) async fn start(&self) -> Result<(), String> {
+    /// Starts the mount unless it has been started.
+    pub(crate) async fn start(&self) -> Result<(), StartError> {
         let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
         generation.start(&scope).await.as_ref().map(drop).map_err(Clone::clone)
     }
@@ -245,7 +245,7 @@ impl Mount {
         let running = started.as_ref().map_err(|reason| match request.caller {
             // The reason may hold what the plugin printed, and is none of a stranger's business.
             Caller::Anonymous => MountError::NotStarted("the server's log says why".to_owned()),
-            Caller::Known(_) => MountError::NotStarted(reason.clone()),
+            Caller::Known(_) => MountError::NotStarted(reason.to_string()),
         })?;
         let caller = match &request.caller {
             // On an open path nobody is asked who they are, so what somebody said of themselves is not passed on.

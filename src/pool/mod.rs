@@ -88,6 +88,26 @@ enum Held<'pool> {
     Fresh { member: Member, _in_use: InUse },
 }
 
+/// What a mount's plugin failed at when it was started.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum SetupError {
+    /// No instance could be made and set up for the mount.
+    #[error("the plugin failed to set up: {0}")]
+    SetUp(#[source] Failure),
+    /// The plugin's `initialize` failed.
+    #[error("the plugin failed to initialize: {0}")]
+    Initialize(#[source] Failure),
+}
+
+impl SetupError {
+    /// Returns how it failed.
+    pub(crate) fn failure(&self) -> &Failure {
+        match self {
+            SetupError::SetUp(failure) | SetupError::Initialize(failure) => failure,
+        }
+    }
+}
+
 /// Why a plugin is asked to undo what was left half done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rollback {
@@ -142,15 +162,14 @@ impl Pool {
         &self.set.settings
     }
 
-    /// Starts the mount in its first instance, and returns the paths that need no token. An error says what it failed
-    /// at.
-    pub(crate) async fn start(self: &Arc<Self>, call: Call) -> Result<PathRules, String> {
+    /// Starts the mount in its first instance, and returns the paths that need no token.
+    pub(crate) async fn start(self: &Arc<Self>, call: Call) -> Result<PathRules, SetupError> {
         if self.policy == InstancePolicy::Pooled {
             // An instance that others use too may be set up for this mount already, with what it was told before.
             self.set.forget(&call.scope.id);
         }
         let leased = self.lease_as(&call, Initialized::Later).await;
-        let lease = leased.map_err(|failure| format!("the plugin failed to set up: {failure}"))?;
+        let lease = leased.map_err(SetupError::SetUp)?;
         let initialized = lease.initialize(call.clone()).await;
         let own = lease.instance().unauthenticated().cloned();
         drop(lease);
@@ -161,7 +180,7 @@ impl Pool {
                 // Whatever it began is over before what it stored is wiped.
                 InstancePolicy::PerMount | InstancePolicy::PerRequest => self.close(call, Retired::SetupFailed).await,
             }
-            return Err(format!("the plugin failed to initialize: {failure}"));
+            return Err(SetupError::Initialize(failure));
         }
         // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs. One that was made
         // beside another that still answers may have read what that one changes, so it does not answer anyway.

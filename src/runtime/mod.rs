@@ -239,6 +239,9 @@ pub(crate) enum LoadError {
     /// The artifact is not a plugin that this host can run. Says what was found, what was expected, and what to do.
     #[error("{0}")]
     Unfit(String),
+    /// The plugin's file cannot be used: it is missing, its digest is another, or there is no plugin directory.
+    #[error("{0}")]
+    File(String),
     /// It could not be loaded in time.
     #[error("the plugin did not load within {}", GoDuration::from_std(*.0))]
     Deadline(Duration),

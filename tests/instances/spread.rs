@@ -115,7 +115,7 @@ async fn where_all_are_busy_a_request_is_told_so_in_time() {
     let mut said = Vec::new();
     for outcome in outcomes {
         let error = outcome.expect_err("nobody gets through the gate");
-        assert!(matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::DeadlineExceeded), "{error}");
+        assert!(matches!(error.kind(), ErrorKind::Busy | ErrorKind::DeadlineExceeded), "{error}");
         said.push(error.message().to_owned());
     }
     // One was inside, two waited, and the fourth found the queue full.

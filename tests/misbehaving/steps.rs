@@ -48,7 +48,7 @@ async fn live(stage: &Stage, plugin: &Plugin, name: &str, fails: Fails, kind: Er
     registered.unwrap_or_else(|error| panic!("{name} cannot be registered: {error}"));
     let enabled = stage.enable(name, name).await;
     if fails == Enabling {
-        check_refused(name, enabled, InvalidRequest, phrases);
+        check_refused(name, enabled, kind, phrases);
         assert!(stage.host.mount(&name.parse().expect("it is a path")).is_none(), "{name}: nothing is mounted");
         return;
     }

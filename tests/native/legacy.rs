@@ -31,7 +31,7 @@ async fn without_an_address_to_unwrap_from_it_is_refused_with_the_way_out() {
     let stage = Stage::new().await;
     stage.register("legacy", &legacy).await;
     let error = stage.try_enable("l", "legacy").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::InvalidRequest);
+    assert_eq!(error.kind(), ErrorKind::PluginFault);
     for part in ["cannot enable l/: ", "before automatic mutual TLS", "set api_addr", "rebuild the plugin"] {
         assert!(error.message().contains(part), "{error}");
     }

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use crate::bench::{Bench, ask, check_refused, component, limits, within};
 use crate::journal::Journal;
 
-use ErrorKind::{DeadlineExceeded, PluginFault, Unavailable};
+use ErrorKind::{Busy, DeadlineExceeded, PluginFault, Unavailable};
 
 /// Requests that nothing but the test ends, and cancelled ones that get little time.
 fn patient() -> Limits {
@@ -81,7 +81,7 @@ async fn no_more_are_in_flight_than_may_be() {
     within(journal.says("waiting", 2)).await;
     let queued = bench.spawn("bad/ring/bell");
     tokio::task::yield_now().await;
-    check_refused("excess", bench.ask("bad/count").await, Unavailable, &["bad/ is busy", "queue of 1"]);
+    check_refused("excess", bench.ask("bad/count").await, Busy, &["bad/ is busy", "queue of 1"]);
     assert!(!queued.is_finished());
     let [one, other] = waiting;
     one.abort();
@@ -233,7 +233,7 @@ async fn bodies_that_do_not_fit_together_are_refused_before_they_enter() {
             if request.is_finished() {
                 refused += 1;
                 let phrases = ["bad/ is busy", "other requests take the memory", "instance_memory_bytes_max"];
-                check_refused("large", joined(request).await, Unavailable, &phrases);
+                check_refused("large", joined(request).await, Busy, &phrases);
             } else {
                 entered.push(request);
             }

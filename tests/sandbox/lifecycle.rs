@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 
 use crate::bench::{Bench, check_refused, limits};
 use crate::journal::Journal;
+use ErrorKind::{DeadlineExceeded, InvalidRequest, PluginFault};
 
 fn impatient() -> Limits {
     Limits { lifecycle_deadline: Duration::from_millis(500), ..limits() }
@@ -20,29 +21,32 @@ fn impatient() -> Limits {
 async fn a_mount_that_does_not_start_is_not_made() {
     let journal = Journal::begin();
     let bench = Bench::with_hostile(impatient()).await;
-    let rows: [(&str, &str, &[&str]); 8] = [
-        ("setup", "fail", &["failed to set up", "setup failed", "red"]),
-        ("setup", "panic", &["failed to set up", "it trapped", "unreachable"]),
-        ("setup", "spin", &["failed to set up", "did not answer within"]),
+    let rows: [(&str, &str, ErrorKind, &[&str]); 10] = [
+        ("setup", "fail", PluginFault, &["failed to set up", "setup failed", "red"]),
+        ("setup", "decline", InvalidRequest, &["failed to set up", "setup declined"]),
+        ("setup", "panic", PluginFault, &["failed to set up", "it trapped", "unreachable"]),
+        ("setup", "spin", DeadlineExceeded, &["failed to set up", "did not answer within"]),
         (
             "setup",
             "write",
+            PluginFault,
             &[
                 "put: Err(StorageError::ReadOnly), delete: Err(StorageError::ReadOnly)",
                 "transaction: Err(StorageError::ReadOnly)",
             ],
         ),
-        ("initialize", "fail", &["failed to initialize", "initialize failed", "red"]),
-        ("initialize", "panic", &["failed to initialize", "it trapped", "unreachable"]),
-        ("initialize", "spin", &["failed to initialize", "did not answer within"]),
-        ("initialize", "write", &["put: Ok(()), delete: Ok(()), transaction: Ok(())"]),
+        ("initialize", "fail", PluginFault, &["failed to initialize", "initialize failed", "red"]),
+        ("initialize", "decline", InvalidRequest, &["failed to initialize", "initialize declined"]),
+        ("initialize", "panic", PluginFault, &["failed to initialize", "it trapped", "unreachable"]),
+        ("initialize", "spin", DeadlineExceeded, &["failed to initialize", "did not answer within"]),
+        ("initialize", "write", PluginFault, &["put: Ok(()), delete: Ok(()), transaction: Ok(())"]),
     ];
-    for (step, what, phrases) in rows {
+    for (step, what, kind, phrases) in rows {
         let name = format!("{step} {what}");
         let options = [(step, what)];
         let (enabled, beside) = tokio::join!(bench.enable("late", &options), bench.ask("good/count"));
         beside.unwrap_or_else(|error| panic!("{name}: the mount beside it did not answer: {error}"));
-        check_refused(&name, enabled, ErrorKind::InvalidRequest, phrases);
+        check_refused(&name, enabled, kind, phrases);
         assert!(bench.host.mount(&"late".parse().unwrap()).is_none(), "{name}: nothing is mounted");
         check_refused(&name, bench.ask("late/count").await, ErrorKind::NotFound, &["no handler for route"]);
     }
@@ -64,7 +68,7 @@ async fn a_mount_can_be_disabled_whatever_its_plugin_does() {
         let (in_flight, disabled, enabled) =
             tokio::join!(bench.ask("late/sleep"), bench.host.disable(&path), bench.enable("late", &[]));
         // Nobody is to blame for a change under way: who comes again is served.
-        check_refused(what, enabled, ErrorKind::Unavailable, &["another change of late/ is under way"]);
+        check_refused(what, enabled, ErrorKind::Busy, &["another change of late/ is under way"]);
         disabled.unwrap_or_else(|error| panic!("{what}: it cannot be disabled: {error}"));
         check_refused(what, in_flight, ErrorKind::Unavailable, &["late/", "is being disabled"]);
         check_refused(what, bench.ask("late/count").await, ErrorKind::NotFound, &["no handler for route"]);
@@ -139,7 +143,7 @@ async fn a_tune_is_one_decision() {
     };
     for what in ["fail", "panic"] {
         let refused = tune(&[("a", "3"), ("initialize", what)]).await;
-        check_refused(what, refused, ErrorKind::InvalidRequest, &["cannot tune m/, which goes on as it was"]);
+        check_refused(what, refused, PluginFault, &["cannot tune m/, which goes on as it was"]);
         let mount = bench.host.mount(&path).unwrap();
         assert_eq!((mount.options, mount.description.as_str()), (options(&[("a", "1"), ("b", "2")]), ""), "{what}");
         assert_eq!(mount.state, MountState::Running, "{what}");

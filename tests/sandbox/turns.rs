@@ -37,7 +37,7 @@ async fn a_full_queue_says_so_at_once() {
     let queued = [spawn("bad/count"), spawn("bad/count")];
     // Both are in the queue once they were polled.
     tokio::task::yield_now().await;
-    check_refused("excess", bench.ask("bad/count").await, ErrorKind::Unavailable, &["bad/ is busy", "queue of 2"]);
+    check_refused("excess", bench.ask("bad/count").await, ErrorKind::Busy, &["bad/ is busy", "queue of 2"]);
     assert!(!running.is_finished() && queued.iter().all(|request| !request.is_finished()), "it was told at once");
     assert_eq!(bench.count("good").await, 1, "another mount has a queue of its own");
 
@@ -83,7 +83,7 @@ async fn who_waits_in_vain_is_told_so() {
     let host = bench.host.clone();
     let starting = tokio::spawn(async move { host.enable(mount_request("late", &[("initialize", "sleep")])).await });
     within(journal.says("asleep", 1)).await;
-    check_refused("vain", bench.ask("good/count").await, ErrorKind::Unavailable, &["good/ is busy", "every instance"]);
+    check_refused("vain", bench.ask("good/count").await, ErrorKind::Busy, &["good/ is busy", "every instance"]);
     assert!(!starting.is_finished());
 }
 

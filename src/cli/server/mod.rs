@@ -190,7 +190,7 @@ async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &E
         Some(directory) => builder.compile_cache(directory),
         None => builder,
     };
-    let host = builder.build().await.map_err(|error| failed(error.to_string()))?;
+    let host = builder.build().await.map_err(|error| failed(error.detail()))?;
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         storage_type: storage_type.to_owned(),

@@ -95,6 +95,7 @@ fn live(ctx: &Context, step: &str) -> Result<(), Error> {
     let options = ctx.options();
     let Some((_, what)) = options.iter().find(|(name, _)| name == step) else { return Ok(()) };
     match what.as_str() {
+        "decline" => Err(Error::InvalidRequest(format!("{step} declined"))),
         "fail" => Err(Error::Internal(format!("{step} failed\nforged line \u{1b}[31mred"))),
         "panic" => panic!("{step} panics"),
         "spin" => consume::spin(),
