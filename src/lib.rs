@@ -21,7 +21,6 @@ mod meter;
 mod mount;
 mod pool;
 pub mod request;
-mod router;
 mod runtime;
 pub mod storage;
 

@@ -6,13 +6,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The ranks of `src/`, lowest first. A module names only modules of lower ranks, and itself.
-const RANKS: [&[&str]; 9] = [
+const RANKS: [&[&str]; 8] = [
     &["ident", "limits", "confinement", "json", "meter", "complaints"],
     &["request", "storage", "artifact"],
     &["catalog", "runtime"],
     &["pool"],
     &["mount"],
-    &["router"],
     &["host"],
     &["http"],
     &["cli"],

@@ -1,35 +1,32 @@
 //! A request's way through the host, and what its outcome means to whoever asked.
 
-use super::login::Door;
 use super::{Error, ErrorKind, Inner};
 use crate::ident::{MountPath, PluginKind};
 use crate::json::{self, JsonLimits};
 use crate::meter::Outcome;
-use crate::mount::{MountError, MountRecord, StartError};
+use crate::mount::{Answered, MountError, MountRecord, Reply, StartError};
 use crate::request::{BackendError, Body, Request, Response};
 use crate::runtime::{Failure, LoadError};
 
 impl Inner {
     pub(super) async fn answer(&self, mut request: Request) -> Result<Response, Error> {
-        let Some(route) = self.router.find(&request.path) else {
+        let Some(route) = self.mounts.routes.find(&request.path) else {
             let text = format!("no handler for route {:?}. route entry not found.", request.path.as_str());
             return Err(Error::new(ErrorKind::NotFound, text));
         };
         request.path = request.path.below(route.prefix_length);
-        let record = route.mount.record();
-        let door = Door::of(&request, &record);
+        let operation = request.operation;
         let granted = self.limits.request_deadline;
         let deadline = request.deadline.map_or(granted, |deadline| deadline.min(granted));
         let counted = route.mount.meter().begin();
         // In a box, since every future on its way would hold it twice: where it came in, and where it goes on.
-        let answer = route.mount.handle(Box::new(request), deadline).await;
+        let Answered { now, outcome: answer } = route.mount.handle(Box::new(request), deadline).await;
+        let record = &now.record;
         let outcome = answer.as_ref().err().map(MountError::outcome);
         let in_its_own_words = matches!(&answer, Err(MountError::Failed(Failure::Backend(_))));
         let answer = match answer {
-            Ok(response) => {
-                checked(response, &record).and_then(|response| self.settle(response, &door, &record, &route.mount))
-            }
-            Err(error) => Err(meaning(error, &record)),
+            Ok(reply) => checked(reply, record).and_then(|reply| self.settle(reply, operation, record)),
+            Err(error) => Err(meaning(error, record)),
         };
         counted.end(match (outcome, &answer) {
             (Some(outcome), _) => outcome,
@@ -41,7 +38,7 @@ impl Inner {
             if is_for_the_operator(error.kind()) {
                 // A plugin's own words may repeat what was asked, secrets included: they are for whoever asked.
                 let text = if in_its_own_words { "it answered with an internal error" } else { error.message() };
-                route.mount.scope().log_fault(text);
+                now.scope.log_fault(text);
             }
         })
     }
@@ -49,8 +46,11 @@ impl Inner {
 
 impl Inner {
     pub(super) async fn invalidate(&self, path: &MountPath, key: &str) -> Result<(), Error> {
-        let mount =
-            self.mounts.get(path).ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no mount at {path}")))?;
+        let mount = self
+            .mounts
+            .routes
+            .get(path)
+            .ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no mount at {path}")))?;
         let told = mount.invalidate(key, self.limits.lifecycle_deadline).await;
         told.map_err(|failure| failed(failure, &mount.record()))
     }
@@ -63,7 +63,8 @@ fn is_for_the_operator(kind: ErrorKind) -> bool {
 
 /// Refuses what no plugin may answer, and leaves out the headers that the mount does not pass on. The instance lives
 /// on: it did end its call.
-fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Error> {
+fn checked(mut reply: Reply, record: &MountRecord) -> Result<Reply, Error> {
+    let response = &mut reply.response;
     let fault = |why: &str| {
         let (path, plugin) = (&record.path, &record.plugin);
         let text = format!("the plugin {plugin} at {path} answered what it may not: {why}");
@@ -96,7 +97,7 @@ fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Err
         let allowed = &record.config.allowed_response_headers;
         response.headers.retain(|(name, _)| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)));
     }
-    Ok(response)
+    Ok(reply)
 }
 
 /// Returns the JSON in a body, if it is any or says that it is.

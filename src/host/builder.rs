@@ -23,7 +23,6 @@ use crate::limits::Limits;
 use crate::mount::{GenerationSettings, MountTable};
 use crate::pool::{InstanceBudget, PoolLimits, Pools};
 use crate::request::Identity;
-use crate::router::Router;
 #[cfg(feature = "builtin")]
 use crate::runtime::builtin::BuiltinRuntime;
 #[cfg(feature = "process")]
@@ -168,7 +167,6 @@ impl HostBuilder {
             storage,
             programs: Arc::new(programs),
             generations,
-            router: Router::default(),
             reservations: Arc::default(),
             plugin_claims: Arc::default(),
             system,

@@ -7,9 +7,8 @@ use std::time::Duration;
 use cofferdam_contract::GoDuration;
 
 use super::{Error, ErrorKind, Inner, TokenType};
-use crate::ident::{PluginKind, RequestPath};
-use crate::mount::{Mount, MountRecord};
-use crate::request::{Login, Operation, Request, Response};
+use crate::mount::{MountRecord, Reply};
+use crate::request::{Login, Operation, Response};
 
 /// The policy of tokens that may do anything.
 const ROOT: &str = "root";
@@ -17,46 +16,13 @@ const ROOT: &str = "root";
 /// The policy that every token carries, unless its login leaves it out.
 const DEFAULT: &str = "default";
 
-/// Where an answer comes from, as far as it matters for a login.
-pub(super) enum Door {
-    /// A secrets engine, or a renewal: nothing to look at.
-    Any,
-    /// This path of an auth method.
-    At(RequestPath),
-}
-
-impl Door {
-    pub(super) fn of(request: &Request, record: &MountRecord) -> Self {
-        match (record.kind, request.operation) {
-            (PluginKind::Auth, Operation::Renew) | (PluginKind::Secret, _) => Self::Any,
-            (PluginKind::Auth, _) => Self::At(request.path.clone()),
-        }
-    }
-
-    /// Tells whether whoever asked here may be let in: somebody who has a token already gets no other one by asking.
-    fn lets_in(&self, mount: &Mount) -> bool {
-        match self {
-            Self::Any => true,
-            Self::At(path) => mount
-                .generation()
-                .outcome()
-                .and_then(|outcome| outcome.as_ref().ok())
-                .is_some_and(|running| running.unauthenticated.matches(path.as_str())),
-        }
-    }
-}
-
 impl Inner {
     /// Completes a login as Vault does before it makes a token of it. Other answers stay as they are.
-    pub(super) fn settle(
-        &self,
-        mut response: Response,
-        door: &Door,
-        record: &MountRecord,
-        mount: &Mount,
-    ) -> Result<Response, Error> {
+    pub(super) fn settle(&self, reply: Reply, operation: Operation, record: &MountRecord) -> Result<Response, Error> {
+        let Reply { mut response, is_open } = reply;
         let Some(login) = &mut response.login else { return Ok(response) };
-        if !door.lets_in(mount) {
+        // A caller that has a token already gets no other one by asking, unless it renews the one that it has.
+        if !is_open && operation != Operation::Renew {
             let (path, plugin) = (&record.path, &record.plugin);
             let text = format!(
                 "the plugin {plugin} at {path} answered what it may not: a login on a path that it does not declare open"

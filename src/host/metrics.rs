@@ -74,14 +74,15 @@ impl Host {
     pub fn metrics(&self) -> Metrics {
         let mut states = MountsByState::default();
         let mut mounts = Vec::new();
-        for mount in self.inner.mounts.all() {
-            match mount.state() {
+        for mount in self.inner.mounts.routes.all() {
+            let now = mount.now();
+            match now.state() {
                 MountState::Starting => states.starting += 1,
                 MountState::Running => states.running += 1,
                 MountState::Disabled(_) => states.disabled += 1,
             }
             let Some(counts) = mount.meter().read_counts() else { continue };
-            let (record, version) = (mount.record(), mount.running_version());
+            let (record, version) = (&now.record, now.running_version().cloned());
             let plugin = PluginIdentity { kind: record.kind, name: record.plugin.clone(), version };
             mounts.push(MountMetrics { path: record.path.clone(), plugin, counts });
         }

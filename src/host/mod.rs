@@ -1,7 +1,7 @@
 //! The façade: all that an embedder sees, and the only place where catalog, mounts, runtimes and routes are brought
 //! together.
 //!
-//! A request goes to the router, then to a mount; `answer` gives what comes back its meaning. A control operation runs
+//! A request finds its mount in the table; `answer` gives what comes back its meaning. A control operation runs
 //! in a task of its own, to its end, even if whoever asked stops waiting: `plugins` for the catalog, `mounts` and
 //! `tune` for the mount table. None of the parts that it conducts calls another.
 
@@ -49,7 +49,6 @@ use crate::ident::MountPath;
 use crate::limits::Limits;
 use crate::mount::{Ending, GenerationSettings, MountTable};
 use crate::request::{Identity, Request, Response};
-use crate::router::Router;
 #[cfg(feature = "process")]
 use crate::runtime::process::Wrapping;
 use crate::storage::Storage;
@@ -82,7 +81,6 @@ struct Inner {
     mounts: MountTable,
     programs: Arc<Programs>,
     generations: GenerationSettings,
-    router: Router,
     reservations: Arc<Reservations>,
     plugin_claims: Arc<PluginClaims>,
     system: SystemRecord,
@@ -174,10 +172,10 @@ impl Host {
         self.inner.operations.close();
         drop(tokio::time::timeout(limits.drain_deadline, self.inner.operations.wait()).await);
         self.inner.programs.stop_starting();
-        let mounts = self.inner.mounts.all();
+        let mounts = self.inner.mounts.routes.all();
         let closing = mounts.iter().map(|mount| async move {
             // What is still starting would go on after everybody has left.
-            drop(tokio::time::timeout(limits.drain_deadline, mount.generation().end_start()).await);
+            drop(tokio::time::timeout(limits.drain_deadline, mount.now().generation.end_start()).await);
             mount.close(Ending::Shutdown, limits.drain_deadline, limits.lifecycle_deadline).await;
         });
         futures_util::future::join_all(closing).await;

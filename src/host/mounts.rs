@@ -1,6 +1,8 @@
 //! The mount table's operations: enable, list, move, disable.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::answer::not_started;
 use super::plugins::check_native_instances;
@@ -12,7 +14,6 @@ use super::{Error, ErrorKind, Host, Inner, places};
 use crate::catalog::{PluginRecord, RuntimeKind, SelectError};
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
 use crate::mount::{Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountState, MountStorage, TokenType};
-use crate::router::RouteChange;
 use crate::runtime::{LogBudget, MountScope};
 use crate::storage::{StorageView, ViewLimits};
 
@@ -34,7 +35,7 @@ impl Host {
     /// Returns all mounts, the host's own `sys/` among them, sorted by path.
     pub fn mounts(&self) -> Vec<MountInfo> {
         let inner = &self.inner;
-        let mut mounts: Vec<_> = inner.mounts.all().iter().map(|mount| inner.info(mount)).collect();
+        let mut mounts: Vec<_> = inner.mounts.routes.all().iter().map(|mount| inner.info(mount)).collect();
         let system = inner.system_info();
         let at = mounts.partition_point(|mount| mount.path < system.path);
         mounts.insert(at, system);
@@ -47,43 +48,44 @@ impl Host {
         if *path == system.path {
             return Some(system);
         }
-        self.inner.mounts.get(path).map(|mount| self.inner.info(&mount))
+        self.inner.mounts.routes.get(path).map(|mount| self.inner.info(&mount))
     }
 
     /// Returns the mount that would answer a request for this path.
     pub fn mount_of(&self, path: &RequestPath) -> Option<MountInfo> {
-        self.inner.router.find(path).map(|route| self.inner.info(&route.mount))
+        self.inner.mounts.routes.find(path).map(|route| self.inner.info(&route.mount))
     }
 
     /// Returns the mounts that say of themselves that everybody may see them, sorted by path. It costs little where
     /// there are few of them among many.
     pub fn public_mounts(&self) -> Vec<MountInfo> {
         let is_public = |mount: &&Arc<Mount>| mount.record().config.listing_visibility == "unauth";
-        self.inner.mounts.all().iter().filter(is_public).map(|mount| self.inner.info(mount)).collect()
+        self.inner.mounts.routes.all().iter().filter(is_public).map(|mount| self.inner.info(mount)).collect()
     }
 
     /// Returns whether a mount would answer a request for this path.
     pub fn serves(&self, path: &RequestPath) -> bool {
-        self.inner.router.find(path).is_some()
+        self.inner.mounts.routes.find(path).is_some()
     }
 
     /// Returns whether an anonymous caller may be heard at this path, as far as that is known before the plugin has
     /// started. A door asks before it reads what a stranger sends.
     pub fn may_be_open(&self, path: &RequestPath) -> bool {
-        let Some(route) = self.inner.router.find(path) else { return false };
-        let generation = route.mount.generation();
+        let Some(route) = self.inner.mounts.routes.find(path) else { return false };
+        let now = route.mount.now();
         let below = path.clone().below(route.prefix_length);
-        match generation.outcome() {
-            None => true,
-            Some(Ok(running)) => running.unauthenticated.matches(below.as_str()),
-            // Who logs in must not be told that it was for lack of a permission, and may be who makes it try again.
-            Some(Err(_)) => path.as_str().starts_with(places::AUTH),
+        match now.state() {
+            MountState::Starting => true,
+            MountState::Running => now.is_open(&below),
+            // A client that logs in must not be told that it was for lack of a permission, and may be the one that makes
+            // the mount try again.
+            MountState::Disabled(_) => path.as_str().starts_with(places::AUTH),
         }
     }
 
     /// Returns whether an anonymous caller is heard at this path. Starts its mount if it has not started yet.
     pub async fn is_open(&self, path: &RequestPath) -> bool {
-        if let Some(route) = self.inner.router.find(path) {
+        if let Some(route) = self.inner.mounts.routes.find(path) {
             // One that cannot be started is open to nobody but those who log in.
             let _ = route.mount.start().await;
         }
@@ -143,8 +145,7 @@ impl Inner {
             self.wipe_or_leave(storage).await;
             return Err(error.into());
         }
-        self.mounts.publish(Arc::clone(&mount));
-        self.router.publish(&[RouteChange::Add(path, Arc::clone(&mount))]);
+        self.mounts.routes.publish(&path, &mount);
         Ok(self.info(&mount))
     }
 
@@ -158,27 +159,24 @@ impl Inner {
         self.check_free(to, Some(from))?;
         let record = MountRecord { path: to.clone(), ..MountRecord::clone(&mount.record()) };
         self.mounts.store_changed(&record).await?;
-        let scope = self.scope(&record, Some(&mount));
+        let scope = self.changed_scope(&mount.now().scope, &record);
         mount.update(record, scope);
-        self.mounts.withdraw(from);
-        self.mounts.publish(Arc::clone(&mount));
-        self.router.publish(&[RouteChange::Remove(from.clone()), RouteChange::Add(to.clone(), mount)]);
+        self.mounts.routes.relocate(from, to, &mount);
         Ok(())
     }
 
     async fn disable(&self, path: &MountPath) -> Result<(), Error> {
         places::check_existing(path, "unmount")?;
         let _reserved = self.reserve(path)?;
-        let Some(mount) = self.mounts.get(path) else { return Ok(()) };
-        mount.generation().end_start().await;
+        let Some(mount) = self.mounts.routes.get(path) else { return Ok(()) };
+        mount.now().generation.end_start().await;
         mount.close(Ending::Disable, self.limits.drain_deadline, self.limits.lifecycle_deadline).await;
         let storage = mount.record().storage();
         if let Err(error) = self.mounts.store_removed(storage).await {
             mount.reopen();
             return Err(error.into());
         }
-        self.mounts.withdraw(path);
-        self.router.publish(&[RouteChange::Remove(path.clone())]);
+        self.mounts.routes.withdraw(path);
         self.wipe_or_leave(storage).await;
         Ok(())
     }
@@ -187,7 +185,7 @@ impl Inner {
     pub(super) fn mount_of_record(&self, record: MountRecord, attempt: Attempt) -> Arc<Mount> {
         let version = VersionAtLaunch::Asked(record.version.clone());
         let generation = self.generation_of(&record, attempt, version);
-        let scope = self.scope(&record, None);
+        let scope = self.new_scope(&record);
         Mount::new(record, scope, generation)
     }
 
@@ -215,29 +213,39 @@ impl Inner {
         StorageView::new(Arc::clone(&self.storage), storage.to_string(), ViewLimits::from(&*self.limits))
     }
 
-    /// Returns what a plugin may know of its mount.
-    pub(super) fn scope(&self, record: &MountRecord, before: Option<&Mount>) -> MountScope {
-        let ttls = self.effective_ttls(&record.config);
+    /// Returns what a plugin may know of its mount, which is new.
+    fn new_scope(&self, record: &MountRecord) -> MountScope {
         let budget = || Arc::new(LogBudget::new(self.limits.log_bytes_per_second_max));
-        let meter = before.map_or_else(Arc::default, |mount| Arc::clone(mount.meter()));
-        MountScope {
+        let meter = Arc::default();
+        let bare = MountScope {
             accessor: record.accessor.to_string().into(),
             id: record.uuid.to_string().into(),
+            plugin: label(&record.plugin, self.version_at_start(record).as_ref()),
+            storage: self.view(record.storage()).metered(&meter),
+            log: budget(),
+            faults: budget(),
+            meter,
             path: record.path.clone(),
-            // What runs, which a tuned version does not before the mount is started again.
-            plugin: before.map_or_else(
-                || label(&record.plugin, self.version_at_start(record).as_ref()),
-                |mount| Arc::clone(&mount.scope().plugin),
-            ),
+            options: BTreeMap::new(),
+            default_ttl: Duration::ZERO,
+            max_ttl: Duration::ZERO,
+            passthrough_headers: Vec::new(),
+        };
+        self.changed_scope(&bare, record)
+    }
+
+    /// Returns the same with what a changed record says. The plugin that is named is the one that runs, which a tuned
+    /// version does not before the mount is started again.
+    pub(super) fn changed_scope(&self, before: &MountScope, record: &MountRecord) -> MountScope {
+        let ttls = self.effective_ttls(&record.config);
+        let headers = &record.config.passthrough_request_headers;
+        MountScope {
+            path: record.path.clone(),
             options: record.options.clone(),
             default_ttl: ttls.default,
             max_ttl: ttls.max,
-            passthrough_headers: record.config.passthrough_request_headers.iter().map(|h| h.to_lowercase()).collect(),
-            storage: before
-                .map_or_else(|| self.view(record.storage()).metered(&meter), |mount| mount.scope().storage.clone()),
-            log: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().log)),
-            faults: before.map_or_else(budget, |mount| Arc::clone(&mount.scope().faults)),
-            meter,
+            passthrough_headers: headers.iter().map(|header| header.to_lowercase()).collect(),
+            ..before.clone()
         }
     }
 
@@ -256,12 +264,12 @@ impl Inner {
 
     pub(super) fn existing(&self, path: &MountPath) -> Result<Arc<Mount>, Error> {
         let absent = || Error::new(ErrorKind::NotFound, format!("no matching mount at {path}"));
-        self.mounts.get(path).ok_or_else(absent)
+        self.mounts.routes.get(path).ok_or_else(absent)
     }
 
     /// Refuses a path that is taken, or is above or below one that is. `leaving` is a mount that is moving away.
     fn check_free(&self, path: &MountPath, leaving: Option<&MountPath>) -> Result<(), Error> {
-        match self.mounts.conflicting(path, leaving) {
+        match self.mounts.routes.conflicting(path, leaving) {
             None => Ok(()),
             Some(other) if other == *path => {
                 Err(Error::new(ErrorKind::Conflict, format!("path is already in use at {}", other.name())))
@@ -334,9 +342,8 @@ impl Inner {
     }
 
     fn info(&self, mount: &Mount) -> MountInfo {
-        let record = mount.record();
-        let generation = mount.generation();
-        let running = generation.outcome().and_then(|outcome| outcome.as_ref().ok());
+        let now = mount.now();
+        let (record, running) = (&now.record, now.running());
         MountInfo {
             path: record.path.clone(),
             kind: record.kind,
@@ -356,7 +363,7 @@ impl Inner {
             local: record.local,
             seal_wrap: record.seal_wrap,
             config: record.config.clone(),
-            state: mount.state(),
+            state: now.state(),
         }
     }
 
@@ -468,7 +475,8 @@ pub(super) mod tests {
             seal_wrap: false,
             config,
         };
-        host.inner.mounts.publish(host.inner.mount_of_record(record, Attempt::Shared));
+        let mount = host.inner.mount_of_record(record, Attempt::Shared);
+        host.inner.mounts.routes.publish(&"kv".parse().unwrap(), &mount);
         host
     }
 
@@ -504,8 +512,6 @@ pub(super) mod tests {
     async fn a_mount_whose_plugin_is_missing_says_so_when_asked() {
         let host = host_with_mount(MountConfig::default()).await;
         let request = crate::request::Request::new(crate::request::Operation::Read, "kv/a".parse().unwrap());
-        let mount = host.inner.mounts.get(&"kv".parse().unwrap()).unwrap();
-        host.inner.router.publish(&[RouteChange::Add("kv".parse().unwrap(), mount)]);
         let stranger = host.handle(request.clone()).await.unwrap_err();
         let known = crate::request::Caller::Known(Arc::new(crate::request::Identity::named("ada")));
         let refused = host.handle(request.by(known)).await.unwrap_err();

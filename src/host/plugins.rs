@@ -91,10 +91,11 @@ impl Inner {
 
     /// Returns the paths of the mounts that run an entry, or that their records ask for it.
     fn users_of(&self, kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> Vec<String> {
-        let mounts = self.mounts.all().into_iter().filter(|mount| {
-            let record = mount.record();
+        let mounts = self.mounts.routes.all().into_iter().filter(|mount| {
+            let now = mount.now();
+            let record = &now.record;
             let of_plugin = record.kind == kind && record.plugin == *name;
-            of_plugin && (record.version.as_ref() == version || mount.running_version().as_ref() == version)
+            of_plugin && (record.version.as_ref() == version || now.running_version() == version)
         });
         mounts.map(|mount| mount.record().path.to_string()).collect()
     }

@@ -73,7 +73,7 @@ impl Host {
     ) -> Result<Vec<ReloadedMount>, Error> {
         let name = name.clone();
         self.conduct(move |inner| async move {
-            let mounts = inner.mounts.all().into_iter().filter(|mount| {
+            let mounts = inner.mounts.routes.all().into_iter().filter(|mount| {
                 let record = mount.record();
                 record.plugin == name && kind.is_none_or(|kind| record.kind == kind)
             });
@@ -99,7 +99,7 @@ impl Host {
         self.conduct(move |inner| async move {
             let mut mounts = Vec::with_capacity(paths.len());
             for path in &paths {
-                let mount = inner.mounts.get(path).ok_or_else(|| {
+                let mount = inner.mounts.routes.get(path).ok_or_else(|| {
                     Error::new(ErrorKind::InvalidRequest, format!("no mount at {path}: nothing was reloaded"))
                 })?;
                 mounts.push(mount);
@@ -116,7 +116,7 @@ impl Inner {
             let path = mount.record().path.clone();
             let reloaded = match self.reservations.reserve(&path) {
                 // It may have been disabled meanwhile, and what it stored wiped.
-                Ok(_reserved) if self.mounts.get(&path).is_none_or(|now| !Arc::ptr_eq(&now, &mount)) => {
+                Ok(_reserved) if self.mounts.routes.get(&path).is_none_or(|now| !Arc::ptr_eq(&now, &mount)) => {
                     Err("it has been disabled or moved meanwhile".to_owned())
                 }
                 Ok(_reserved) => self.reload_mount(&mount).await.map_err(|error| error.to_string()),
@@ -149,7 +149,10 @@ impl Inner {
         record: &MountRecord,
         version: Option<PluginVersion>,
     ) -> Result<Beside, StartError> {
-        let scope = MountScope { plugin: label(&record.plugin, version.as_ref()), ..self.scope(record, Some(mount)) };
+        let scope = MountScope {
+            plugin: label(&record.plugin, version.as_ref()),
+            ..self.changed_scope(&mount.now().scope, record)
+        };
         let next = self.generation_of(record, Attempt::Anew, VersionAtLaunch::Exactly(version));
         match next.start(&Arc::new(scope.clone())).await {
             Ok(_) => Ok(Beside { next, scope }),

@@ -22,7 +22,7 @@ impl Inner {
         loop {
             tokio::time::sleep(period.max(PERIOD_MIN)).await;
             let Some((mounts, limit)) =
-                host.upgrade().map(|inner| (inner.mounts.all(), inner.limits.lifecycle_deadline))
+                host.upgrade().map(|inner| (inner.mounts.routes.all(), inner.limits.lifecycle_deadline))
             else {
                 return;
             };

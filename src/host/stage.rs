@@ -10,7 +10,6 @@ use crate::ident::{Accessor, Digest, MountUuid, PluginKind, PluginName};
 use crate::limits::Limits;
 use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig, MountRecord, StartError};
 use crate::pool::PoolSettings;
-use crate::router::RouteChange;
 use crate::runtime::double::{self, Double};
 use crate::runtime::{MountScope, Program};
 
@@ -49,7 +48,6 @@ pub(super) async fn host_with(double: &Arc<Double>) -> Host {
     let generation = Generation::new(launcher, Attempt::Anew, host.inner.generations.clone());
     let path = record.path.clone();
     let mount = Mount::new(record, scope, generation);
-    host.inner.mounts.publish(Arc::clone(&mount));
-    host.inner.router.publish(&[RouteChange::Add(path, mount)]);
+    host.inner.mounts.routes.publish(&path, &mount);
     host
 }

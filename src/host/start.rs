@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use super::{Error, Inner, checkup};
 use crate::mount::{Attempt, Mount, MountStorage};
 use crate::pool::SWEEP_PERIOD;
-use crate::router::RouteChange;
 
 /// Mounts that start at a time in the background. Their code may wait, for storage or for ever; the others go on
 /// meanwhile.
@@ -20,17 +19,14 @@ pub(super) const WIPE_KEYS_MAX: usize = 1_000;
 impl Inner {
     /// Publishes the stored mounts, none of them started, and wipes what is to be wiped.
     pub(super) async fn load_mounts(&self) -> Result<(), Error> {
-        let mut routes = Vec::new();
         for record in self.mounts.load_records().await? {
-            if let Some(other) = self.mounts.conflicting(&record.path, None) {
+            if let Some(other) = self.mounts.routes.conflicting(&record.path, None) {
                 tracing::error!(mount = %record.path, %other, "two stored mounts overlap; the second is left out");
                 continue;
             }
             let mount = self.mount_of_record(record, Attempt::Shared);
-            routes.push(RouteChange::Add(mount.record().path.clone(), Arc::clone(&mount)));
-            self.mounts.publish(mount);
+            self.mounts.routes.publish(&mount.record().path, &mount);
         }
-        self.router.publish(&routes);
         for place in checkup::lost_mounts(&*self.storage).await? {
             tracing::error!(
                 "the storage is damaged: {place} holds the data of a mount whose record is lost; see `cofferdam operator check-storage`"
@@ -49,7 +45,7 @@ impl Inner {
 
     /// Starts every mount, some at a time, and says when all have been. Ends early when the host is dropped.
     pub(super) async fn start_mounts(host: Weak<Inner>) {
-        let Some(mounts) = host.upgrade().map(|inner| inner.mounts.all()) else { return };
+        let Some(mounts) = host.upgrade().map(|inner| inner.mounts.routes.all()) else { return };
         let starts = mounts.into_iter().map(|mount| start_one(mount, host.clone()));
         futures_util::stream::iter(starts).buffer_unordered(STARTS_MAX).collect::<Vec<()>>().await;
         if let Some(inner) = host.upgrade() {

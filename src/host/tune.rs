@@ -10,7 +10,7 @@ use super::types::{TtlChange, Tune, VersionChange};
 use super::{Error, ErrorKind, Host, Inner, places};
 use crate::catalog::PluginRecord;
 use crate::ident::{MountPath, PluginKind};
-use crate::mount::{Attempt, Mount, MountConfig, MountRecord, MountState};
+use crate::mount::{Attempt, Mount, MountConfig, MountRecord};
 
 /// The plugin whose option `version` says how its data is laid out.
 const KEY_VALUE: &str = "kv";
@@ -62,13 +62,11 @@ impl Inner {
             self.tune_anew(&mount, record).await?;
         } else {
             self.mounts.store_changed(&record).await?;
-            let scope = self.scope(&record, Some(&mount));
+            let scope = self.changed_scope(&mount.now().scope, &record);
+            let version = VersionAtLaunch::Asked(record.version.clone());
+            let generation = self.generation_of(&record, Attempt::Anew, version);
             mount.update(record, scope);
-            if let MountState::Disabled(_) = mount.state() {
-                let record = mount.record();
-                let version = VersionAtLaunch::Asked(record.version.clone());
-                mount.try_anew(self.generation_of(&record, Attempt::Anew, version));
-            }
+            mount.try_anew(&generation);
         }
         drop(relied_on);
         Ok(())
@@ -79,9 +77,10 @@ impl Inner {
     async fn tune_anew(&self, mount: &Arc<Mount>, record: MountRecord) -> Result<(), Error> {
         // Whether it runs decides which version the change is tried with.
         drop(mount.start().await);
-        let version = match mount.state() {
-            MountState::Running => mount.running_version(),
-            MountState::Starting | MountState::Disabled(_) => self.version_at_start(&record),
+        let now = mount.now();
+        let version = match now.running() {
+            Some(running) => running.version.clone(),
+            None => self.version_at_start(&record),
         };
         let plugin = self.catalog.get(record.kind, &record.plugin, version.as_ref());
         plugin.map_or(Ok(()), |plugin| check_instances(&plugin, &record.config))?;
@@ -212,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn a_layout_of_data_does_not_go_back() {
         let host = host_with_mount(MountConfig::default()).await;
-        let mut record = MountRecord::clone(&host.inner.mounts.get(&"kv".parse().unwrap()).unwrap().record());
+        let mut record = MountRecord::clone(&host.inner.mounts.routes.get(&"kv".parse().unwrap()).unwrap().record());
         for (plugin, before, asked, refused) in [
             ("kv", Some("2"), Some("1"), Some("cannot downgrade mount from version 2")),
             ("kv", Some("2"), Some(""), Some("cannot downgrade mount from version 2")),

@@ -21,6 +21,7 @@
 mod gate;
 mod generation;
 mod record;
+mod routes;
 mod table;
 
 use std::pin::pin;
@@ -32,14 +33,14 @@ use cofferdam_contract::GoDuration;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
-use crate::ident::PluginVersion;
+use crate::ident::{PluginVersion, RequestPath};
 use crate::meter::{MountMeter, Outcome, Retired};
 use crate::pool::{Lease, Rollback};
 use crate::request::{BackendError, Caller, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
-use generation::Inside;
 pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher, StartError};
+use generation::{Inside, Running};
 pub use record::{MountConfig, TokenType};
 pub(crate) use record::{MountRecord, MountStorage};
 pub(crate) use table::MountTable;
@@ -115,39 +116,81 @@ pub(crate) enum Ending {
 }
 
 /// One mounted plugin.
+///
+/// Whoever changes it has reserved its path, so two changes never cross; but for a start that is tried again, which
+/// changes the generation alone.
 pub(crate) struct Mount {
-    record: ArcSwap<MountRecord>,
-    scope: ArcSwap<MountScope>,
-    generation: ArcSwap<Generation>,
+    now: ArcSwap<Now>,
     /// Generations that are ending, after another has taken their place.
     leaving: TaskTracker,
     meter: Arc<MountMeter>,
 }
 
+/// A mount at one moment.
+#[derive(Clone)]
+pub(crate) struct Now {
+    /// What is stored of it.
+    pub(crate) record: Arc<MountRecord>,
+    /// What its plugin may know of it.
+    pub(crate) scope: Arc<MountScope>,
+    /// What answers for it.
+    pub(crate) generation: Arc<Generation>,
+}
+
+impl Now {
+    /// Returns what answers, if it has been started.
+    pub(crate) fn running(&self) -> Option<&Running> {
+        self.generation.outcome().and_then(|outcome| outcome.as_ref().ok())
+    }
+
+    /// Returns whether the mount answers.
+    pub(crate) fn state(&self) -> MountState {
+        match self.generation.outcome() {
+            None => MountState::Starting,
+            Some(Ok(_)) => MountState::Running,
+            Some(Err(error)) => MountState::Disabled(error.to_string()),
+        }
+    }
+
+    /// Returns the version that answers, or else the one that the mount asks for.
+    pub(crate) fn running_version(&self) -> Option<&PluginVersion> {
+        self.running().map_or(self.record.version.as_ref(), |running| running.version.as_ref())
+    }
+
+    /// Tells whether a path below the mount is open to everybody. None is before the mount has been started.
+    pub(crate) fn is_open(&self, path: &RequestPath) -> bool {
+        self.running().is_some_and(|running| running.unauthenticated.matches(path.as_str()))
+    }
+}
+
+/// How a request went, and the moment of the mount that answered it: what an answer means is decided by that one.
+pub(crate) struct Answered {
+    pub(crate) now: Arc<Now>,
+    pub(crate) outcome: Result<Reply, MountError>,
+}
+
+/// What a plugin answered.
+pub(crate) struct Reply {
+    pub(crate) response: Response,
+    /// Whether it came from a path that is open to everybody.
+    pub(crate) is_open: bool,
+}
+
 impl Mount {
     pub(crate) fn new(record: MountRecord, scope: MountScope, generation: Arc<Generation>) -> Arc<Self> {
-        Arc::new(Self {
-            meter: Arc::clone(&scope.meter),
-            record: ArcSwap::from_pointee(record),
-            scope: ArcSwap::from_pointee(scope),
-            generation: ArcSwap::new(generation),
-            leaving: TaskTracker::new(),
-        })
+        let meter = Arc::clone(&scope.meter);
+        let now = Now { record: Arc::new(record), scope: Arc::new(scope), generation };
+        Arc::new(Self { now: ArcSwap::from_pointee(now), leaving: TaskTracker::new(), meter })
+    }
+
+    /// Returns the mount as it is at this moment.
+    pub(crate) fn now(&self) -> Arc<Now> {
+        self.now.load_full()
     }
 
     /// Returns what is stored of the mount.
     pub(crate) fn record(&self) -> Arc<MountRecord> {
-        self.record.load_full()
-    }
-
-    /// Returns what its plugin may know of it.
-    pub(crate) fn scope(&self) -> Arc<MountScope> {
-        self.scope.load_full()
-    }
-
-    /// Returns what answers for it.
-    pub(crate) fn generation(&self) -> Arc<Generation> {
-        self.generation.load_full()
+        Arc::clone(&self.now.load().record)
     }
 
     /// Returns what its requests count on, for as long as it is mounted.
@@ -155,118 +198,77 @@ impl Mount {
         &self.meter
     }
 
-    /// Returns whether it answers.
-    pub(crate) fn state(&self) -> MountState {
-        match self.generation.load().outcome() {
-            None => MountState::Starting,
-            Some(Ok(_)) => MountState::Running,
-            Some(Err(reason)) => MountState::Disabled(reason.to_string()),
-        }
-    }
-
-    /// Returns the version that answers, or else the one that the mount asks for.
-    pub(crate) fn running_version(&self) -> Option<PluginVersion> {
-        match self.generation.load().outcome() {
-            Some(Ok(running)) => running.version.clone(),
-            _ => self.record.load().version.clone(),
-        }
-    }
-
     /// Replaces record and scope after a tune or a move was stored.
     pub(crate) fn update(&self, record: MountRecord, scope: MountScope) {
-        self.record.store(Arc::new(record));
-        self.scope.store(Arc::new(scope));
+        let (record, scope) = (Arc::new(record), Arc::new(scope));
+        self.now.rcu(|now| Now {
+            record: Arc::clone(&record),
+            scope: Arc::clone(&scope),
+            generation: Arc::clone(&now.generation),
+        });
     }
 
     /// Lets another generation take the place of one that could not be started: what it starts by has changed.
-    pub(crate) fn try_anew(&self, generation: Arc<Generation>) {
-        let before = self.generation.load_full();
-        if let Some(Err(_)) = before.outcome() {
-            self.generation.compare_and_swap(&before, generation);
+    pub(crate) fn try_anew(&self, generation: &Arc<Generation>) {
+        let before = self.now.load();
+        if let Some(Err(_)) = before.generation.outcome() {
+            self.replace(&before.generation, generation);
         }
+    }
+
+    /// Lets a generation take the place of this one, unless another already has.
+    fn replace(&self, before: &Arc<Generation>, next: &Arc<Generation>) {
+        self.now.rcu(|now| {
+            let is_current = Arc::ptr_eq(&now.generation, before);
+            Now { generation: Arc::clone(if is_current { next } else { &now.generation }), ..Now::clone(now) }
+        });
     }
 
     /// Starts the mount unless it has been started.
     pub(crate) async fn start(&self) -> Result<(), StartError> {
-        let (generation, scope) = (self.generation.load_full(), self.scope.load_full());
-        generation.start(&scope).await.as_ref().map(drop).map_err(Clone::clone)
+        let now = self.now();
+        now.generation.start(&now.scope).await.as_ref().map(drop).map_err(Clone::clone)
     }
 
     /// Answers a request whose path is the part below the mount.
-    pub(crate) async fn handle(&self, request: Box<Request>, limit: Duration) -> Result<Response, MountError> {
-        let (generation, inside) = self.enter().ok_or(MountError::Closing)?;
-        let answer = pin!(self.answer(&generation, request, limit));
-        tokio::select! {
-            biased;
-            answer = answer => answer,
-            () = inside.aborted() => match Arc::ptr_eq(&generation, &self.generation.load()) {
-                true => Err(MountError::Closing),
-                false => Err(MountError::Replaced),
-            },
-        }
+    pub(crate) async fn handle(&self, request: Box<Request>, limit: Duration) -> Answered {
+        let (now, inside) = match self.enter() {
+            Ok(entered) => entered,
+            Err(now) => return Answered { now, outcome: Err(MountError::Closing) },
+        };
+        let outcome = {
+            let reply = pin!(answer(&now, request, limit));
+            tokio::select! {
+                biased;
+                reply = reply => reply,
+                () = inside.aborted() => match Arc::ptr_eq(&now.generation, &self.now.load().generation) {
+                    true => Err(MountError::Closing),
+                    false => Err(MountError::Replaced),
+                },
+            }
+        };
+        Answered { now, outcome }
     }
 
-    /// Enters the generation that answers now; `None` when the mount is being disabled.
-    fn enter(&self) -> Option<(Arc<Generation>, Inside)> {
-        let mut generation = self.generation.load_full();
-        if generation.may_be_retried() {
+    /// Enters the generation that answers now; returns the last one when the mount is being disabled.
+    fn enter(&self) -> Result<(Arc<Now>, Inside), Arc<Now>> {
+        let mut now = self.now();
+        if now.generation.may_be_retried() {
             // The first request to come by tries; the others wait for it.
-            let again = generation.again();
-            self.generation.compare_and_swap(&generation, again);
-            generation = self.generation.load_full();
+            self.replace(&now.generation, &now.generation.again());
+            now = self.now();
         }
         loop {
-            if let Some(inside) = generation.enter() {
-                return Some((generation, inside));
+            if let Some(inside) = now.generation.enter() {
+                return Ok((now, inside));
             }
             // A generation that another takes the place of is closed after it was replaced.
-            let current = self.generation.load_full();
-            if Arc::ptr_eq(&current, &generation) {
-                return None;
+            let current = self.now();
+            if Arc::ptr_eq(&current.generation, &now.generation) {
+                return Err(now);
             }
-            generation = current;
+            now = current;
         }
-    }
-
-    async fn answer(
-        &self,
-        generation: &Arc<Generation>,
-        mut request: Box<Request>,
-        limit: Duration,
-    ) -> Result<Response, MountError> {
-        let deadline = Instant::now() + limit;
-        let scope = self.scope.load_full();
-        let started = match generation.outcome() {
-            Some(outcome) => outcome,
-            None => tokio::time::timeout_at(deadline, generation.start(&scope))
-                .await
-                .map_err(|_| Failure::Busy(format!("it was still starting after {}", GoDuration::from_std(limit))))?,
-        };
-        let running = started.as_ref().map_err(|reason| match request.caller {
-            // The reason may hold what the plugin printed, and is none of a stranger's business.
-            Caller::Anonymous => MountError::NotStarted("the server's log says why".to_owned()),
-            Caller::Known(_) => MountError::NotStarted(reason.to_string()),
-        })?;
-        let caller = match &request.caller {
-            // On an open path nobody is asked who they are, so what somebody said of themselves is not passed on.
-            _ if running.unauthenticated.matches(request.path.as_str()) => Caller::Anonymous,
-            Caller::Anonymous => return Err(MountError::Denied),
-            known @ Caller::Known(_) => known.clone(),
-        };
-        let call = Call {
-            storage: scope.storage.clone(),
-            scope,
-            caller,
-            remote_address: request.remote_address,
-            headers: request.headers.take(),
-            deadline,
-            limit,
-        };
-        let lease = running.pool.lease(&call).await?;
-        if request.operation == Operation::Update && Box::pin(creates(&lease, &call, &request)).await? {
-            request.operation = Operation::Create;
-        }
-        Ok(lease.handle(call, *request).await?)
     }
 
     /// Lets another generation, which has started, answer from now on, with what is stored and known of the mount from
@@ -281,20 +283,21 @@ impl Mount {
     ) {
         let Some(Ok(running)) = next.outcome() else { return };
         let next_pool = Arc::clone(&running.pool);
-        self.update(record, scope);
-        match self.generation.load().outcome() {
+        let before = self.now();
+        match before.generation.outcome() {
             Some(Ok(running)) => {
                 next_pool.hold_after(Some(&running.pool));
                 running.pool.succeeded_by(&next_pool);
                 if !next_pool.shares_instances_with(&running.pool) {
                     // What it read while it was started may have changed before it was told of writes.
-                    next_pool.forget(&self.scope().id);
+                    next_pool.forget(&before.scope.id);
                 }
             }
             // Some request may just be trying again.
             Some(Err(_)) | None => next_pool.hold_after(None),
         }
-        let replaced = self.generation.swap(next);
+        let now = Now { record: Arc::new(record), scope: Arc::new(scope), generation: next };
+        let replaced = Arc::clone(&self.now.swap(Arc::new(now)).generation);
         replaced.refuse();
         let mount = Arc::clone(self);
         self.leaving.spawn(async move {
@@ -305,7 +308,7 @@ impl Mount {
             replaced.drain(drain).await;
             // A start that is under way ends too, and none begins.
             replaced.end_start().await;
-            let scope = mount.scope();
+            let scope = Arc::clone(&mount.now.load().scope);
             if let Some(Ok(running)) = replaced.outcome() {
                 if next_pool.shares_instances_with(&running.pool) {
                     // The same instances answer on, and are set up again for what is new.
@@ -320,24 +323,22 @@ impl Mount {
 
     /// Asks a native plugin to undo what was left half done.
     pub(crate) async fn roll_back(&self, rollback: Rollback, limit: Duration) {
-        let scope = self.scope.load_full();
         // The last one comes when nobody else gets in any more.
-        let (generation, _inside) = match (rollback, self.enter()) {
-            (Rollback::Periodic, None) => return,
-            (Rollback::Final, None) => (self.generation.load_full(), None),
-            (_, Some((generation, inside))) => (generation, Some(inside)),
+        let (now, _inside) = match (rollback, self.enter()) {
+            (Rollback::Periodic, Err(_)) => return,
+            (Rollback::Final, Err(now)) => (now, None),
+            (_, Ok((now, inside))) => (now, Some(inside)),
         };
-        if let Some(Ok(running)) = generation.outcome() {
-            running.pool.roll_back(Call::lifecycle(&scope, limit), rollback).await;
+        if let Some(running) = now.running() {
+            running.pool.roll_back(Call::lifecycle(&now.scope, limit), rollback).await;
         }
     }
 
     /// Tells the plugin that somebody else changed a stored value. One that is not running has nothing to forget.
     pub(crate) async fn invalidate(&self, key: &str, limit: Duration) -> Result<(), Failure> {
-        let Some((generation, _inside)) = self.enter() else { return Ok(()) };
-        let scope = self.scope.load_full();
-        let Some(Ok(running)) = generation.outcome() else { return Ok(()) };
-        running.pool.invalidate(Call::lifecycle(&scope, limit), key).await
+        let Ok((now, _inside)) = self.enter() else { return Ok(()) };
+        let Some(running) = now.running() else { return Ok(()) };
+        running.pool.invalidate(Call::lifecycle(&now.scope, limit), key).await
     }
 
     /// Refuses requests from now on, waits for those in flight, ends those that outlast the limit, and tells the
@@ -346,24 +347,63 @@ impl Mount {
         // Each that is leaving already has its own limit.
         self.leaving.close();
         self.leaving.wait().await;
-        self.generation.load_full().drain(drain).await;
+        self.now().generation.drain(drain).await;
         if ending == Ending::Disable {
             self.roll_back(Rollback::Final, cleanup).await;
         }
-        if let Some(Ok(running)) = self.generation.load_full().outcome() {
-            running.pool.close(Call::lifecycle(&self.scope.load_full(), cleanup), Retired::MountEnded).await;
+        let now = self.now();
+        if let Some(running) = now.running() {
+            running.pool.close(Call::lifecycle(&now.scope, cleanup), Retired::MountEnded).await;
         }
     }
 
     /// Takes requests again after a close whose reason fell away. What had not started by then gets another chance.
     pub(crate) fn reopen(&self) {
-        let generation = self.generation.load_full();
+        let generation = Arc::clone(&self.now.load().generation);
         if let Some(Err(_)) = generation.outcome() {
-            self.generation.store(generation.again());
+            self.replace(&generation, &generation.again());
         }
         self.leaving.reopen();
         generation.reopen();
     }
+}
+
+/// Answers a request at this moment of a mount, whose generation it has entered.
+async fn answer(now: &Now, mut request: Box<Request>, limit: Duration) -> Result<Reply, MountError> {
+    let deadline = Instant::now() + limit;
+    let Now { scope, generation, .. } = now;
+    let started = match generation.outcome() {
+        Some(outcome) => outcome,
+        None => tokio::time::timeout_at(deadline, generation.start(scope))
+            .await
+            .map_err(|_| Failure::Busy(format!("it was still starting after {}", GoDuration::from_std(limit))))?,
+    };
+    let running = started.as_ref().map_err(|reason| match request.caller {
+        // The reason may hold what the plugin printed, and is none of a stranger's business.
+        Caller::Anonymous => MountError::NotStarted("the server's log says why".to_owned()),
+        Caller::Known(_) => MountError::NotStarted(reason.to_string()),
+    })?;
+    let is_open = running.unauthenticated.matches(request.path.as_str());
+    let caller = match &request.caller {
+        // On an open path nobody is asked who they are, so what somebody said of themselves is not passed on.
+        _ if is_open => Caller::Anonymous,
+        Caller::Anonymous => return Err(MountError::Denied),
+        known @ Caller::Known(_) => known.clone(),
+    };
+    let call = Call {
+        storage: scope.storage.clone(),
+        scope: Arc::clone(scope),
+        caller,
+        remote_address: request.remote_address,
+        headers: request.headers.take(),
+        deadline,
+        limit,
+    };
+    let lease = running.pool.lease(&call).await?;
+    if request.operation == Operation::Update && Box::pin(creates(&lease, &call, &request)).await? {
+        request.operation = Operation::Create;
+    }
+    Ok(Reply { response: lease.handle(call, *request).await?, is_open })
 }
 
 /// Asks the plugin whether the path of a write is yet to be created.

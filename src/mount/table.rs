@@ -1,10 +1,10 @@
-//! The mount table: what is stored of each mount, one record each, and which paths are taken.
+//! The mount table: what is mounted where, and what is stored of each mount, one record each.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
+use super::routes::Routes;
 use super::{Mount, MountRecord, MountStorage};
-use crate::ident::{MountPath, MountUuid, PluginKind};
+use crate::ident::{MountUuid, PluginKind};
 use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
 
 /// Where the records lie: `core/mounts/<uuid>`.
@@ -23,15 +23,16 @@ const WIPES_PAGE: usize = 1_000;
 
 /// The mounts of a host, and their records in storage.
 ///
-/// Storing and publishing are separate on purpose: who changes a mount stores first and publishes what was stored.
+/// Storing and publishing are separate on purpose: a change is stored first, and then what was stored is published.
 pub(crate) struct MountTable {
     storage: Arc<dyn Storage>,
-    mounts: RwLock<BTreeMap<MountPath, Arc<Mount>>>,
+    /// What requests find.
+    pub(crate) routes: Routes<Mount>,
 }
 
 impl MountTable {
     pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, mounts: RwLock::default() }
+        Self { storage, routes: Routes::default() }
     }
 
     /// Reads the stored mounts. One that is damaged is left out and logged; the others go on.
@@ -45,9 +46,6 @@ impl MountTable {
         }
         Ok(records)
     }
-
-    // -------------------------------------------------------------------------------------------------------------
-    // storing
 
     /// Announces that a mount is being made: until its record is stored, what it stores is to be wiped.
     pub(crate) async fn store_intent(&self, storage: MountStorage) -> Result<(), StorageError> {
@@ -93,42 +91,6 @@ impl MountTable {
         let wipes = storage.keys(WIPES, usize::MAX).await?;
         places.extend(wipes.iter().filter_map(|key| to_wipe(key)).map(|storage| storage.to_string()));
         Ok(places)
-    }
-
-    // ----------------------------------------------------------------------------------------------------------
-    // publishing
-
-    /// Adds a mount to the table.
-    pub(crate) fn publish(&self, mount: Arc<Mount>) {
-        let path = mount.record().path.clone();
-        self.mounts.write().unwrap_or_else(PoisonError::into_inner).insert(path, mount);
-    }
-
-    /// Takes a mount out of the table.
-    pub(crate) fn withdraw(&self, path: &MountPath) {
-        self.mounts.write().unwrap_or_else(PoisonError::into_inner).remove(path);
-    }
-
-    /// Returns the mount at exactly this path.
-    pub(crate) fn get(&self, path: &MountPath) -> Option<Arc<Mount>> {
-        self.mounts.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
-    }
-
-    /// Returns all mounts, sorted by path.
-    pub(crate) fn all(&self) -> Vec<Arc<Mount>> {
-        self.mounts.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
-    }
-
-    /// Returns the mount that stands in the way of one at this path: no mount's path may be a prefix of another's. A
-    /// mount that is `leaving` stands in nobody's way, unless it is asked to stay where it is.
-    pub(crate) fn conflicting(&self, path: &MountPath, leaving: Option<&MountPath>) -> Option<MountPath> {
-        let mounts = self.mounts.read().unwrap_or_else(PoisonError::into_inner);
-        let counts = |other: &MountPath| other == path || Some(other) != leaving;
-        let mut above = path.prefixes().filter_map(|prefix| prefix.parse::<MountPath>().ok());
-        above.find(|prefix| mounts.contains_key(prefix) && counts(prefix)).or_else(|| {
-            let behind = mounts.range(path.clone()..).map(|(other, _)| other);
-            behind.take_while(|other| other.as_str().starts_with(path.as_str())).find(|other| counts(other)).cloned()
-        })
     }
 }
 
