@@ -77,8 +77,8 @@ impl Host {
         match now.state() {
             MountState::Starting => true,
             MountState::Running => now.is_open(&below),
-            // A client that logs in must not be told that it was for lack of a permission, and may be the one that makes
-            // the mount try again.
+            // A client that logs in must not be told that it was for lack of a permission, and may be the one that
+            // makes the mount try again.
             MountState::Disabled(_) => path.as_str().starts_with(places::AUTH),
         }
     }

@@ -141,8 +141,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Starts a mount with a record that may not be its own yet, in this version of its plugin, beside what answers. The
-    /// caller has reserved its path.
+    /// Starts a mount with a record that may not be its own yet, in this version of its plugin, beside what answers.
+    /// The caller has reserved its path.
     pub(super) async fn start_beside(
         &self,
         mount: &Mount,

@@ -108,8 +108,8 @@ mod tests {
 
     use super::*;
 
-    /// Paths of up to four segments, of few letters, so that many are prefixes of others; `-` sorts before the slash and
-    /// `0` after it.
+    /// Paths of up to four segments, of few letters, so that many are prefixes of others; `-` sorts before the slash
+    /// and `0` after it.
     const PATHS: &str = "[ab0-]{1,2}(/[ab0-]{1,2}){0,3}";
 
     /// What a naive loop finds among these mounts: the one whose path begins the request's.
