@@ -9,7 +9,7 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use bytes::Bytes;
-use cofferdam::http::{Listener, ListenerLimits, ServerInfo, serve};
+use cofferdam::http::{Listener, ListenerLimits, serve};
 use cofferdam::storage::MemoryStorage;
 use cofferdam::{Host, InstancePolicy};
 use tokio::runtime::{Builder, Runtime};
@@ -58,7 +58,7 @@ pub async fn serve_mounts(host: Host) -> (SocketAddr, String) {
     assert!(host.create_root_token(shown).await.expect("the storage works"), "the host has no token yet");
     let (tcp, address) = port();
     let listener = Listener { socket: tcp.into(), tls: None, limits: ListenerLimits::from(host.limits()) };
-    tokio::spawn(serve(host, vec![listener], ServerInfo::default(), std::future::pending()));
+    tokio::spawn(serve(host, vec![listener], std::future::pending()));
     (address, token)
 }
 

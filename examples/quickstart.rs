@@ -12,8 +12,9 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use cofferdam::cli::{self, Environment};
-use cofferdam::http::{Listener, ListenerLimits, ServerInfo, serve};
+use cofferdam::http::{Listener, ListenerLimits, serve};
 use cofferdam::ident::Digest;
+use cofferdam::system::{ServerInfo, SystemApi};
 use cofferdam::{Host, PluginDirectory};
 
 /// Where the server listens, as Vault's does; elsewhere if somebody is there already.
@@ -39,10 +40,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         std::fs::copy(built.join(artifact), directory.path().join(command))?;
     }
 
-    // An embedded host: this is all it takes.
-    let host =
-        Host::builder().plugin_directory(PluginDirectory::open(directory.path())?).root_token(TOKEN).build().await?;
-
     let tcp = ADDRESSES.iter().find_map(|address| TcpListener::bind(address).ok()).ok_or("no free port")?;
     let address = format!("http://{}", tcp.local_addr()?);
     let info = ServerInfo {
@@ -51,9 +48,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         api_addr: address.clone(),
         ..ServerInfo::default()
     };
+    // An embedded host: this is all it takes.
+    let host = Host::builder()
+        .plugin_directory(PluginDirectory::open(directory.path())?)
+        .root_token(TOKEN)
+        .system(SystemApi::new(info))
+        .build()
+        .await?;
+
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let listeners = vec![Listener { socket: tcp.into(), tls: None, limits: ListenerLimits::from(host.limits()) }];
-    let server = tokio::spawn(serve(host.clone(), listeners, info, async move { drop(stopped.await) }));
+    let server = tokio::spawn(serve(host.clone(), listeners, async move { drop(stopped.await) }));
 
     let tour = {
         let (address, plugins) = (address.clone(), directory.path().to_owned());

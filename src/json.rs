@@ -3,7 +3,7 @@
 //!
 //! Nothing is kept of what it holds, and nothing here recurses.
 
-#[cfg(feature = "http")]
+use serde::Serialize;
 use serde_json::value::RawValue;
 
 /// Arrays and objects inside one another, in a request and in an answer: what plugins are promised, and parse.
@@ -60,11 +60,18 @@ impl Default for JsonLimits {
 }
 
 /// Returns the JSON object in these bytes without white space around it, or why it is none.
-#[cfg(feature = "http")]
 pub(crate) fn object(bytes: &[u8]) -> Result<&str, String> {
     let value: &RawValue = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
     let object = value.get();
     if object.starts_with('{') { Ok(object) } else { Err("expected an object at line 1 column 1".to_owned()) }
+}
+
+/// Returns a value as JSON on a line of its own.
+pub(crate) fn line(value: &impl Serialize) -> Vec<u8> {
+    let mut json =
+        serde_json::to_vec(value).expect("numbers, texts and maps with text keys always serialise into a vector");
+    json.push(b'\n');
+    json
 }
 
 /// What stands open at some place.
@@ -137,7 +144,7 @@ fn text_bytes(bytes: &mut std::slice::Iter<'_, u8>) -> usize {
     length
 }
 
-#[cfg(all(test, feature = "http"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -23,9 +23,11 @@ mod pool;
 pub mod request;
 mod runtime;
 pub mod storage;
+pub mod system;
 
 pub use artifact::PluginDirectory;
 pub use confinement::Confinement;
+pub use host::{Access, Admission, Answer, AnsweredBy, Asked, Audit, SystemBackend};
 pub use host::{
     DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
     PluginIdentity, PluginMetrics, Retired, StorageCounts,

@@ -53,6 +53,8 @@ pub struct Request {
     pub headers: Option<Arc<dyn Headers>>,
     /// Who asks.
     pub caller: Caller,
+    /// The token that came with it, if one did: for the host's own paths that ask about it. No plugin sees it.
+    pub token: Option<ClientToken>,
     /// From where, if it came over a network.
     pub remote_address: Option<SocketAddr>,
     /// How long it may take, where that is less than the host grants every request.
@@ -71,6 +73,7 @@ impl Request {
             data: Bytes::new(),
             headers: None,
             caller: Caller::Anonymous,
+            token: None,
             remote_address: None,
             deadline: None,
             lease: None,
@@ -116,6 +119,30 @@ impl fmt::Debug for Request {
             .field("path", &self.path)
             .field("data_bytes", &self.data.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// A token as a client sent it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ClientToken(Arc<str>);
+
+impl ClientToken {
+    /// Returns the token itself, which is a secret.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ClientToken {
+    fn from(token: &str) -> Self {
+        Self(token.into())
+    }
+}
+
+/// Shows nothing of it.
+impl fmt::Debug for ClientToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientToken(…)")
     }
 }
 

@@ -6,13 +6,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The ranks of `src/`, lowest first. A module names only modules of lower ranks, and itself.
-const RANKS: [&[&str]; 8] = [
+const RANKS: [&[&str]; 9] = [
     &["ident", "limits", "confinement", "json", "meter", "complaints"],
     &["request", "storage", "artifact"],
     &["catalog", "runtime"],
     &["pool"],
     &["mount"],
     &["host"],
+    &["system"],
     &["http"],
     &["cli"],
 ];
@@ -30,7 +31,7 @@ const NAMED_ONLY_IN: [(&str, &[&str], &str); 15] = [
     ("redb::", &["src/storage/durable"], "the database is one storage's affair"),
     ("println!(", &["src/cli/console.rs"], "only the command line prints"),
     ("eprintln!(", &["src/cli/console.rs"], "only the command line prints"),
-    ("prometheus_client", &["src/http/system/metrics/"], "the text format is one endpoint's affair"),
+    ("prometheus_client", &["src/system/metrics/"], "the text format is one endpoint's affair"),
     ("crossterm", &["src/cli/plugin/top/screen.rs"], "the terminal is one view's affair"),
     ("tonic", &["src/runtime/process/"], "gRPC is one runtime's affair"),
     ("cofferdam_sdk", &["src/runtime/builtin/", "src/host/builtins.rs"], "built-in plugins are one runtime's affair"),

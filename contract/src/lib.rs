@@ -21,4 +21,5 @@ pub use duration::GoDuration;
 pub use field_type::FieldType;
 pub use scalar::Mismatch;
 pub use scalar::Scalar;
+pub use scalar::boolean;
 pub use time::Time;

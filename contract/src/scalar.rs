@@ -42,15 +42,23 @@ impl From<DurationError> for Mismatch {
     }
 }
 
+/// Reads a boolean as Go's `strconv.ParseBool` does; `None` for any other text.
+pub fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 impl<'a> Scalar<'a> {
     /// Reads a boolean: the texts and numbers that Go's `ParseBool` takes, and the empty text, which is false.
     pub fn boolean(self) -> Result<bool, Mismatch> {
         match self {
             Self::Boolean(value) => Ok(value),
             Self::Number(text) | Self::Text(text) => match text {
-                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-                "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-                _ => Err(Mismatch::BOOLEAN),
+                "" => Ok(false),
+                text => boolean(text).ok_or(Mismatch::BOOLEAN),
             },
         }
     }

@@ -2,19 +2,20 @@
 
 #[cfg(feature = "wasm")]
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, RwLock};
 
 use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
+use super::access::{Access, RootTokenAccess};
 #[cfg(feature = "builtin")]
 use super::builtins::{self, Builtin, Embedded};
 #[cfg(feature = "wasm")]
 use super::compile_cache;
+use super::own_record::{SystemRecord, TokenDigest};
 use super::programs::{Programs, Runtimes};
-use super::system::{SystemRecord, TokenDigest};
-use super::{Error, Host, Inner};
+use super::{Audit, Error, Host, Inner, SystemBackend};
 use crate::artifact::PluginDirectory;
 use crate::catalog::Catalog;
 #[cfg(feature = "builtin")]
@@ -22,7 +23,6 @@ use crate::ident::PluginName;
 use crate::limits::Limits;
 use crate::mount::{GenerationSettings, MountTable};
 use crate::pool::{InstanceBudget, PoolLimits, Pools};
-use crate::request::Identity;
 #[cfg(feature = "builtin")]
 use crate::runtime::builtin::BuiltinRuntime;
 #[cfg(feature = "process")]
@@ -38,6 +38,9 @@ pub struct HostBuilder {
     plugin_directory: Option<PluginDirectory>,
     limits: Limits,
     root_token: Option<TokenDigest>,
+    access: Option<Arc<dyn Access>>,
+    audit: Option<Arc<dyn Audit>>,
+    backend: Option<Arc<dyn SystemBackend>>,
     #[cfg(feature = "wasm")]
     compile_cache: Option<PathBuf>,
     #[cfg(feature = "wasm")]
@@ -121,6 +124,26 @@ impl HostBuilder {
         self
     }
 
+    /// Lets this decide who asks, and who may ask for what. By default a host knows its root token; its bearer may do
+    /// anything, and everybody else reaches open paths alone.
+    pub fn access(mut self, access: impl Access + 'static) -> Self {
+        self.access = Some(Arc::new(access));
+        self
+    }
+
+    /// Tells this of every request and of what it came to. By default nobody is told.
+    pub fn audit(mut self, audit: impl Audit + 'static) -> Self {
+        self.audit = Some(Arc::new(audit));
+        self
+    }
+
+    /// Lets this answer at the host's own paths, `sys/` and `auth/token/`: with
+    /// [`SystemApi`](crate::system::SystemApi) in Vault's way. By default nothing answers there.
+    pub fn system(mut self, backend: impl SystemBackend + 'static) -> Self {
+        self.backend = Some(Arc::new(backend));
+        self
+    }
+
     /// Reads what is stored and begins to serve.
     ///
     /// Mounts start in the background, or with their first request; one that cannot start is disabled and says why, and
@@ -153,7 +176,7 @@ impl HostBuilder {
         #[cfg(feature = "builtin")]
         let catalog = catalog.with_builtins(builtins::records(&runtimes.builtin)?);
         let programs = Programs::new(self.plugin_directory, runtimes, Arc::clone(&limits));
-        let root_token = self.root_token.or(system.root_token);
+        let root_token = Arc::new(RootTokenAccess::new(self.root_token.or(system.root_token)));
         let generations = GenerationSettings {
             pools: Pools::new(
                 InstanceBudget::new(limits.instances_max),
@@ -170,8 +193,10 @@ impl HostBuilder {
             reservations: Arc::default(),
             plugin_claims: Arc::default(),
             system,
-            root_token: RwLock::new(root_token),
-            root: Arc::new(Identity { policies: vec!["root".to_owned()], ..Identity::named("root") }),
+            access: self.access.unwrap_or_else(|| Arc::clone(&root_token) as Arc<dyn Access>),
+            root_token,
+            audit: self.audit,
+            backend: self.backend,
             limits,
             stopping: AtomicBool::new(false),
             operations: TaskTracker::new(),

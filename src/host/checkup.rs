@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::system::{SystemRecord, TokenDigest};
+use super::own_record::{SystemRecord, TokenDigest};
 use super::{Error, ErrorKind};
 use crate::mount::MountTable;
 use crate::storage::{Storage, StorageError, check_value};
@@ -143,7 +143,8 @@ mod tests {
             token.clone_into(&mut seen);
             Ok(())
         });
-        assert!(made.await.unwrap() && host.authenticate(&seen).is_some());
+        assert!(made.await.unwrap());
+        assert!(host.identify(&seen.as_str().into()).await.unwrap().is_some());
         assert!(!host.create_root_token(|_| Ok(())).await.unwrap(), "there is one");
     }
 
@@ -170,7 +171,7 @@ mod tests {
         replaced.await.unwrap();
         drop(storage);
         let host = Host::builder().storage(open()).build().await.unwrap();
-        assert!(host.authenticate(&seen).is_some());
+        assert!(host.identify(&seen.as_str().into()).await.unwrap().is_some());
     }
 
     /// A storage whose disk fails.

@@ -31,7 +31,7 @@ pub enum ErrorKind {
     DeadlineExceeded,
     /// The plugin crashed, ran into a limit, or answered what no plugin may answer.
     PluginFault,
-    /// The storage failed. The message does not say how, which is for the operator: [`Error::source`] does.
+    /// The storage failed. The message does not say how, which is for the operator: [`Error::detail`] does.
     Storage,
     /// The host itself failed.
     Internal,

@@ -5,7 +5,10 @@
 //! in a task of its own, to its end, even if whoever asked stops waiting: `plugins` for the catalog, `mounts` and
 //! `tune` for the mount table. None of the parts that it conducts calls another.
 
+mod access;
 mod answer;
+mod audit;
+mod backend;
 mod builder;
 #[cfg(feature = "builtin")]
 mod builtins;
@@ -14,9 +17,9 @@ mod checkup;
 mod compile_cache;
 mod declare;
 mod error;
-mod login;
 mod metrics;
 mod mounts;
+mod own_record;
 mod pins;
 mod places;
 mod plugins;
@@ -24,10 +27,10 @@ mod programs;
 mod reload;
 mod reservations;
 mod rollback;
+mod settle;
 #[cfg(test)]
 mod stage;
 mod start;
-mod system;
 mod tune;
 mod types;
 #[cfg(feature = "process")]
@@ -35,24 +38,28 @@ mod wrapping;
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::SetOnce;
 use tokio_util::task::TaskTracker;
 
+use self::access::RootTokenAccess;
+use self::own_record::SystemRecord;
 use self::programs::Programs;
 use self::reservations::{PluginClaims, Reservations};
-use self::system::{SystemRecord, TokenDigest};
 use crate::catalog::Catalog;
 use crate::ident::MountPath;
 use crate::limits::Limits;
 use crate::mount::{Ending, GenerationSettings, MountTable};
-use crate::request::{Identity, Request, Response};
+use crate::request::{ClientToken, Identity, Request};
 #[cfg(feature = "process")]
 use crate::runtime::process::Wrapping;
 use crate::storage::Storage;
 
+pub use access::{Access, Asked};
+pub use audit::Audit;
+pub use backend::{Admission, SystemBackend};
 pub use builder::HostBuilder;
 pub use checkup::{StorageReport, check_storage, replace_root_token};
 pub use declare::Declared;
@@ -63,8 +70,8 @@ pub use metrics::{
 };
 pub use reload::ReloadedMount;
 pub use types::{
-    DeprecationStatus, EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo, MountRequest, MountState,
-    Pin, PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune, VersionChange,
+    Answer, AnsweredBy, DeprecationStatus, EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo,
+    MountRequest, MountState, Pin, PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune, VersionChange,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.
@@ -84,9 +91,14 @@ struct Inner {
     reservations: Arc<Reservations>,
     plugin_claims: Arc<PluginClaims>,
     system: SystemRecord,
-    root_token: RwLock<Option<TokenDigest>>,
-    /// Whom the root token stands for.
-    root: Arc<Identity>,
+    /// Decides who may.
+    access: Arc<dyn Access>,
+    /// The root token, by which the access decides that a host has by itself.
+    root_token: Arc<RootTokenAccess>,
+    /// Is told of requests, if there is one.
+    audit: Option<Arc<dyn Audit>>,
+    /// What answers at the host's own paths, if anything does.
+    backend: Option<Arc<dyn SystemBackend>>,
     limits: Arc<Limits>,
     stopping: AtomicBool,
     /// The control operations under way.
@@ -104,21 +116,24 @@ impl Host {
         HostBuilder::default()
     }
 
-    /// Answers a request: finds its mount and asks the plugin.
+    /// Answers a request: finds its mount, asks the host's [`Access`] whether the caller may, tells its [`Audit`], and
+    /// asks the plugin. The host's own paths, `sys/` and `auth/token/`, are answered in the same way, if the host was
+    /// given a [`SystemBackend`].
     ///
-    /// The path is whole, such as `my-secrets/a`. Anonymous callers only reach the paths that a plugin declares to be
-    /// open. Dropping the future gives the request up.
+    /// The path is whole, such as `my-secrets/a`. Unless the host was given another access, anonymous callers only
+    /// reach the paths that a plugin declares to be open. Dropping the future gives the request up, but for what
+    /// changes the host itself.
     ///
     /// # Errors
     ///
-    /// What the plugin declined with, by its kind; [`ErrorKind::NotFound`] where nothing is mounted;
-    /// [`ErrorKind::Busy`], [`ErrorKind::Unavailable`], [`ErrorKind::DeadlineExceeded`] and [`ErrorKind::PluginFault`]
-    /// where it could not answer.
-    pub async fn handle(&self, request: Request) -> Result<Response, Error> {
+    /// [`ErrorKind::Denied`] where the caller may not; what the plugin declined with, by its kind;
+    /// [`ErrorKind::NotFound`] where nothing is mounted; [`ErrorKind::Busy`], [`ErrorKind::Unavailable`],
+    /// [`ErrorKind::DeadlineExceeded`] and [`ErrorKind::PluginFault`] where it could not answer.
+    pub async fn handle(&self, request: Request) -> Result<Answer, Error> {
         if self.inner.stopping.load(Ordering::Relaxed) {
             return Err(Error::new(ErrorKind::Unavailable, "the server is shutting down"));
         }
-        self.inner.answer(request).await
+        self.inner.answer(self, request).await
     }
 
     /// Tells the plugin that answers at a path that a value in its storage was changed by somebody else, such as
@@ -132,10 +147,13 @@ impl Host {
         self.inner.invalidate(mount, key).await
     }
 
-    /// Returns whom a token stands for; `None` if it is not known.
-    pub fn authenticate(&self, token: &str) -> Option<Arc<Identity>> {
-        let root_token = *self.inner.root_token.read().unwrap_or_else(PoisonError::into_inner);
-        root_token.filter(|root_token| root_token.matches(token)).map(|_| Arc::clone(&self.inner.root))
+    /// Returns whom a token stands for; `None` if it stands for nobody.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be found out now. The access that a host has by itself always can.
+    pub async fn identify(&self, token: &ClientToken) -> Result<Option<Arc<Identity>>, Error> {
+        self.inner.access.identify(token).await
     }
 
     /// Makes a root token if there has never been one, and says whether it did. The token can be seen this once, since
@@ -145,11 +163,11 @@ impl Host {
     ///
     /// [`ErrorKind::Storage`], and [`ErrorKind::Internal`] when the token could not be shown.
     pub async fn create_root_token(&self, show: impl FnOnce(&str) -> io::Result<()>) -> Result<bool, Error> {
-        if self.inner.root_token.read().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if self.inner.root_token.has_token() {
             return Ok(false);
         }
         let digest = checkup::make_root_token(&*self.inner.storage, &self.inner.system, show).await?;
-        *self.inner.root_token.write().unwrap_or_else(PoisonError::into_inner) = Some(digest);
+        self.inner.root_token.accept(digest);
         Ok(true)
     }
 

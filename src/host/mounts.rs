@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::answer::not_started;
+use super::own_record::SYSTEM_TYPE;
 use super::plugins::check_native_instances;
 use super::programs::{MountLauncher, VersionAtLaunch, label};
 use super::reservations::{PluginClaim, Reservation};
-use super::system::SYSTEM_TYPE;
 use super::types::{EffectiveTtls, MountInfo, MountRequest};
-use super::{Error, ErrorKind, Host, Inner, places};
+use super::{Admission, Error, ErrorKind, Host, Inner, places};
 use crate::catalog::{PluginRecord, RuntimeKind, SelectError};
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
 use crate::mount::{Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountState, MountStorage, TokenType};
@@ -63,33 +63,37 @@ impl Host {
         self.inner.mounts.routes.all().iter().filter(is_public).map(|mount| self.inner.info(mount)).collect()
     }
 
-    /// Returns whether a mount would answer a request for this path.
+    /// Returns whether a mount, or the host itself, would answer a request for this path.
     pub fn serves(&self, path: &RequestPath) -> bool {
-        self.inner.mounts.routes.find(path).is_some()
+        self.inner.own_backend(path).is_some() || self.inner.mounts.routes.find(path).is_some()
     }
 
-    /// Returns whether an anonymous caller may be heard at this path, as far as that is known before the plugin has
-    /// started. A door asks before it reads what a stranger sends.
-    pub fn may_be_open(&self, path: &RequestPath) -> bool {
-        let Some(route) = self.inner.mounts.routes.find(path) else { return false };
+    /// Returns how far a caller that nobody knows is heard at this path, as far as that is known before the plugin has
+    /// started. A server asks before it reads what such a caller sends.
+    pub fn admission(&self, path: &RequestPath) -> Admission {
+        if let Some((_, backend)) = self.inner.own_backend(path) {
+            return backend.admission(path);
+        }
+        let Some(route) = self.inner.mounts.routes.find(path) else { return Admission::Closed };
         let now = route.mount.now();
         let below = path.clone().below(route.prefix_length);
-        match now.state() {
+        let may_be_open = match now.state() {
             MountState::Starting => true,
             MountState::Running => now.is_open(&below),
             // A client that logs in must not be told that it was for lack of a permission, and may be the one that
             // makes the mount try again.
             MountState::Disabled(_) => path.as_str().starts_with(places::AUTH),
-        }
+        };
+        if may_be_open { Admission::Open } else { Admission::Closed }
     }
 
-    /// Returns whether an anonymous caller is heard at this path. Starts its mount if it has not started yet.
+    /// Returns whether a caller that nobody knows is heard at this path. Starts its mount if it has not started yet.
     pub async fn is_open(&self, path: &RequestPath) -> bool {
         if let Some(route) = self.inner.mounts.routes.find(path) {
             // One that cannot be started is open to nobody but those who log in.
             let _ = route.mount.start().await;
         }
-        self.may_be_open(path)
+        self.admission(path) != Admission::Closed
     }
 
     /// Returns the lease TTLs that hold with these settings.

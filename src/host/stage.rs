@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::Host;
+use super::{Host, HostBuilder};
 use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::ident::{Accessor, Digest, MountUuid, PluginKind, PluginName};
 use crate::limits::Limits;
@@ -28,7 +28,12 @@ impl Launcher for Ready {
 
 /// Returns a host with this program mounted at `t/`, open to everyone. The mount is not started.
 pub(super) async fn host_with(double: &Arc<Double>) -> Host {
-    let host = Host::builder().build().await.unwrap();
+    build_with(Host::builder(), double).await
+}
+
+/// Returns the same of a host that is made so.
+pub(super) async fn build_with(builder: HostBuilder, double: &Arc<Double>) -> Host {
+    let host = builder.build().await.unwrap();
     let plugin: PluginName = "double".parse().unwrap();
     let record = MountRecord {
         uuid: MountUuid::random(),

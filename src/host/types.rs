@@ -9,6 +9,7 @@ use crate::confinement::Confinement;
 use crate::ident::{
     Accessor, Command, Digest, IdentError, MountPath, MountUuid, PluginKind, PluginName, PluginVersion,
 };
+use crate::request::{Body, Lease, Login};
 
 pub use crate::catalog::{DeprecationStatus, InstanceLimits, InstancePolicy, Pin, RuntimeKind};
 pub use crate::mount::{MountConfig, MountState, TokenType};
@@ -108,6 +109,44 @@ pub struct PluginInfo {
     /// Whether it was declared, and can be changed by another declaration only; see
     /// [`Host::declare_plugins`](crate::Host::declare_plugins).
     pub declarative: bool,
+}
+
+// -------------------------------------------------------------------------------------------------------------------
+// answers
+
+/// What a request was answered with. It is settled: whoever words it for a client decides nothing any more.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    /// The answer itself. A JSON object has no white space around it.
+    pub body: Body,
+    /// Makes the body a leased secret, with the time to live that holds.
+    pub secret: Option<Lease>,
+    /// A successful login, with the policies and the time to live that its token would have.
+    pub login: Option<Login>,
+    /// Shown to the person who asked.
+    pub warnings: Vec<String>,
+    /// Response headers, those alone that the mount passes on.
+    pub headers: Vec<(String, String)>,
+    /// What answered.
+    pub by: AnsweredBy,
+    /// Whether the path is open to everybody.
+    pub is_open: bool,
+    /// The HTTP status, from 200 to 599, where it does not follow from what was asked and what the body is. Only the
+    /// host's own paths have one.
+    pub status: Option<u16>,
+    /// Whether the members of the body are shown once more beside it: Vault's older `sys/` paths promise both.
+    pub repeats_data: bool,
+}
+
+/// The mount that answered, as it was at that moment.
+#[derive(Debug, Clone)]
+pub struct AnsweredBy {
+    /// Where it is.
+    pub path: MountPath,
+    /// Auth method or secrets engine. The host's own count as one.
+    pub kind: PluginKind,
+    /// What tokens a login there asks for.
+    pub token_type: TokenType,
 }
 
 // -------------------------------------------------------------------------------------------------------------------

@@ -11,14 +11,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 
 use super::bodies::{Bodies, Held};
-use super::fields::as_flag;
 use super::limits::ListenerLimits;
 use super::refusal::Refusal;
 use super::strangers::Visit;
 use super::text::{Pairs, Plus, decode};
 use crate::host::Host;
 use crate::ident::RequestPath;
-use crate::request::{Caller, Operation};
+use crate::request::{Caller, ClientToken, Operation};
 
 const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
@@ -104,8 +103,9 @@ pub(super) fn without_empty_segments(uri: &Uri) -> Option<String> {
 
 /// Returns who asks. A token that nobody knows counts for nothing, as in Vault: what is open without a token is open
 /// with any, and everything else is refused.
-pub(super) fn caller(host: &Host, headers: &HeaderMap) -> Caller {
-    token(headers).and_then(|token| host.authenticate(token)).map_or(Caller::Anonymous, Caller::Known)
+pub(super) async fn caller(host: &Host, token: Option<&ClientToken>) -> Result<Caller, Refusal> {
+    let Some(token) = token else { return Ok(Caller::Anonymous) };
+    Ok(host.identify(token).await?.map_or(Caller::Anonymous, Caller::Known))
 }
 
 /// Returns the token that comes with a request.
@@ -172,7 +172,7 @@ fn read_operation(query: &mut Pairs) -> Result<Operation, Refusal> {
     match query.take("list") {
         None => Ok(Operation::Read),
         Some(list) if list.is_empty() => Ok(Operation::Read),
-        Some(list) => match as_flag(&list) {
+        Some(list) => match cofferdam_contract::boolean(&list) {
             Some(true) => Ok(Operation::List),
             Some(false) => Ok(Operation::Read),
             None => Err(Refusal::invalid(format!("query parameter \"list\" must be true or false, not {list:?}"))),

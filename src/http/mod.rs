@@ -4,9 +4,9 @@
 //! * [`serve`] — the API on listeners that are already bound, with or without TLS ([`TlsSettings`]), until it is told
 //!   to stop.
 //!
-//! A request is read whole (`call`), then answered by the host itself if its path is below `sys/` (`system`), else by a
-//! mount (`plugin`). Both answer with Vault's envelope (`answer`), or with a `refusal`: the one place where a kind of
-//! error becomes a status.
+//! A request is read whole (`call`), given to [`Host::handle`] whatever its path is, and the answer worded (`encode`)
+//! in Vault's `envelope`, or as a `refusal`: the one place where a kind of error becomes a status. Vault's `sys/` is
+//! answered by [`SystemApi`](crate::system::SystemApi), which the host is to be given.
 //!
 //! One handler takes every request, in place of a route for each: paths are compared once they are decoded, mounts hold
 //! slashes anywhere, and `LIST` is no method that a router of routes knows. So [`serve`] does without axum's router
@@ -15,23 +15,21 @@
 //! Absent on purpose, until tokens of our own exist: tokens for those who log in, response wrapping but for native
 //! plugins' certificates, leases that can be renewed, namespaces. Who asks for one of these is told so.
 
-mod answer;
 mod bodies;
 mod call;
 mod connections;
-mod fields;
+mod encode;
+mod envelope;
+mod headers;
 mod limits;
 mod login;
-mod plugin;
 mod refusal;
 mod server;
 mod service;
 mod socket;
 mod strangers;
-mod system;
 mod text;
 mod tls;
-mod token;
 
 use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
@@ -45,14 +43,14 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt as _;
 
-use crate::host::Host;
+use crate::host::{Admission, Host};
 use crate::ident::RequestPath;
-use crate::request::Caller;
+use crate::request::{Caller, ClientToken};
 use bodies::Bodies;
 use call::Call;
+use headers::ClientHeaders;
 use refusal::Refusal;
 use strangers::{Strangers, Visit};
-use system::{Migrations, Reloads};
 
 pub use crate::json::JsonLimits;
 pub use limits::ListenerLimits;
@@ -60,35 +58,19 @@ pub use server::{Listener, ServeError, serve};
 pub use socket::ListenerSocket;
 pub use tls::{CertificateStore, TlsError, TlsSettings, TlsVersion};
 
-/// What the API says of the server it runs in.
-#[derive(Debug, Clone, Default)]
-pub struct ServerInfo {
-    /// The server's version.
-    pub version: String,
-    /// What it stores its data in, such as `file` or `inmem`.
-    pub storage_type: String,
-    /// A name for people.
-    pub cluster_name: String,
-    /// The address by which clients reach this server, such as `https://vault.example:8200`.
-    pub api_addr: String,
-}
-
 /// Returns Vault's API over a host, granting its clients what the host grants.
 ///
 /// Served with [`Router::into_make_service_with_connect_info`] for [`SocketAddr`], it tells plugins where a request
 /// comes from.
-pub fn router(host: Host, info: ServerInfo) -> Router {
+pub fn router(host: Host) -> Router {
     let limits = ListenerLimits::from(host.limits());
-    let door = Door { api: Api::new(host, info), limits };
+    let door = Door { api: Api::new(host), limits };
     Router::new().fallback(respond).with_state(Arc::new(door))
 }
 
 /// What every request is answered from.
 struct Api {
     host: Host,
-    info: ServerInfo,
-    migrations: Migrations,
-    reloads: Reloads,
     bodies: Bodies,
     strangers: Arc<Strangers>,
 }
@@ -100,10 +82,9 @@ struct Door {
 }
 
 impl Api {
-    fn new(host: Host, info: ServerInfo) -> Arc<Self> {
+    fn new(host: Host) -> Arc<Self> {
         let (bodies, strangers) = (Bodies::new(host.limits()), Strangers::new(host.limits()));
-        let (migrations, reloads) = (Migrations::default(), Reloads::default());
-        Arc::new(Self { host, info, migrations, reloads, bodies, strangers })
+        Arc::new(Self { host, bodies, strangers })
     }
 }
 
@@ -126,11 +107,8 @@ impl Door {
             return redirect(&clean);
         }
         let (parts, body) = request.into_parts();
-        #[cfg(feature = "process")]
-        if system::is_unwrapping(&parts) {
-            return Box::pin(system::unwrap(api, &parts, body, limits, client)).await;
-        }
-        let caller = call::caller(&api.host, &parts.headers);
+        let token = call::token(&parts.headers).map(ClientToken::from);
+        let caller = call::caller(&api.host, token.as_ref()).await?;
         let mut visit = match caller {
             Caller::Anonymous => self.let_in(&parts.uri, !body.is_end_stream(), client)?,
             Caller::Known(_) => None,
@@ -142,41 +120,40 @@ impl Door {
         if let Some(visit) = &mut visit {
             visit.wait().await?;
         }
-        if token::is_lookup(call.path.as_str()) {
-            return token::answer(&api.host, &call, &caller, call::token(&parts.headers));
-        }
-        if !call::is_system(call.path.as_str()) {
-            return plugin::answer(&api.host, call, caller, parts.headers, client, limits.request_deadline).await;
-        }
-        // In a task of its own: a client that hangs up must not leave a mount half made. And without the deadline of
-        // requests: what takes long here is a plugin that compiles or starts, and that has limits of its own.
-        let answer = tokio::spawn(system::answer(Arc::clone(api), call, caller)).await;
-        answer.unwrap_or_else(|_| Err(failed()))
+        let Call { operation, path, data } = call;
+        let known = matches!(caller, Caller::Known(_)).then(|| token.clone()).flatten();
+        let request = crate::request::Request {
+            token,
+            remote_address: client.map(canonical),
+            headers: Some(Arc::new(ClientHeaders::of(parts.headers, known, &api.host).await)),
+            deadline: Some(limits.request_deadline),
+            ..crate::request::Request::new(operation, path).by(caller).with_data(data.bytes.clone())
+        };
+        let id = request.id.clone();
+        encode::response(&id, operation, api.host.handle(request).await?)
     }
 
     /// Refuses, unread, what nobody in particular sends to a path that is not open, and counts it where one may be.
     fn let_in(&self, uri: &Uri, has_body: bool, client: Option<SocketAddr>) -> Result<Option<Visit>, Refusal> {
         let path: RequestPath = call::path_below_v1(uri.path())?.parse()?;
         let host = &self.api.host;
-        if call::is_system(path.as_str()) {
-            // Nothing that is open below `sys/` takes a body.
-            return if has_body { Err(Refusal::denied()) } else { Ok(None) };
+        match host.admission(&path) {
+            Admission::Open => self.api.strangers.arrive(client).map(Some),
+            // Whether there is a mount is nothing that a stranger may learn.
+            Admission::Closed if has_body || !host.serves(&path) => Err(Refusal::denied()),
+            Admission::WithoutBody if has_body => Err(Refusal::denied()),
+            Admission::Closed | Admission::WithoutBody => Ok(None),
         }
-        if host.may_be_open(&path) {
-            return self.api.strangers.arrive(client).map(Some);
-        }
-        // Whether there is a mount is nothing that a stranger may learn.
-        if has_body || !host.serves(&path) { Err(Refusal::denied()) } else { Ok(None) }
     }
 
     /// Returns how a request is refused that could not be read. What is wrong with it is nothing for a stranger where
     /// nobody would have read it: it differs from what is said where there is no mount.
     async fn as_told(&self, refusal: Refusal, caller: &Caller, uri: &Uri, visit: Option<Visit>) -> Refusal {
         let path = call::path_below_v1(uri.path()).ok().and_then(|path| path.parse::<RequestPath>().ok());
-        let Some(path) = path.filter(|path| matches!(caller, Caller::Anonymous) && !call::is_system(path.as_str()))
-        else {
+        let Some(path) = path.filter(|_| matches!(caller, Caller::Anonymous)) else { return refusal };
+        if self.api.host.admission(&path) == Admission::WithoutBody {
             return refusal;
-        };
+        }
         let Some(mut visit) = visit else { return Refusal::denied() };
         // To find out may start a plugin.
         if let Err(busy) = visit.wait().await {
@@ -184,6 +161,11 @@ impl Door {
         }
         if self.api.host.is_open(&path).await { refusal } else { Refusal::denied() }
     }
+}
+
+/// Returns a client's address as its own: an IPv4 client of an IPv6 socket comes with another.
+fn canonical(client: SocketAddr) -> SocketAddr {
+    SocketAddr::new(client.ip().to_canonical(), client.port())
 }
 
 /// Returns the answer where this program has a bug. The log says which.
@@ -194,7 +176,10 @@ fn failed() -> Refusal {
 /// Sends a client to another path of this server, with the same method and body.
 fn redirect(to: &str) -> Result<Response, Refusal> {
     let to = HeaderValue::from_str(to).map_err(|_| Refusal::invalid("the path holds an empty segment"))?;
-    let mut response = answer::empty(StatusCode::TEMPORARY_REDIRECT);
+    let mut response = envelope::empty(StatusCode::TEMPORARY_REDIRECT);
     response.headers_mut().insert(LOCATION, to);
     Ok(response)
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,9 +4,10 @@ use axum::http::StatusCode;
 use axum::http::header::{HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse, Response};
 
-use super::answer;
+use super::envelope;
 use crate::host::{Error, ErrorKind};
 use crate::ident::IdentError;
+use crate::json;
 
 /// Seconds after which a client that was told 429 or 503 may try again: queues drain and mounts start within about that
 /// time.
@@ -35,19 +36,9 @@ impl Refusal {
         Self::new(StatusCode::FORBIDDEN, "permission denied")
     }
 
-    /// Returns what a mount's request came to, whose plugin chose the status.
-    pub(super) fn of_mount(error: &Error) -> Self {
-        Self::new(status(error.kind()), error.message())
-    }
-
     /// Returns the refusal of a method that a path does not take.
     pub(super) fn unsupported_operation() -> Self {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "unsupported operation")
-    }
-
-    /// Returns the refusal of a path below `sys/` that nothing answers.
-    pub(super) fn no_route(path: &str) -> Self {
-        Self::new(StatusCode::NOT_FOUND, format!("no handler for route {path:?}. route entry not found."))
     }
 
     /// Returns Vault's wordless 404: the path is good, and holds nothing.
@@ -56,26 +47,23 @@ impl Refusal {
     }
 
     /// Returns the status.
+    #[cfg(test)]
     pub(super) fn status(&self) -> StatusCode {
         self.status
     }
 
     /// Returns the message, empty where there is none.
+    #[cfg(test)]
     pub(super) fn message(&self) -> &str {
         self.message.as_deref().unwrap_or_default()
     }
 }
 
-/// What the host refuses to do with its own catalog and mounts. Vault has one status for all that its client is to
-/// blame for, and clients decide by it: the kinds stay apart in the host's own errors, and in the text.
+/// What a request to the host came to. An error without words is Vault's wordless one.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        match error.kind() {
-            ErrorKind::Conflict | ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::PluginFault => {
-                Self::invalid(error.message())
-            }
-            kind => Self::new(status(kind), error.message()),
-        }
+        let message = (!error.message().is_empty()).then(|| error.message().to_owned());
+        Self { status: status(error.kind()), message }
     }
 }
 
@@ -91,8 +79,8 @@ impl IntoResponse for Refusal {
         struct Errors<'a> {
             errors: &'a [String],
         }
-        let body = answer::to_json(&Errors { errors: self.message.as_slice() });
-        let mut response = answer::json(self.status, body);
+        let body = json::line(&Errors { errors: self.message.as_slice() });
+        let mut response = envelope::json(self.status, body);
         if matches!(self.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
@@ -122,21 +110,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_clients_own_mistakes_are_a_400() {
+    fn a_kind_of_error_has_one_status() {
         for (kind, status) in [
             (ErrorKind::InvalidRequest, 400),
-            (ErrorKind::Conflict, 400),
-            (ErrorKind::NotFound, 400),
-            (ErrorKind::Denied, 400),
-            (ErrorKind::PluginFault, 400),
+            (ErrorKind::Denied, 403),
+            (ErrorKind::NotFound, 404),
+            (ErrorKind::UnsupportedOperation, 405),
+            (ErrorKind::Conflict, 409),
             (ErrorKind::TooLarge, 413),
-            (ErrorKind::Busy, 503),
-            (ErrorKind::DeadlineExceeded, 504),
             (ErrorKind::Storage, 500),
-            (ErrorKind::Unavailable, 503),
             (ErrorKind::Internal, 500),
+            (ErrorKind::PluginFault, 502),
+            (ErrorKind::Busy, 503),
+            (ErrorKind::Unavailable, 503),
+            (ErrorKind::DeadlineExceeded, 504),
+            (ErrorKind::Status(418), 418),
         ] {
             assert_eq!(Refusal::from(Error::new(kind, "")).status().as_u16(), status, "{kind:?}");
         }
+        assert_eq!(Refusal::from(Error::new(ErrorKind::NotFound, "")), Refusal::nothing_there());
     }
 }

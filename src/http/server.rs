@@ -25,7 +25,7 @@ use super::connections::{Connections, End, Place, Watched};
 use super::service::Connection;
 use super::socket::{Accepted, Accepting, ListenerSocket};
 use super::strangers::Origin;
-use super::{Api, CertificateStore, Door, ListenerLimits, ServerInfo};
+use super::{Api, CertificateStore, Door, ListenerLimits};
 use crate::complaints::Complaints;
 use crate::host::Host;
 
@@ -101,12 +101,7 @@ pub enum ServeError {
 ///
 /// If one listener fails, the others are shut down in the same way; without listeners there is nothing to wait for. The
 /// host keeps running: shutting it down is the next step of whoever made it.
-pub async fn serve(
-    host: Host,
-    listeners: Vec<Listener>,
-    info: ServerInfo,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+pub async fn serve(host: Host, listeners: Vec<Listener>, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     let drain_deadline = host.limits().drain_deadline;
     let served = Served {
         places: Connections::new(host.limits(), getrlimit(Resource::Nofile).current),
@@ -115,7 +110,7 @@ pub async fn serve(
         cut: CancellationToken::new(),
     };
     let _cut = served.cut.clone().drop_guard();
-    let api = Api::new(host, info);
+    let api = Api::new(host);
     let mut accepting = JoinSet::new();
     for listener in listeners {
         accepting.spawn(run(listener, Arc::clone(&api), served.clone()));
@@ -350,6 +345,7 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::system::{ServerInfo, SystemApi};
 
     fn listener(limits: ListenerLimits) -> (SocketAddr, Listener) {
         let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -371,10 +367,11 @@ mod tests {
         let (wide_address, wide) = listener(limits);
         let (narrow_address, narrow) = listener(ListenerLimits { request_body_bytes_max: 8, ..limits });
         let (hasty_address, hasty) = listener(ListenerLimits { header_deadline: Duration::from_millis(20), ..limits });
-        let host = Host::builder().root_token("root").build().await.unwrap();
+        let host =
+            Host::builder().root_token("root").system(SystemApi::new(ServerInfo::default())).build().await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let shutdown = async { stopped.await.unwrap() };
-        let serving = tokio::spawn(serve(host, vec![wide, narrow, hasty], ServerInfo::default(), shutdown));
+        let serving = tokio::spawn(serve(host, vec![wide, narrow, hasty], shutdown));
 
         let post = "POST /v1/sys/mounts/a HTTP/1.1\r\nhost: h\r\nx-vault-token: root\r\nconnection: close\r\n\
                     content-length: 9\r\n\r\n{\"a\":\"b\"}";

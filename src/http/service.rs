@@ -65,12 +65,14 @@ fn without_body(mut response: Response) -> Response {
 mod tests {
     use super::*;
     use crate::host::Host;
-    use crate::http::{Api, ListenerLimits, ServerInfo};
+    use crate::http::{Api, ListenerLimits};
+    use crate::system::{ServerInfo, SystemApi};
 
     #[tokio::test]
     async fn what_panics_ends_its_own_request() {
-        let host = Host::builder().root_token("root").build().await.unwrap();
-        let door = Door { api: Api::new(host, ServerInfo::default()), limits: ListenerLimits::default() };
+        let host =
+            Host::builder().root_token("root").system(SystemApi::new(ServerInfo::default())).build().await.unwrap();
+        let door = Door { api: Api::new(host), limits: ListenerLimits::default() };
         let connection = Connection { door: Arc::new(door), client: None, activity: Activity::new() };
         let buggy = futures_util::stream::poll_fn(|_| -> Poll<Option<Result<Bytes, BoxError>>> { panic!("a bug") });
         let request = |path: &str, body: Body| {
@@ -85,8 +87,9 @@ mod tests {
 
     #[tokio::test]
     async fn head_tells_the_length_of_what_get_sends() {
-        let host = Host::builder().root_token("root").build().await.unwrap();
-        let door = Door { api: Api::new(host, ServerInfo::default()), limits: ListenerLimits::default() };
+        let host =
+            Host::builder().root_token("root").system(SystemApi::new(ServerInfo::default())).build().await.unwrap();
+        let door = Door { api: Api::new(host), limits: ListenerLimits::default() };
         let client = Some("192.0.2.1:7".parse().unwrap());
         let connection = Connection { door: Arc::new(door), client, activity: Activity::new() };
         let ask = async |method: Method| {

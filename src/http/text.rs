@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde::{Serialize, Serializer};
 
-use super::answer;
 use super::refusal::Refusal;
+use crate::json;
 
 /// Pairs in one query or form: what Go and others take by default. A pair takes some hundred bytes, however short it
 /// was.
@@ -57,7 +57,7 @@ impl Pairs {
         if self.0.is_empty() {
             return Bytes::new();
         }
-        answer::to_json(&self.0).into()
+        json::line(&self.0).into()
     }
 }
 

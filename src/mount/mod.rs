@@ -24,6 +24,7 @@ mod record;
 mod routes;
 mod table;
 
+use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,7 +37,7 @@ use tokio_util::task::TaskTracker;
 use crate::ident::{PluginVersion, RequestPath};
 use crate::meter::{MountMeter, Outcome, Retired};
 use crate::pool::{Lease, Rollback};
-use crate::request::{BackendError, Caller, Operation, Request, Response};
+use crate::request::{BackendError, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
 pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher, StartError};
@@ -59,12 +60,9 @@ pub enum MountState {
 /// Why a mount did not answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum MountError {
-    /// The caller is not known, and the path is not an open one.
-    #[error("permission denied")]
-    Denied,
     /// The mount could not be started.
     #[error("the plugin did not start: {0}")]
-    NotStarted(String),
+    NotStarted(#[source] StartError),
     /// The mount is being disabled.
     #[error("it is being disabled")]
     Closing,
@@ -80,7 +78,6 @@ impl MountError {
     /// Returns how a request ended that was answered with this.
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
-            MountError::Denied => Outcome::Denied,
             MountError::NotStarted(_) => Outcome::NotStarted,
             MountError::Closing | MountError::Replaced => Outcome::Closing,
             MountError::Failed(Failure::Backend(error)) => match error {
@@ -163,17 +160,19 @@ impl Now {
     }
 }
 
-/// How a request went, and the moment of the mount that answered it: what an answer means is decided by that one.
-pub(crate) struct Answered {
+/// Why nothing answers, and the last moment of the mount that would have.
+pub(crate) struct Closed {
     pub(crate) now: Arc<Now>,
-    pub(crate) outcome: Result<Reply, MountError>,
+    pub(crate) error: MountError,
 }
 
-/// What a plugin answered.
-pub(crate) struct Reply {
-    pub(crate) response: Response,
-    /// Whether it came from a path that is open to everybody.
-    pub(crate) is_open: bool,
+/// A request's stay in a mount that has started: what it is answered by, and judged by, is this moment of the mount.
+pub(crate) struct Entered<'a> {
+    mount: &'a Mount,
+    now: Arc<Now>,
+    inside: Inside,
+    deadline: Instant,
+    limit: Duration,
 }
 
 impl Mount {
@@ -230,24 +229,15 @@ impl Mount {
         now.generation.start(&now.scope).await.as_ref().map(drop).map_err(Clone::clone)
     }
 
-    /// Answers a request whose path is the part below the mount.
-    pub(crate) async fn handle(&self, request: Box<Request>, limit: Duration) -> Answered {
-        let (now, inside) = match self.enter() {
-            Ok(entered) => entered,
-            Err(now) => return Answered { now, outcome: Err(MountError::Closing) },
-        };
-        let outcome = {
-            let reply = pin!(answer(&now, request, limit));
-            tokio::select! {
-                biased;
-                reply = reply => reply,
-                () = inside.aborted() => match Arc::ptr_eq(&now.generation, &self.now.load().generation) {
-                    true => Err(MountError::Closing),
-                    false => Err(MountError::Replaced),
-                },
-            }
-        };
-        Answered { now, outcome }
+    /// Enters what answers now, started if it has not been.
+    pub(crate) async fn enter_started(&self, limit: Duration) -> Result<Entered<'_>, Closed> {
+        let deadline = Instant::now() + limit;
+        let (now, inside) = self.enter().map_err(|now| Closed { now, error: MountError::Closing })?;
+        let entered = Entered { mount: self, now, inside, deadline, limit };
+        match entered.started().await {
+            Ok(()) => Ok(entered),
+            Err(error) => Err(Closed { now: entered.now, error }),
+        }
     }
 
     /// Enters the generation that answers now; returns the last one when the mount is being disabled.
@@ -368,42 +358,72 @@ impl Mount {
     }
 }
 
-/// Answers a request at this moment of a mount, whose generation it has entered.
-async fn answer(now: &Now, mut request: Box<Request>, limit: Duration) -> Result<Reply, MountError> {
-    let deadline = Instant::now() + limit;
-    let Now { scope, generation, .. } = now;
-    let started = match generation.outcome() {
-        Some(outcome) => outcome,
-        None => tokio::time::timeout_at(deadline, generation.start(scope))
-            .await
-            .map_err(|_| Failure::Busy(format!("it was still starting after {}", GoDuration::from_std(limit))))?,
-    };
-    let running = started.as_ref().map_err(|reason| match request.caller {
-        // The reason may hold what the plugin printed, and is none of a stranger's business.
-        Caller::Anonymous => MountError::NotStarted("the server's log says why".to_owned()),
-        Caller::Known(_) => MountError::NotStarted(reason.to_string()),
-    })?;
-    let is_open = running.unauthenticated.matches(request.path.as_str());
-    let caller = match &request.caller {
-        // On an open path nobody is asked who they are, so what somebody said of themselves is not passed on.
-        _ if is_open => Caller::Anonymous,
-        Caller::Anonymous => return Err(MountError::Denied),
-        known @ Caller::Known(_) => known.clone(),
-    };
-    let call = Call {
-        storage: scope.storage.clone(),
-        scope: Arc::clone(scope),
-        caller,
-        remote_address: request.remote_address,
-        headers: request.headers.take(),
-        deadline,
-        limit,
-    };
-    let lease = running.pool.lease(&call).await?;
-    if request.operation == Operation::Update && Box::pin(creates(&lease, &call, &request)).await? {
-        request.operation = Operation::Create;
+impl Entered<'_> {
+    /// Returns the moment of the mount.
+    pub(crate) fn now(&self) -> &Arc<Now> {
+        &self.now
     }
-    Ok(Reply { response: lease.handle(call, *request).await?, is_open })
+
+    /// Asks the plugin. The request's path is the part below the mount.
+    pub(crate) async fn handle(&self, request: Box<Request>) -> Result<Response, MountError> {
+        self.unless_aborted(self.ask(request)).await
+    }
+
+    async fn started(&self) -> Result<(), MountError> {
+        match self.now.generation.outcome() {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(MountError::NotStarted(error.clone())),
+            None => self.unless_aborted(self.start()).await,
+        }
+    }
+
+    async fn start(&self) -> Result<(), MountError> {
+        let Now { scope, generation, .. } = &*self.now;
+        match tokio::time::timeout_at(self.deadline, generation.start(scope)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(MountError::NotStarted(error.clone())),
+            Err(_) => {
+                let limit = GoDuration::from_std(self.limit);
+                Err(Failure::Busy(format!("it was still starting after {limit}")).into())
+            }
+        }
+    }
+
+    async fn ask(&self, mut request: Box<Request>) -> Result<Response, MountError> {
+        let Now { scope, generation, .. } = &*self.now;
+        let running = match generation.outcome() {
+            Some(Ok(running)) => running,
+            Some(Err(error)) => return Err(MountError::NotStarted(error.clone())),
+            None => return Err(Failure::Host("it was asked before it had started".to_owned()).into()),
+        };
+        let call = Call {
+            storage: scope.storage.clone(),
+            scope: Arc::clone(scope),
+            caller: request.caller.clone(),
+            remote_address: request.remote_address,
+            headers: request.headers.take(),
+            deadline: self.deadline,
+            limit: self.limit,
+        };
+        let lease = running.pool.lease(&call).await?;
+        if request.operation == Operation::Update && Box::pin(creates(&lease, &call, &request)).await? {
+            request.operation = Operation::Create;
+        }
+        Ok(lease.handle(call, *request).await?)
+    }
+
+    /// Waits for this, unless the generation has to end first.
+    async fn unless_aborted<T>(&self, step: impl Future<Output = Result<T, MountError>>) -> Result<T, MountError> {
+        let step = pin!(step);
+        tokio::select! {
+            biased;
+            ended = step => ended,
+            () = self.inside.aborted() => match Arc::ptr_eq(&self.now.generation, &self.mount.now.load().generation) {
+                true => Err(MountError::Closing),
+                false => Err(MountError::Replaced),
+            },
+        }
+    }
 }
 
 /// Asks the plugin whether the path of a write is yet to be created.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cofferdam::ident::{Digest, PluginKind};
-use cofferdam::request::{self, Caller, Identity, Request, Response};
+use cofferdam::request::{self, Caller, Identity, Request};
 use cofferdam::storage::DurableStorage;
 use cofferdam::{Error, Host, InstancePolicy, Limits, MountRequest, PluginDirectory, Registration, Tune};
 use cofferdam_contract::json;
@@ -203,7 +203,7 @@ fn request(ask: &Ask) -> Request {
     request
 }
 
-fn check(outcome: Result<Response, Error>, expected: &Expected) -> Result<(), String> {
+fn check(outcome: Result<cofferdam::Answer, Error>, expected: &Expected) -> Result<(), String> {
     match (outcome, expected) {
         (Ok(response), Expected::Answer(expected)) => {
             let answer = answer(response)?;
@@ -218,9 +218,9 @@ fn check(outcome: Result<Response, Error>, expected: &Expected) -> Result<(), St
     }
 }
 
-fn answer(response: Response) -> Result<Answer, String> {
+fn answer(response: cofferdam::Answer) -> Result<Answer, String> {
     let json = |bytes: &[u8]| json::parse::<Value>(bytes).map_err(|error| error.to_string());
-    let Response { body, secret, login, warnings, headers } = response;
+    let cofferdam::Answer { body, secret, login, warnings, headers, .. } = response;
     let body = match body {
         request::Body::Empty => Body::Nothing,
         request::Body::Data(data) => Body::Data(json(&data)?),

@@ -5,9 +5,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use cofferdam::ident::{Digest, PluginKind};
-use cofferdam::request::{Body, Caller, Identity, Operation, Request, Response};
+use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::storage::DurableStorage;
-use cofferdam::{Error, Host, Limits, MountRequest, NativePlugins, PluginDirectory, Registration};
+use cofferdam::{Answer, Error, Host, Limits, MountRequest, NativePlugins, PluginDirectory, Registration};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -143,7 +143,7 @@ impl Stage {
     }
 
     /// Asks as somebody who is known.
-    pub(crate) async fn ask(&self, operation: Operation, path: &str, data: &str) -> Result<Response, Error> {
+    pub(crate) async fn ask(&self, operation: Operation, path: &str, data: &str) -> Result<Answer, Error> {
         self.host().handle(request(operation, path, data)).await
     }
 
@@ -180,7 +180,7 @@ pub(crate) fn request(operation: Operation, path: &str, data: &str) -> Request {
 }
 
 /// Returns what an answer holds as JSON; null where it holds nothing.
-pub(crate) fn data(response: &Response) -> Value {
+pub(crate) fn data(response: &Answer) -> Value {
     match &response.body {
         Body::Empty => Value::Null,
         Body::Data(json) => serde_json::from_slice(json).expect("data is JSON"),

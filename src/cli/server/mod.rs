@@ -29,10 +29,11 @@ use super::console::{Console, Ended, Exit};
 use super::environment::Environment;
 use crate::artifact::PluginDirectory;
 use crate::host::{Host, HostBuilder};
-use crate::http::{self, Listener, ServerInfo, TlsSettings};
+use crate::http::{self, Listener, TlsSettings};
 use crate::runtime::process::{adopt_orphans, kill_orphans};
 use crate::runtime::wasm::Compiler;
 use crate::storage::{DurableStorage, MemoryStorage};
+use crate::system::{ServerInfo, SystemApi};
 
 /// Where the development server listens: Vault's port.
 const DEV_ADDRESS: &str = "127.0.0.1:8200";
@@ -190,13 +191,14 @@ async fn open(config: ServerConfig, dev: Option<&dev::Settings>, environment: &E
         Some(directory) => builder.compile_cache(directory),
         None => builder,
     };
-    let host = builder.build().await.map_err(|error| failed(error.detail()))?;
     let info = ServerInfo {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         storage_type: storage_type.to_owned(),
         cluster_name: String::new(),
         api_addr: api_addr(&config, &listeners),
     };
+    let builder = builder.system(SystemApi::new(info.clone()));
+    let host = builder.build().await.map_err(|error| failed(error.detail()))?;
     Ok(Opened { host, listeners, socket_files: socket_files.into_iter().flatten().collect(), info, config })
 }
 
@@ -294,7 +296,7 @@ async fn serve(
             declared::follow(host, upkeep, certificates).await;
         }
     });
-    let serving = http::serve(host.clone(), listeners, info, stop.cancelled_owned());
+    let serving = http::serve(host.clone(), listeners, stop.cancelled_owned());
     if let Some(dev) = &dev {
         banner::dev(dev, &api_addr, &plugins, environment, console);
     }

@@ -64,11 +64,9 @@ fn address_from_here(listener: &Listener) -> Option<String> {
 }
 
 fn legacy_layering(environment: &Environment) -> Result<bool, String> {
-    match environment.plugin_legacy_env_layering.as_deref() {
-        None | Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(false),
-        Some("1" | "t" | "T" | "true" | "TRUE" | "True") => Ok(true),
-        Some(typed) => Err(format!("VAULT_PLUGIN_USE_LEGACY_ENV_LAYERING is {typed:?}, expected true or false")),
-    }
+    let Some(typed) = environment.plugin_legacy_env_layering.as_deref() else { return Ok(false) };
+    cofferdam_contract::boolean(typed)
+        .ok_or_else(|| format!("VAULT_PLUGIN_USE_LEGACY_ENV_LAYERING is {typed:?}, expected true or false"))
 }
 
 fn multiplexing_opt_out(environment: &Environment) -> Result<Vec<PluginName>, String> {

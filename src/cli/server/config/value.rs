@@ -32,11 +32,9 @@ pub(super) fn switch(value: &Value) -> Read<bool> {
         Value::Boolean(on) => Ok(*on),
         Value::Integer(1) => Ok(true),
         Value::Integer(0) => Ok(false),
-        Value::Text(text) => match text.as_str() {
-            "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-            "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-            other => Err(format!("is {other:?}, expected true or false")),
-        },
+        Value::Text(text) => {
+            cofferdam_contract::boolean(text).ok_or_else(|| format!("is {text:?}, expected true or false"))
+        }
         other => Err(expected(other, "true or false")),
     }
 }

@@ -6,17 +6,15 @@ mod families;
 mod json;
 mod prometheus;
 
-use axum::http::{HeaderValue, StatusCode};
 use tokio::task::spawn_blocking;
 
-use super::Reply;
-use crate::host::Host;
-use crate::http::fields::Fields;
-use crate::http::refusal::Refusal;
+use crate::host::{ErrorKind, Host};
+use crate::system::fields::Fields;
+use crate::system::refusal::Refusal;
+use crate::system::reply::Reply;
 
 /// OpenMetrics, which is what Prometheus asks for first.
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -36,7 +34,7 @@ pub(super) async fn read(host: &Host, mut fields: Fields) -> Result<Reply, Refus
             Format::Prometheus => Some(Reply::Text(OPEN_METRICS, prometheus::write(metrics)?)),
         }
     });
-    let failed = || Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written");
+    let failed = || Refusal::new(ErrorKind::Internal, "the metrics could not be written");
     written.await.ok().flatten().ok_or_else(failed)
 }
 
@@ -57,7 +55,7 @@ mod tests {
         assert_eq!(format(None), Ok(Format::Json));
         assert_eq!(format(Some("prometheus")), Ok(Format::Prometheus));
         let refusal = format(Some("Prometheus")).unwrap_err();
-        assert_eq!(refusal.status(), StatusCode::BAD_REQUEST);
+        assert_eq!(refusal.kind(), ErrorKind::InvalidRequest);
         assert!(refusal.message().contains("\"prometheus\" or \"json\""), "{}", refusal.message());
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::families::{self, Kind, Value};
 use crate::host::{DURATION_BUCKETS, Distribution, Metrics};
-use crate::http::answer;
+use crate::json;
 
 #[derive(Serialize, Default)]
 #[serde(rename_all = "PascalCase")]
@@ -85,7 +85,7 @@ pub(super) fn write(metrics: &Metrics) -> Vec<u8> {
             }
         }
     }
-    answer::to_json(&written)
+    json::line(&written)
 }
 
 fn sample(name: &str, durations: &Distribution, labels: Labels) -> Sample {

@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::Reply;
+use super::fields::Fields;
+use super::refusal::Refusal;
+use super::reply::Reply;
 use crate::host::{Host, ReloadedMount};
-use crate::http::fields::Fields;
-use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind, PluginName};
 
 /// Reloads that are remembered. Clients ask within seconds; nobody reloads so often in that time.
@@ -23,7 +23,7 @@ const GLOBAL: &str = "global";
 
 /// The latest reloads, oldest first, and when each had ended.
 #[derive(Default)]
-pub(in crate::http) struct Reloads(Mutex<VecDeque<(String, Timestamp)>>);
+pub(super) struct Reloads(Mutex<VecDeque<(String, Timestamp)>>);
 
 impl Reloads {
     /// Remembers a reload under a new id and returns the id. The oldest one is forgotten when there are too many.
@@ -156,6 +156,7 @@ fn answer(reloads: &Reloads, scope: Scope, reloaded: &[ReloadedMount]) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::ErrorKind;
 
     fn fields(json: &str) -> Fields {
         Fields::parse(json.as_bytes()).unwrap()
@@ -179,7 +180,7 @@ mod tests {
         let reloads = Reloads::default();
         let some = [reloaded("a", None), reloaded("b", Some("the file is gone"))];
         let refusal = answer(&reloads, Scope::Global, &some).map(drop).unwrap_err();
-        assert_eq!(refusal.status().as_u16(), 400);
+        assert_eq!(refusal.kind(), ErrorKind::InvalidRequest);
         let said = "cannot reload plugin on \"b/\": the file is gone; the mount goes on with what it ran; reloaded: a/";
         assert_eq!(refusal.message(), said);
         assert!(reloads.kept().is_empty());
@@ -209,7 +210,7 @@ mod tests {
             (r#"{"mounts":"a"}"#, "no mount at a/"),
         ] {
             let refusal = backend(&host, &reloads, fields(body)).await.map(drop).unwrap_err();
-            assert_eq!(refusal.status().as_u16(), 400, "{body}");
+            assert_eq!(refusal.kind(), ErrorKind::InvalidRequest, "{body}");
             assert!(refusal.message().contains(message), "{body}: {}", refusal.message());
         }
         for (rest, message) in [

@@ -70,14 +70,6 @@ impl Envelope<'_> {
     }
 }
 
-/// Returns a value as JSON with a newline.
-pub(super) fn to_json(value: &impl Serialize) -> Vec<u8> {
-    let mut json = Vec::with_capacity(ENVELOPE_BYTES);
-    append(&mut json, value);
-    json.push(b'\n');
-    json
-}
-
 /// Returns an answer with a JSON body.
 pub(super) fn json(status: StatusCode, body: Vec<u8>) -> Response {
     with_type(status, APPLICATION_JSON, body)

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::Reply;
+use super::fields::Fields;
 use super::migrations::{MigrationEnd, Migrations};
 use super::mount_body::{mount_request, tuning};
 use super::mount_view::{MatchedView, MountView, PublicView, TuningView};
+use super::refusal::Refusal;
+use super::reply::Reply;
 use crate::host::{Host, MountInfo};
-use crate::http::fields::Fields;
-use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind, RequestPath};
 use crate::request::Caller;
 
@@ -81,7 +80,7 @@ pub(super) async fn remount(host: &Host, migrations: &Migrations, mut fields: Fi
             MigrationEnd::Success,
             "Mount move has finished. Its status is kept under the returned migration ID".to_owned(),
         ),
-        Err(refusal) if refusal.status().is_client_error() => return Err(refusal),
+        Err(refusal) if refusal.blames_the_client() => return Err(refusal),
         Err(refusal) => (MigrationEnd::Failure, format!("Mount move has failed: {}", refusal.message())),
     };
     let migration_id = migrations.record(from, to, end);
@@ -144,7 +143,7 @@ pub(super) fn preflight(host: &Host, path: &str) -> Result<Reply, Refusal> {
         let message = format!(
             "preflight capability check returned 403, please ensure client's policies grant access to path \"{path}/\""
         );
-        Refusal::new(StatusCode::FORBIDDEN, message)
+        Refusal::denied(message)
     })?;
     Ok(Reply::data(&MatchedView::of(&mount)))
 }

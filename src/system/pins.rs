@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::Reply;
+use super::fields::Fields;
+use super::refusal::Refusal;
+use super::reply::Reply;
 use crate::host::{Host, Pin};
-use crate::http::fields::Fields;
-use crate::http::refusal::Refusal;
 use crate::ident::{PluginKind, PluginName};
 
 /// A pin as clients see it.
@@ -62,6 +62,7 @@ fn plugin(rest: &str) -> Result<(PluginKind, PluginName), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::ErrorKind;
 
     #[tokio::test]
     async fn refusals_use_vaults_words() {
@@ -77,7 +78,7 @@ mod tests {
             ("auth/kv", r#"{"version":"1.0.0"}"#, "auth plugin \"kv\" version v1.0.0 does not exist"),
         ] {
             let refusal = pin(&host, rest, Fields::parse(body.as_bytes()).unwrap()).await.map(drop).unwrap_err();
-            assert_eq!(refusal.status().as_u16(), 400, "{rest} {body}");
+            assert_eq!(refusal.kind(), ErrorKind::InvalidRequest, "{rest} {body}");
             assert!(refusal.message().contains(message), "{rest} {body}: {}", refusal.message());
         }
         assert_eq!(read(&host, "secret/kv").map(drop).unwrap_err(), Refusal::nothing_there());

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use super::fields::{Fields, TypedTtl};
 use super::instances;
+use super::refusal::Refusal;
 use crate::host::{InstanceLimits, MountConfig, MountRequest, TokenType, TtlChange, Tune};
-use crate::http::fields::{Fields, TypedTtl};
-use crate::http::refusal::Refusal;
 use crate::ident::{MountPath, PluginKind};
 
 /// Vault's names for the versions of its key-value engine, and what they stand for.
@@ -148,6 +148,7 @@ fn ttl_change(typed: TypedTtl) -> Option<TtlChange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::ErrorKind;
     use crate::host::VersionChange;
 
     const HOUR: Duration = Duration::from_secs(3600);
@@ -220,7 +221,7 @@ mod tests {
             ("a//b", r#"{"type":"kv"}"#, "does not match its cleaned form"),
         ] {
             let refusal = enable(path, body).unwrap_err();
-            assert_eq!(refusal.status().as_u16(), 400, "{body}");
+            assert_eq!(refusal.kind(), ErrorKind::InvalidRequest, "{body}");
             assert!(refusal.message().contains(message), "{body}: {}", refusal.message());
         }
     }

@@ -13,7 +13,7 @@ const MIGRATIONS_KEPT_MAX: usize = 256;
 
 /// The latest moves, oldest first.
 #[derive(Default)]
-pub(in crate::http) struct Migrations(Mutex<VecDeque<Migration>>);
+pub(super) struct Migrations(Mutex<VecDeque<Migration>>);
 
 /// A move that has ended.
 #[derive(Debug, Clone, PartialEq, Eq)]

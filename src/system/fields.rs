@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cofferdam_contract::GoDuration;
+use cofferdam_contract::{GoDuration, boolean};
 use serde_json::{Map, Value};
 
 use super::refusal::Refusal;
@@ -61,8 +61,8 @@ impl Fields {
     pub(super) fn flag(&mut self, name: &str) -> Result<Option<bool>, Refusal> {
         let flag = |value| match value {
             Value::Bool(flag) => Some(flag),
-            Value::String(text) => as_flag(&text),
-            Value::Number(number) => as_flag(&number.to_string()),
+            Value::String(text) => boolean(&text),
+            Value::Number(number) => boolean(&number.to_string()),
             _ => None,
         };
         self.take(name).map(|value| flag(value).ok_or_else(|| self.wrong(name, "true or false"))).transpose()
@@ -168,15 +168,6 @@ fn as_option(value: Value) -> Option<String> {
         Value::Bool(flag) => Some(flag.to_string()),
         Value::Null => Some(String::new()),
         value => as_text(value),
-    }
-}
-
-/// The texts that Go's `strconv.ParseBool` takes.
-pub(super) fn as_flag(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

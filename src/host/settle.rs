@@ -1,13 +1,17 @@
-//! What becomes of a login: where it may come from, the policies that its token would carry, and for how long.
+//! What becomes of an answer: of a login, where it may come from, the policies that its token would carry, and for how
+//! long; of a secret, for how long it is good.
 //!
-//! The host issues no tokens. It brings a login to what Vault would make a token of; whoever embeds it may.
+//! The host issues no tokens and keeps no leases. It brings both to what Vault would make them of; a server that embeds
+//! the host may go on from there.
 
 use std::time::Duration;
 
 use cofferdam_contract::GoDuration;
 
+use super::answer::{answered_by, checked, unusable};
+use super::types::Answer;
 use super::{Error, ErrorKind, Inner, TokenType};
-use crate::mount::{MountRecord, Reply};
+use crate::mount::MountRecord;
 use crate::request::{Login, Operation, Response};
 
 /// The policy of tokens that may do anything.
@@ -17,29 +21,44 @@ const ROOT: &str = "root";
 const DEFAULT: &str = "default";
 
 impl Inner {
-    /// Completes a login as Vault does before it makes a token of it. Other answers stay as they are.
-    pub(super) fn settle(&self, reply: Reply, operation: Operation, record: &MountRecord) -> Result<Response, Error> {
-        let Reply { mut response, is_open } = reply;
-        let Some(login) = &mut response.login else { return Ok(response) };
-        // A caller that has a token already gets no other one by asking, unless it renews the one that it has.
-        if !is_open && operation != Operation::Renew {
-            let (path, plugin) = (&record.path, &record.plugin);
-            let text = format!(
-                "the plugin {plugin} at {path} answered what it may not: a login on a path that it does not declare open"
-            );
-            return Err(Error::new(ErrorKind::PluginFault, text));
-        }
-        login.policies = sanitised(login);
-        if login.policies.iter().any(|policy| policy == ROOT) {
-            return Err(Error::new(ErrorKind::InvalidRequest, "auth methods cannot create root tokens"));
-        }
+    /// Makes an answer of what a plugin answered: refuses what it may not answer, and fills in what Vault would before
+    /// it makes a token of a login and a lease of a secret.
+    pub(super) fn settle(
+        &self,
+        response: Response,
+        operation: Operation,
+        is_open: bool,
+        record: &MountRecord,
+    ) -> Result<Answer, Error> {
+        let Response { body, mut secret, mut login, mut warnings, headers } = checked(response, record)?;
         let ttls = self.effective_ttls(&record.config);
-        response.warnings.extend(limit(login, ttls.default.as_secs(), ttls.max.as_secs()));
-        if matches!(record.config.token_type, Some(TokenType::Batch | TokenType::DefaultBatch)) {
-            login.lease.renewable = false;
+        let (default, max) = (ttls.default.as_secs(), ttls.max.as_secs());
+        if let Some(login) = &mut login {
+            // A caller that has a token already gets no other one by asking, unless it renews the one that it has.
+            if !is_open && operation != Operation::Renew {
+                return Err(unusable(record, "a login on a path that it does not declare open"));
+            }
+            login.policies = sanitised(login);
+            if login.policies.iter().any(|policy| policy == ROOT) {
+                return Err(Error::new(ErrorKind::InvalidRequest, "auth methods cannot create root tokens"));
+            }
+            warnings.extend(limit(login, default, max));
+            if matches!(record.config.token_type, Some(TokenType::Batch | TokenType::DefaultBatch)) {
+                login.lease.renewable = false;
+            }
         }
-        Ok(response)
+        if let Some(lease) = &mut secret {
+            let max = max.min(filled(lease.max_ttl_seconds, u64::MAX));
+            lease.ttl_seconds = filled(lease.ttl_seconds, default).min(max);
+        }
+        let by = answered_by(record);
+        Ok(Answer { body, secret, login, warnings, headers, by, is_open, status: None, repeats_data: false })
     }
+}
+
+/// Returns a number of seconds, or another where it is zero: what a plugin leaves to the host.
+fn filled(seconds: u64, otherwise: u64) -> u64 {
+    if seconds == 0 { otherwise } else { seconds }
 }
 
 /// Returns a login's policies in lower case, sorted, each once, with the default one among them unless it is left out.
@@ -56,7 +75,6 @@ fn sanitised(login: &Login) -> Vec<String> {
 /// for. A token with a period lives that long; it may be renewed for ever, but for no longer at a time than others live
 /// at most.
 fn limit(login: &mut Login, default: u64, max: u64) -> Option<String> {
-    let filled = |seconds: u64, otherwise: u64| if seconds == 0 { otherwise } else { seconds };
     let lease = &mut login.lease;
     let max = max.min(filled(lease.max_ttl_seconds, u64::MAX));
     let (asked, name) = match login.period_seconds {

@@ -1,8 +1,11 @@
-//! The host's own paths, below `sys/`: the catalog, mounts, and what a client asks of the server itself.
+//! Vault's API to the host itself, `sys/` and `auth/token/`: the catalog, mounts, tokens, and what a client asks of the
+//! server.
 //!
-//! One [`Route`] a path, one `match` for what each takes, one file for each subject behind it.
+//! The host asks it as it asks a mount, so it knows nothing of HTTP and is not asked who may. One `Route` a path, one
+//! `match` for what each takes, one file for each subject behind it.
 
 mod catalog;
+mod fields;
 mod help;
 mod instances;
 mod metrics;
@@ -11,41 +14,72 @@ mod mount_body;
 mod mount_view;
 mod mounts;
 mod pins;
+mod refusal;
 mod reload;
+mod reply;
 mod status;
+mod token;
 #[cfg(feature = "process")]
 mod wrapping;
 
-use std::sync::Arc;
+use async_trait::async_trait;
 
-use axum::http::{HeaderValue, StatusCode};
-use axum::response::Response;
-use serde::Serialize;
+use crate::host::{Admission, Answer, AnsweredBy, Error, Host, SystemBackend, TokenType};
+use crate::ident::{MountPath, PluginKind, RequestPath};
+use crate::request::{Operation, Request};
+use fields::Fields;
+use migrations::Migrations;
+use refusal::Refusal;
+use reload::Reloads;
+use reply::Reply;
 
-use super::Api;
-use super::answer::{self, Envelope, Placement};
-use super::call::Call;
-use super::fields::Fields;
-use super::refusal::Refusal;
-use crate::ident::PluginKind;
-use crate::request::{Caller, Operation};
+/// What the API says of the server it runs in.
+#[derive(Debug, Clone, Default)]
+pub struct ServerInfo {
+    /// The server's version.
+    pub version: String,
+    /// What it stores its data in, such as `file` or `inmem`.
+    pub storage_type: String,
+    /// A name for people.
+    pub cluster_name: String,
+    /// The address by which clients reach this server, such as `https://vault.example:8200`.
+    pub api_addr: String,
+}
 
-pub(super) use migrations::Migrations;
-pub(super) use reload::Reloads;
-#[cfg(feature = "process")]
-pub(super) use wrapping::{is_unwrapping, unwrap};
+/// Vault's API to a host itself. Given to [`HostBuilder::system`](crate::HostBuilder::system), it answers at `sys/` and
+/// `auth/token/`.
+pub struct SystemApi {
+    info: ServerInfo,
+    migrations: Migrations,
+    reloads: Reloads,
+}
 
-/// Answers a request for a path below `sys/`.
-pub(super) async fn answer(api: Arc<Api>, call: Call, caller: Caller) -> Result<Response, Refusal> {
-    let path = call.path.as_str();
-    let route = Route::of(path);
-    if matches!(caller, Caller::Anonymous) && !route.as_ref().is_some_and(Route::is_open) {
-        return Err(Refusal::denied());
+impl SystemApi {
+    /// Returns the API of a host that runs in this server.
+    pub fn new(info: ServerInfo) -> Self {
+        Self { info, migrations: Migrations::default(), reloads: Reloads::default() }
     }
-    let route = route.ok_or_else(|| Refusal::no_route(path))?;
-    let fields = Fields::parse(&call.data.bytes)?;
-    let reply = dispatch(&api, route, call.operation, fields, &caller).await?;
-    Ok(reply.into_response())
+}
+
+#[async_trait]
+impl SystemBackend for SystemApi {
+    fn admission(&self, path: &RequestPath) -> Admission {
+        Route::of(path.as_str()).map_or(Admission::Closed, Route::admission)
+    }
+
+    async fn handle(&self, host: &Host, request: &Request) -> Result<Answer, Error> {
+        let path = request.path.as_str();
+        let route = Route::of(path).ok_or_else(|| Refusal::no_route(path))?;
+        let fields = Fields::parse(&request.data)?;
+        let reply = dispatch(self, host, route, request, fields).await?;
+        Ok(reply.into_answer(answered_by(path)?, route.admission() != Admission::Closed))
+    }
+}
+
+/// Returns what answers a path of the host's own.
+fn answered_by(path: &str) -> Result<AnsweredBy, Refusal> {
+    let path: MountPath = if path.starts_with("auth/") { "auth/token" } else { "sys" }.parse()?;
+    Ok(AnsweredBy { kind: path.kind(), path, token_type: TokenType::default() })
 }
 
 /// What a path below `sys/` stands for, with the rest of the path where it names something.
@@ -75,10 +109,22 @@ enum Route<'a> {
     Migration(&'a str),
     VisibleMounts,
     Preflight(&'a str),
+    /// What a wrapping token stands for.
+    #[cfg(feature = "process")]
+    Unwrap,
+    /// The caller's own token.
+    OwnToken,
+    /// The token in the body.
+    Token,
 }
 
 impl<'a> Route<'a> {
     fn of(path: &'a str) -> Option<Self> {
+        match path {
+            "auth/token/lookup-self" => return Some(Route::OwnToken),
+            "auth/token/lookup" => return Some(Route::Token),
+            _ => {}
+        }
         let path = path.strip_prefix("sys/")?.trim_end_matches('/');
         let below = |prefix| path.strip_prefix(prefix).filter(|rest: &&str| !rest.is_empty());
         match path {
@@ -95,6 +141,8 @@ impl<'a> Route<'a> {
             "auth" => Some(Route::Mounts(PluginKind::Auth)),
             "remount" => Some(Route::Remount),
             "internal/ui/mounts" => Some(Route::VisibleMounts),
+            #[cfg(feature = "process")]
+            "wrapping/unwrap" => Some(Route::Unwrap),
             _ => below("plugins/catalog/")
                 .map(Route::CatalogEntry)
                 .or_else(|| below("plugins/pins/").map(Route::Pin))
@@ -111,27 +159,35 @@ impl<'a> Route<'a> {
         path.strip_suffix("/tune").map_or(Route::Mount(kind, path), |path| Route::Tune(kind, path))
     }
 
-    /// Says whether it is answered without a token.
-    fn is_open(&self) -> bool {
-        matches!(self, Route::Health | Route::Init | Route::SealStatus | Route::Leader | Route::VisibleMounts)
+    /// Returns how far callers are heard that nobody knows.
+    fn admission(self) -> Admission {
+        match self {
+            Route::Health | Route::Init | Route::SealStatus | Route::Leader | Route::VisibleMounts => {
+                Admission::WithoutBody
+            }
+            // The wrapping token is all that is asked for, and comes in the body, or where a caller's own would.
+            #[cfg(feature = "process")]
+            Route::Unwrap => Admission::Open,
+            _ => Admission::Closed,
+        }
     }
 }
 
 async fn dispatch(
-    api: &Api,
+    api: &SystemApi,
+    host: &Host,
     route: Route<'_>,
-    operation: Operation,
+    request: &Request,
     fields: Fields,
-    caller: &Caller,
 ) -> Result<Reply, Refusal> {
     use Operation::{Delete, List, Read, Update};
-    let host = &api.host;
-    match (route, operation) {
+    let SystemApi { info, migrations, reloads } = api;
+    match (route, request.operation) {
         (route, Operation::Help) => Ok(help::of(route)),
-        (Route::Health, Read) => status::health(&api.info, fields),
+        (Route::Health, Read) => status::health(info, fields),
         (Route::Init, Read) => Ok(status::init()),
-        (Route::SealStatus, Read) => Ok(status::seal_status(&api.info)),
-        (Route::Leader, Read) => Ok(status::leader(&api.info)),
+        (Route::SealStatus, Read) => Ok(status::seal_status(info)),
+        (Route::Leader, Read) => Ok(status::leader(info)),
         (Route::Metrics, Read) => metrics::read(host, fields).await,
         (Route::Catalog, Read | List) => Ok(catalog::list(host)),
         (Route::CatalogEntry(rest), List) => catalog::list_kind(host, rest),
@@ -142,101 +198,24 @@ async fn dispatch(
         (Route::Pin(rest), Read) => pins::read(host, rest),
         (Route::Pin(rest), Update) => pins::pin(host, rest, fields).await,
         (Route::Pin(rest), Delete) => pins::unpin(host, rest).await,
-        (Route::Reload, Update) => reload::backend(host, &api.reloads, fields).await,
-        (Route::ReloadStatus, Read) => reload::status(host, &api.reloads, fields),
-        (Route::ReloadPlugin(rest), Update) => reload::plugin(host, &api.reloads, rest, fields).await,
+        (Route::Reload, Update) => reload::backend(host, reloads, fields).await,
+        (Route::ReloadStatus, Read) => reload::status(host, reloads, fields),
+        (Route::ReloadPlugin(rest), Update) => reload::plugin(host, reloads, rest, fields).await,
         (Route::Mounts(kind), Read) => Ok(mounts::list(host, kind)),
         (Route::Mount(kind, path), Read) => mounts::read(host, kind, path),
         (Route::Mount(kind, path), Update) => mounts::enable(host, kind, path, fields).await,
         (Route::Mount(kind, path), Delete) => mounts::disable(host, kind, path).await,
         (Route::Tune(kind, path), Read) => mounts::read_tuning(host, kind, path),
         (Route::Tune(kind, path), Update) => mounts::tune(host, kind, path, fields).await,
-        (Route::Remount, Update) => mounts::remount(host, &api.migrations, fields).await,
-        (Route::Migration(id), Read) => mounts::migration(&api.migrations, id),
-        (Route::VisibleMounts, Read) => Ok(mounts::visible(host, caller)),
+        (Route::Remount, Update) => mounts::remount(host, migrations, fields).await,
+        (Route::Migration(id), Read) => mounts::migration(migrations, id),
+        (Route::VisibleMounts, Read) => Ok(mounts::visible(host, &request.caller)),
         (Route::Preflight(path), Read) => mounts::preflight(host, path),
+        #[cfg(feature = "process")]
+        (Route::Unwrap, Update) => wrapping::unwrap(host, request, fields),
+        (Route::OwnToken, Read | Update) => token::own(request),
+        (Route::Token, Update) => token::any(host, request, fields).await,
         _ => Err(Refusal::unsupported_operation()),
-    }
-}
-
-/// What a path below `sys/` answers.
-enum Reply {
-    /// It is done, and there is nothing to say.
-    Done,
-    /// Data in Vault's envelope.
-    Data {
-        status: StatusCode,
-        /// A JSON object; `None` shows as `null`.
-        data: Option<Vec<u8>>,
-        placement: Placement,
-        warnings: Vec<String>,
-    },
-    /// JSON without an envelope.
-    Bare(Vec<u8>),
-    /// The same with another status than 200.
-    BareWith(StatusCode, Vec<u8>),
-    /// Text of this type.
-    Text(HeaderValue, Vec<u8>),
-}
-
-impl Reply {
-    /// Returns an envelope with data.
-    fn data(data: &impl Serialize) -> Self {
-        Self::placed(Placement::Data, data)
-    }
-
-    /// Returns an envelope with data that is repeated at the top.
-    fn data_and_top(data: &impl Serialize) -> Self {
-        Self::placed(Placement::DataAndTop, data)
-    }
-
-    /// Returns an envelope that holds a warning and nothing else.
-    fn warning(warning: impl Into<String>) -> Self {
-        let (data, placement) = (None, Placement::Data);
-        Reply::Data { status: StatusCode::OK, data, placement, warnings: vec![warning.into()] }
-    }
-
-    /// Returns the reply with one more warning. Only data carries any.
-    fn with_warning(mut self, warning: impl Into<String>) -> Self {
-        if let Reply::Data { warnings, .. } = &mut self {
-            warnings.push(warning.into());
-        }
-        self
-    }
-
-    /// Returns data as the answer to what goes on elsewhere, with a status of its own. Only data has one.
-    fn accepted(mut self) -> Self {
-        if let Reply::Data { status, .. } = &mut self {
-            *status = StatusCode::ACCEPTED;
-        }
-        self
-    }
-
-    fn placed(placement: Placement, data: &impl Serialize) -> Self {
-        let mut data = answer::to_json(data);
-        data.truncate(data.trim_ascii_end().len());
-        Reply::Data { status: StatusCode::OK, data: Some(data), placement, warnings: Vec::new() }
-    }
-
-    fn into_response(self) -> Response {
-        match self {
-            Reply::Done => answer::empty(StatusCode::NO_CONTENT),
-            Reply::Bare(json) => answer::json(StatusCode::OK, json),
-            Reply::BareWith(status, json) => answer::json(status, json),
-            Reply::Text(content_type, text) => answer::with_type(StatusCode::OK, content_type, text),
-            Reply::Data { status, data, placement, warnings } => {
-                let request_id = uuid::Uuid::new_v4().to_string();
-                let envelope = Envelope {
-                    request_id: &request_id,
-                    lease_seconds: 0,
-                    data: data.as_deref(),
-                    warnings: &warnings,
-                    auth: None,
-                    placement,
-                };
-                answer::json(status, envelope.to_json())
-            }
-        }
     }
 }
 
@@ -300,7 +279,10 @@ mod tests {
             "internal/ui/mounts/a",
         ]
         .into_iter()
-        .filter(|path| Route::of(&format!("sys/{path}")).is_some_and(|route| route.is_open()))
+        .filter(|path| {
+            let path = format!("sys/{path}");
+            Route::of(&path).is_some_and(|route| route.admission() == Admission::WithoutBody)
+        })
         .collect();
         assert_eq!(open, ["health", "init", "seal-status", "leader", "internal/ui/mounts"]);
     }

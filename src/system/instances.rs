@@ -3,9 +3,9 @@
 
 use serde::Serialize;
 
+use super::fields::{Fields, TypedTtl};
+use super::refusal::Refusal;
 use crate::host::{InstanceLimits, InstancePolicy};
-use crate::http::fields::{Fields, TypedTtl};
-use crate::http::refusal::Refusal;
 
 /// What somebody chose, in a listing. What is left open is left out.
 #[derive(Serialize)]

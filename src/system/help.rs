@@ -2,9 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Reply, Route};
-use crate::http::answer;
+use super::Route;
+use super::reply::Reply;
 use crate::ident::PluginKind;
+use crate::json;
 
 /// Shows the help of a path in Vault's shape, without an envelope.
 pub(super) fn of(route: Route<'_>) -> Reply {
@@ -14,7 +15,7 @@ pub(super) fn of(route: Route<'_>) -> Reply {
         openapi: Option<()>,
         see_also: Option<()>,
     }
-    Reply::Bare(answer::to_json(&Help { help: text(route), openapi: None, see_also: None }))
+    Reply::Bare(json::line(&Help { help: text(route), openapi: None, see_also: None }))
 }
 
 fn text(route: Route<'_>) -> &'static str {
@@ -39,6 +40,10 @@ fn text(route: Route<'_>) -> &'static str {
         Route::Remount => "Moves a mount to another path.",
         Route::Migration(_) => "Says how a move ended.",
         Route::VisibleMounts => "Lists the mounts that a user interface may show.",
+        #[cfg(feature = "process")]
+        Route::Unwrap => "Shows what a wrapping token stands for, once.",
+        Route::OwnToken => "Shows what is known of the caller's own token.",
+        Route::Token => "Shows what is known of a token.",
         Route::Preflight(_) => "Shows the mount that would answer for a path.",
     }
 }

@@ -4,13 +4,13 @@
 
 use std::time::SystemTime;
 
-use axum::http::StatusCode;
 use serde::Serialize;
 
-use super::Reply;
-use crate::http::fields::Fields;
-use crate::http::refusal::Refusal;
-use crate::http::{ServerInfo, answer};
+use super::ServerInfo;
+use super::fields::Fields;
+use super::refusal::Refusal;
+use super::reply::Reply;
+use crate::json;
 
 /// Go's zero time, which Vault shows where there is none.
 const NO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -27,16 +27,18 @@ const HEALTH_CODES: [&str; 7] = [
     "haunhealthycode",
 ];
 
+/// The status of a server that is up, unless another is asked for.
+const OK: u16 = 200;
+
 /// Statuses that may be asked for: those that end an answer.
 const ANSWER_STATUSES: std::ops::RangeInclusive<u16> = 200..=599;
 
 /// Says that the server is up, with the status that the client asked for: load balancers have one of their own.
 pub(super) fn health(info: &ServerInfo, mut fields: Fields) -> Result<Reply, Refusal> {
-    let mut active = StatusCode::OK;
+    let mut active = OK;
     for name in HEALTH_CODES {
         let Some(typed) = fields.filled_text(name)? else { continue };
         let code = typed.parse().ok().filter(|code| ANSWER_STATUSES.contains(code));
-        let code = code.and_then(|code| StatusCode::from_u16(code).ok());
         let code =
             code.ok_or_else(|| Refusal::invalid(format!("{name} must be a status from 200 to 599, not {typed:?}")))?;
         if name == "activecode" {
@@ -60,7 +62,7 @@ fn health_json(info: &ServerInfo) -> Vec<u8> {
         #[serde(skip_serializing_if = "str::is_empty")]
         cluster_name: &'a str,
     }
-    answer::to_json(&Health {
+    json::line(&Health {
         initialized: true,
         sealed: false,
         standby: false,
@@ -79,7 +81,7 @@ pub(super) fn init() -> Reply {
     struct Init {
         initialized: bool,
     }
-    Reply::Bare(answer::to_json(&Init { initialized: true }))
+    Reply::Bare(json::line(&Init { initialized: true }))
 }
 
 /// Says that the server is unsealed.
@@ -101,7 +103,7 @@ pub(super) fn seal_status(info: &ServerInfo) -> Reply {
         recovery_seal: bool,
         storage_type: &'a str,
     }
-    Reply::Bare(answer::to_json(&SealStatus {
+    Reply::Bare(json::line(&SealStatus {
         r#type: "shamir",
         initialized: true,
         sealed: false,
@@ -130,7 +132,7 @@ pub(super) fn leader(info: &ServerInfo) -> Reply {
         performance_standby: bool,
         performance_standby_last_remote_wal: u64,
     }
-    Reply::Bare(answer::to_json(&Leader {
+    Reply::Bare(json::line(&Leader {
         ha_enabled: false,
         is_self: true,
         active_time: NO_TIME,

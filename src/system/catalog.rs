@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Reply;
+use super::fields::Fields;
 use super::instances::{self, InstancesView};
+use super::refusal::Refusal;
+use super::reply::Reply;
 use crate::confinement::Confinement;
 use crate::host::{DeprecationStatus, Host, InstanceLimits, PluginInfo, Registration, RuntimeKind};
-use crate::http::fields::Fields;
-use crate::http::refusal::Refusal;
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 
 /// First segments that are a type and not part of a name. Vault has no types by the words `database` and `unknown`
@@ -356,6 +356,7 @@ impl<'a> Shown<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::ErrorKind;
     use crate::host::InstancePolicy;
 
     const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
@@ -393,9 +394,9 @@ mod tests {
         (directory, host)
     }
 
-    /// Returns the answer's version and warning, or the status and message of the refusal.
-    fn told(reply: Result<Reply, Refusal>) -> Result<(String, String), (u16, String)> {
-        match reply.map_err(|refusal| (refusal.status().as_u16(), refusal.message().to_owned()))? {
+    /// Returns the answer's version and warning, or the kind and message of the refusal.
+    fn told(reply: Result<Reply, Refusal>) -> Result<(String, String), (ErrorKind, String)> {
+        match reply.map_err(|refusal| (refusal.kind(), refusal.message().to_owned()))? {
             Reply::Data { data, warnings, .. } => {
                 let data: serde_json::Value = serde_json::from_slice(data.as_deref().unwrap_or(b"null")).unwrap();
                 Ok((data["version"].as_str().unwrap_or("no data").to_owned(), warnings.concat()))
@@ -412,16 +413,25 @@ mod tests {
         let only = "no version was specified: this is the only one of plugin \"kv\", -version=v0.1.0";
         let several = "no version was specified, and plugin \"kv\" has several; choose one with -version=v0.2.0 or -version=v0.10.0";
         for (versions, shown, removed, left) in [
-            (&[][..], Err((404, String::new())), done(), 0),
+            (&[][..], Err((ErrorKind::NotFound, String::new())), done(), 0),
             (&[""], Ok((String::new(), String::new())), done(), 0),
             (&["", "0.1.0"], Ok((String::new(), String::new())), done(), 1),
             (&["0.1.0"], Ok(("v0.1.0".to_owned(), only.to_owned())), kept("-version=v0.1.0"), 1),
-            (&["0.10.0", "0.2.0"], Err((400, several.to_owned())), kept("-version=v0.2.0 or -version=v0.10.0"), 2),
+            (
+                &["0.10.0", "0.2.0"],
+                Err((ErrorKind::InvalidRequest, several.to_owned())),
+                kept("-version=v0.2.0 or -version=v0.10.0"),
+                2,
+            ),
         ] {
             let (_directory, host) = host_with(versions).await;
             let nothing = || Fields::parse(b"").unwrap();
             assert_eq!(told(super::read(&host, "secret/kv", nothing())), shown, "{versions:?}");
-            assert_eq!(told(super::read(&host, "auth/kv", nothing())), Err((404, String::new())), "{versions:?}");
+            assert_eq!(
+                told(super::read(&host, "auth/kv", nothing())),
+                Err((ErrorKind::NotFound, String::new())),
+                "{versions:?}"
+            );
             assert_eq!(told(deregister(&host, "secret/kv", nothing()).await), removed, "{versions:?}");
             assert_eq!(host.plugins().len(), left, "{versions:?}");
         }
@@ -431,7 +441,7 @@ mod tests {
     async fn a_version_that_is_not_there_is_not_replaced_by_another() {
         let (_directory, host) = host_with(&["0.1.0"]).await;
         let version = |version: &str| Fields::parse(format!(r#"{{"version":"{version}"}}"#).as_bytes()).unwrap();
-        assert_eq!(told(super::read(&host, "secret/kv", version("0.2.0"))), Err((404, String::new())));
+        assert_eq!(told(super::read(&host, "secret/kv", version("0.2.0"))), Err((ErrorKind::NotFound, String::new())));
         assert!(told(deregister(&host, "secret/kv", version("0.2.0")).await).is_ok());
         assert_eq!(host.plugins().len(), 1);
         assert!(told(deregister(&host, "secret/kv", version("v0.1.0")).await).is_ok());
@@ -523,7 +533,7 @@ mod tests {
             let body = format!(r#"{{"sha256":"{}","command":"kv",{fields}}}"#, Digest::of(b"#!/bin/sh\n"));
             let body = Fields::parse(body.as_bytes()).unwrap();
             let refusal = register(&host, "secret/kv", body).await.map(drop).unwrap_err();
-            assert_eq!(refusal.status().as_u16(), 400, "{fields}");
+            assert_eq!(refusal.kind(), ErrorKind::InvalidRequest, "{fields}");
             assert!(refusal.message().contains(because), "{fields}: {}", refusal.message());
         }
     }
@@ -536,7 +546,7 @@ mod tests {
         let body = format!(r#"{{"sha256":"{}","command":"kv.wasm","confine":true}}"#, Digest::of(COMPONENT));
         let refusal =
             register(&host, "secret/kv", Fields::parse(body.as_bytes()).unwrap()).await.map(drop).unwrap_err();
-        assert_eq!(refusal.status().as_u16(), 400);
+        assert_eq!(refusal.kind(), ErrorKind::InvalidRequest);
         assert!(refusal.message().contains("a component cannot be confined further"), "{}", refusal.message());
     }
 
@@ -569,7 +579,7 @@ mod tests {
             ),
         ] {
             let refusal = read(rest, body).map(|_| ()).unwrap_err();
-            assert_eq!(refusal.status().as_u16(), 400, "{body}");
+            assert_eq!(refusal.kind(), ErrorKind::InvalidRequest, "{body}");
             assert!(refusal.message().contains(message), "{body}: {}", refusal.message());
         }
     }
