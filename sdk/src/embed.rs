@@ -27,9 +27,28 @@ impl Embedded {
 
     /// Asks the plugin what it is.
     pub fn describe(&self) -> Described {
-        let Description { kind, spread, version, help, root_paths, unauthenticated_paths, seal_wrap_paths, openapi } =
-            (self.describe)();
-        Described { kind, spread, version, help, root_paths, unauthenticated_paths, seal_wrap_paths, openapi }
+        let Description {
+            kind,
+            spread,
+            tells_create,
+            version,
+            help,
+            root_paths,
+            unauthenticated_paths,
+            seal_wrap_paths,
+            openapi,
+        } = (self.describe)();
+        Described {
+            kind,
+            spread,
+            tells_create,
+            version,
+            help,
+            root_paths,
+            unauthenticated_paths,
+            seal_wrap_paths,
+            openapi,
+        }
     }
 
     /// Returns what answers; it is not set up for any mount yet.
@@ -45,6 +64,8 @@ pub struct Described {
     pub kind: Kind,
     /// Whether a mount's requests may be spread over backends.
     pub spread: Spread,
+    /// Whether [`Backend::exists`] tells a write that creates from one that changes.
+    pub tells_create: bool,
     /// Its semantic version; empty if it names none.
     pub version: String,
     /// One paragraph for a person.

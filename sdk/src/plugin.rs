@@ -35,7 +35,8 @@ pub trait Plugin: Sized + Send + Sync + 'static {
     fn handle(&self, ctx: &Context, request: Request) -> Result<Response, Error>;
 
     /// Says whether a path exists; it decides between [`Create`](crate::Operation::Create) and
-    /// [`Update`](crate::Operation::Update), which policies tell apart.
+    /// [`Update`](crate::Operation::Update), which policies tell apart. The host asks only a plugin whose description
+    /// says so, with [`Description::tells_create`].
     fn exists(&self, ctx: &Context, request: Request) -> Result<Existence, Error> {
         let _ = (ctx, request);
         Ok(Existence::Unknown)
@@ -92,6 +93,7 @@ pub enum Spread {
 pub struct Description {
     pub(crate) kind: Kind,
     pub(crate) spread: Spread,
+    pub(crate) tells_create: bool,
     pub(crate) version: String,
     pub(crate) help: String,
     pub(crate) root_paths: Vec<String>,
@@ -124,6 +126,13 @@ impl Description {
         self
     }
 
+    /// Says that [`Plugin::exists`] tells a write that creates from one that changes. Without it the host never asks,
+    /// every write is an [`Operation::Update`](crate::Operation::Update), and costs one call less.
+    pub fn tells_create(mut self) -> Self {
+        self.tells_create = true;
+        self
+    }
+
     /// Names a path that needs the `sudo` capability; a trailing `*` matches any rest.
     pub fn root_path(mut self, path: impl Into<String>) -> Self {
         self.root_paths.push(path.into());
@@ -153,6 +162,7 @@ impl Description {
         Self {
             kind,
             spread: Spread::default(),
+            tells_create: false,
             version: String::new(),
             help,
             root_paths: Vec::new(),

@@ -224,6 +224,8 @@ pub(super) fn checked(mut response: Response, record: &MountRecord) -> Result<Re
         }
     }
     match &response.body {
+        // In the contract "no data" is an empty list.
+        Body::Data(data) if data.is_empty() => response.body = Body::Empty,
         Body::Data(data) => match object_in(data) {
             Ok(object) => response.body = Body::Data(object),
             Err(why) => return fault(&why),
@@ -384,8 +386,8 @@ mod tests {
     use crate::host::stage::{build_with, host_with};
     use crate::host::{Access, Audit};
     use crate::request::{ClientToken, Headers, Identity, Operation};
-    use crate::runtime::Residence;
     use crate::runtime::double::Double;
+    use crate::runtime::{Description, Residence};
 
     async fn host() -> crate::host::Host {
         host_with(&Arc::new(Double::new(Residence::Evictable))).await
@@ -520,6 +522,20 @@ mod tests {
             let error = host.handle(read("t/a")).await.unwrap_err();
             assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "no device took the record"));
             assert_eq!(double.take_asked(), asked, "{fails_at}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plugin_that_tells_no_create_is_asked_once_for_a_write() {
+        for (tells_create, asked) in [(true, &["exists \"a\"", "Update \"a\""][..]), (false, &["Update \"a\""])] {
+            let double = Double::new(Residence::Evictable);
+            let description = Description { tells_create, ..double.description.clone() };
+            let double = Arc::new(Double { description, ..double });
+            let host = host_with(&double).await;
+            host.handle(read("t/first")).await.unwrap();
+            double.take_asked();
+            host.handle(Request { operation: Operation::Update, ..read("t/a") }).await.unwrap();
+            assert_eq!(double.take_asked(), asked, "{tells_create}");
         }
     }
 }

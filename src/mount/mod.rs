@@ -406,7 +406,8 @@ impl Entered<'_> {
             limit: self.limit,
         };
         let lease = running.pool.lease(&call).await?;
-        if request.operation == Operation::Update && Box::pin(creates(&lease, &call, &request)).await? {
+        let may_create = request.operation == Operation::Update && running.pool.tells_create();
+        if may_create && Box::pin(creates(&lease, &call, &request)).await? {
             request.operation = Operation::Create;
         }
         Ok(lease.handle(call, *request).await?)

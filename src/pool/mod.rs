@@ -157,6 +157,11 @@ impl Pools {
 }
 
 impl Pool {
+    /// Returns whether the plugin tells a write that creates from one that changes.
+    pub(crate) fn tells_create(&self) -> bool {
+        self.program.description().tells_create
+    }
+
     /// Returns how instances are kept.
     pub(crate) fn settings(&self) -> &PoolSettings {
         &self.set.settings

@@ -37,6 +37,8 @@ pub(crate) enum Spread {
 pub(crate) struct Description {
     pub(crate) kind: PluginKind,
     pub(crate) spread: Spread,
+    /// Whether it tells a write that creates from one that changes, and so is asked before each.
+    pub(crate) tells_create: bool,
     /// `None` when the plugin reports none.
     pub(crate) version: Option<PluginVersion>,
     /// Paths that need no token.

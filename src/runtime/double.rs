@@ -36,6 +36,7 @@ impl Double {
         let description = Description {
             kind: PluginKind::Secret,
             spread: Spread::One,
+            tells_create: true,
             version: None,
             unauthenticated: PathRules::parse(&["*".to_owned()]).expect("the pattern is well formed"),
         };

@@ -48,12 +48,13 @@ async fn a_closed_door_is_an_error_that_the_plugin_can_handle() {
     assert_eq!(bench.ask("good/get/secret").await.expect("the value is there")["password"], SECRET);
 }
 
-/// The data of an answer crosses the host unparsed; whoever reads it finds out.
 #[tokio::test]
-async fn malformed_json_is_passed_on_as_it_is() {
+async fn malformed_json_is_refused_and_the_instance_lives_on() {
     let bench = Bench::with_hostile(limits()).await;
-    let response = bench.host.handle(crate::bench::request("bad/malformed")).await.expect("the plugin answers");
-    assert!(matches!(response.body, cofferdam::request::Body::Data(data) if data == r#"{"ok": tru"#));
+    assert_eq!(bench.count("bad").await, 1);
+    let answer = bench.host.handle(crate::bench::request("bad/malformed")).await;
+    check_refused("malformed", answer, PluginFault, &["hostile at bad/", "something that is not a JSON object"]);
+    assert_eq!(bench.count("bad").await, 2);
 }
 
 /// Two mounts in one instance: what one noted of its call is of no use in a call of the other, and no number that is

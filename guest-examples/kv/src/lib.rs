@@ -88,6 +88,7 @@ impl Plugin for Kv {
         )
         .version(env!("CARGO_PKG_VERSION"))
         .spread(Spread::Many)
+        .tells_create()
         .seal_wrap_path("1/")
         .seal_wrap_path("2/versions/")
     }

@@ -48,6 +48,7 @@ impl Plugin for Passthrough {
         Description::secret("Stores arbitrary data at any path, and gives it back.")
             // Nothing is kept in memory and each request touches one key, so any instance may answer.
             .spread(Spread::Many)
+            .tells_create()
     }
 
     fn setup(_ctx: &Context) -> Result<Self, Error> {

@@ -25,6 +25,7 @@ impl Plugin for Userpass {
         )
         .version(env!("CARGO_PKG_VERSION"))
         .spread(Spread::Many)
+        .tells_create()
         .unauthenticated_path("login/*")
         .seal_wrap_path(user::PREFIX)
     }

@@ -150,8 +150,17 @@ impl From<Login> for types::Login {
 
 impl From<Description> for types::Description {
     fn from(description: Description) -> Self {
-        let Description { kind, spread, version, help, root_paths, unauthenticated_paths, seal_wrap_paths, openapi } =
-            description;
+        let Description {
+            kind,
+            spread,
+            tells_create,
+            version,
+            help,
+            root_paths,
+            unauthenticated_paths,
+            seal_wrap_paths,
+            openapi,
+        } = description;
         Self {
             kind: match kind {
                 Kind::Secret => types::Kind::Secret,
@@ -161,6 +170,7 @@ impl From<Description> for types::Description {
                 Spread::One => types::Spread::One,
                 Spread::Many => types::Spread::Many,
             },
+            tells_create,
             version,
             help,
             root_paths,

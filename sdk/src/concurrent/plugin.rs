@@ -32,7 +32,8 @@ pub trait AsyncPlugin: Sized + Send + Sync + 'static {
     /// Answers one request. Most plugins hand it to their [`AsyncRoutes`](crate::AsyncRoutes).
     async fn handle(&self, ctx: &AsyncContext<'_>, request: Request) -> Result<Response, Error>;
 
-    /// Says whether a path exists; it decides between a create and an update.
+    /// Says whether a path exists; it decides between a create and an update. The host asks only a plugin whose
+    /// description says so, with [`Description::tells_create`].
     async fn exists(&self, ctx: &AsyncContext<'_>, request: Request) -> Result<Existence, Error> {
         let _ = (ctx, request);
         Ok(Existence::Unknown)

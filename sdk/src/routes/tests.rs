@@ -34,7 +34,7 @@ impl Roles {
 
 impl Plugin for Roles {
     fn describe() -> Description {
-        Description::secret("Keeps roles.")
+        Description::secret("Keeps roles.").tells_create()
     }
 
     fn setup(_ctx: &Context) -> Result<Self, Error> {

@@ -168,7 +168,7 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
         if matches!(request.operation, Operation::Create | Operation::Update) {
             let view = self.view(Access::ReadOnly, caller.clone());
             let known = self.mounts.exists(self.next_call(), &AsyncContext::new(&view), request.clone()).await?;
-            request.operation = rules::write_operation(known);
+            request.operation = rules::write_operation(&description, known)?;
         }
         let operation = request.operation;
         let view = self.view(Access::ReadWrite, caller);

@@ -96,7 +96,7 @@ impl<P: Plugin> TestMount<P> {
             // As in the host, a plugin that is asked whether something exists cannot write.
             let asked = request.clone();
             let known = self.world.call(Access::ReadOnly, caller.clone(), |ctx| self.mounts.exists(ctx, asked))?;
-            request.operation = rules::write_operation(known);
+            request.operation = rules::write_operation(&description, known)?;
         }
         self.world.call(Access::ReadWrite, caller, |ctx| {
             let operation = request.operation;

@@ -99,11 +99,16 @@ pub(super) fn caller_at(reach: Reach, caller: &Caller) -> Caller {
     }
 }
 
-/// Returns the operation of a write, by what the plugin says of what is there.
-pub(super) fn write_operation(known: Existence) -> Operation {
+/// Returns the operation of a write, by what the plugin says of what is there. One that tells has to say so in its
+/// description: a host would never ask it.
+pub(super) fn write_operation(description: &Description, known: Existence) -> Result<Operation, Error> {
     match known {
-        Existence::Absent => Operation::Create,
-        Existence::Present | Existence::Unknown => Operation::Update,
+        Existence::Present | Existence::Absent if !description.tells_create => Err(Error::Internal(
+            "the plugin's `exists` tells what is there, and a host never asks it: the description lacks `.tells_create()`"
+                .to_owned(),
+        )),
+        Existence::Absent => Ok(Operation::Create),
+        Existence::Present | Existence::Unknown => Ok(Operation::Update),
     }
 }
 

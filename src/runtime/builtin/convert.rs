@@ -127,6 +127,7 @@ pub(super) fn description(described: Described) -> Result<Description, String> {
             sdk::Spread::One => Spread::One,
             sdk::Spread::Many => Spread::Many,
         },
+        tells_create: described.tells_create,
         version: Some(PluginVersion::builtin(version).map_err(|reason| reason.to_string())?),
         unauthenticated: PathRules::parse(&described.unauthenticated_paths)?,
     })

@@ -60,6 +60,8 @@ impl ProcessProgram {
         let description = Description {
             kind,
             spread: Spread::One,
+            // Vault's plugins do, and Vault asks each of them.
+            tells_create: true,
             version: launch.version.clone(),
             // Each backend says by itself which paths are open.
             unauthenticated: PathRules::default(),
@@ -305,7 +307,13 @@ async fn ask(core: &Core, process: &Process) -> Result<Description, String> {
     // What else it needs to be told is told at its mounts.
     drop(backend.cleanup(until).await);
     callbacks.close().await;
-    Ok(Description { kind, spread: Spread::One, version: version.transpose()?, unauthenticated: PathRules::default() })
+    Ok(Description {
+        kind,
+        spread: Spread::One,
+        tells_create: true,
+        version: version.transpose()?,
+        unauthenticated: PathRules::default(),
+    })
 }
 
 impl Core {

@@ -113,6 +113,7 @@ pub(super) fn description(description: wit::Description) -> Result<Description, 
             wit::Spread::One => Spread::One,
             wit::Spread::Many => Spread::Many,
         },
+        tells_create: description.tells_create,
         version,
         unauthenticated: PathRules::parse(&description.unauthenticated_paths)?,
     })

@@ -66,7 +66,7 @@ impl Waiter {
 
 impl AsyncPlugin for Waiter {
     fn describe() -> Description {
-        Description::secret("Waits.").unauthenticated_path("open/*")
+        Description::secret("Waits.").tells_create().unauthenticated_path("open/*")
     }
 
     async fn setup(ctx: &AsyncContext<'_>) -> Result<Self, Error> {

@@ -12,7 +12,7 @@ struct Probe {
 
 impl Plugin for Probe {
     fn describe() -> Description {
-        Description::secret("Probes.").unauthenticated_path("open/*")
+        Description::secret("Probes.").tells_create().unauthenticated_path("open/*")
     }
 
     fn setup(ctx: &Context) -> Result<Self, Error> {
@@ -119,6 +119,33 @@ fn a_plugin_that_is_asked_whether_something_exists_cannot_write() {
     let mount = TestMount::<Probe>::new();
     assert_eq!(mount.write("written-when-asked", json!({})), Err(StorageError::ReadOnly.into()));
     assert_eq!(mount.stored("asked"), None);
+}
+
+/// Tells what is there, and says nowhere that it does.
+struct Forgetful;
+
+impl Plugin for Forgetful {
+    fn describe() -> Description {
+        Description::secret("Forgets to say so.")
+    }
+
+    fn setup(_ctx: &Context) -> Result<Self, Error> {
+        Ok(Self)
+    }
+
+    fn handle(&self, _ctx: &Context, _request: Request) -> Result<Response, Error> {
+        Ok(Response::none())
+    }
+
+    fn exists(&self, _ctx: &Context, _request: Request) -> Result<Existence, Error> {
+        Ok(Existence::Absent)
+    }
+}
+
+#[test]
+fn a_plugin_that_would_never_be_asked_is_told() {
+    let refused = TestMount::<Forgetful>::new().write("a", json!({})).unwrap_err();
+    assert!(refused.to_string().contains(".tells_create()"), "{refused}");
 }
 
 #[test]

@@ -33,6 +33,7 @@ impl Guest for Hostile {
             help: "Does what no plugin should.".into(),
             root_paths: vec![],
             unauthenticated_paths: vec![],
+            tells_create: true,
             seal_wrap_paths: vec![],
             openapi: vec![],
         }

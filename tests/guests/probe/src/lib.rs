@@ -25,7 +25,7 @@ pub struct Probe {
 
 impl Plugin for Probe {
     fn describe() -> Description {
-        Description::secret("Tells what it sees.").version("1.2.3").unauthenticated_path("open/*")
+        Description::secret("Tells what it sees.").version("1.2.3").tells_create().unauthenticated_path("open/*")
     }
 
     fn setup(ctx: &Context) -> Result<Self, Error> {

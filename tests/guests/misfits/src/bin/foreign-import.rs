@@ -26,6 +26,7 @@ impl Guest for Foreign {
             help: format!("Is root: {}.", evil::guest::root::become_root()),
             root_paths: vec![],
             unauthenticated_paths: vec![],
+            tells_create: false,
             seal_wrap_paths: vec![],
             openapi: vec![],
         }

@@ -49,6 +49,7 @@ impl AsyncPlugin for Passthrough {
         Description::secret("Stores arbitrary data at any path, and gives it back.")
             // Nothing is kept in memory and each request touches one key, so any instance may answer.
             .spread(Spread::Many)
+            .tells_create()
     }
 
     async fn setup(_ctx: &AsyncContext<'_>) -> Result<Self, Error> {

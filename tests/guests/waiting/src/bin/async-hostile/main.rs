@@ -39,6 +39,7 @@ impl Guest for Hostile {
             help: "Does what no plugin should.".into(),
             root_paths: vec![],
             unauthenticated_paths: vec![],
+            tells_create: false,
             seal_wrap_paths: vec![],
             openapi: vec![],
         }

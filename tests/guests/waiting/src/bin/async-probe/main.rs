@@ -28,7 +28,7 @@ pub struct Probe {
 
 impl AsyncPlugin for Probe {
     fn describe() -> Description {
-        Description::secret("Tells what it sees.").version("1.2.3").unauthenticated_path("open/*")
+        Description::secret("Tells what it sees.").version("1.2.3").tells_create().unauthenticated_path("open/*")
     }
 
     async fn setup(ctx: &AsyncContext<'_>) -> Result<Self, Error> {
