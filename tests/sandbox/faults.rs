@@ -72,7 +72,7 @@ async fn an_error_that_a_plugin_returns_is_its_own_and_cannot_forge_a_line() {
 #[tokio::test]
 async fn a_limit_that_was_met_earlier_is_not_blamed_later() {
     let bench = Bench::with_hostile(limits()).await;
-    assert_eq!(bench.ask("bad/allocate-gently").await.expect("the plugin copes"), true);
+    assert_eq!(bench.ask("bad/allocate-gently").await.expect("the plugin copes")["refused"], true);
     let error = bench.ask("bad/panic").await.expect_err("the plugin panics");
     assert!(!error.message().contains("memory"), "{error}");
 }
@@ -92,13 +92,14 @@ async fn handles_that_are_never_given_back_come_to_an_end() {
     let mut calls = 0;
     let end = loop {
         match bench.ask("bad/leak").await {
-            Ok(opened) => assert_eq!(opened, 4, "each call may open as many as the first"),
+            Ok(answer) => assert_eq!(answer["opened"], 4, "each call may open as many as the first"),
             Err(error) => break Err::<(), _>(error),
         }
         calls += 1;
         assert!(calls < 100, "it leaks without end");
     };
-    check_refused("leak", end, PluginFault, &["plugin hostile", "at bad/"]);
+    assert!(calls > 1, "it may open some");
+    check_refused("leak", end, PluginFault, &["plugin hostile", "at bad/", "crashed"]);
     assert_eq!([bench.count("bad").await, bench.count("good").await], [1, 1]);
 }
 

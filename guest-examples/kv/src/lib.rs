@@ -40,6 +40,7 @@ const BATCHES_IN_REQUEST: usize = 4;
 pub struct Kv {
     v1: Routes<Self>,
     v2: Routes<Self>,
+    version: Version,
     /// Set once this instance has seen that the upgrade is done, which it stays.
     upgraded: AtomicBool,
 }
@@ -54,7 +55,7 @@ enum Version {
 }
 
 impl Version {
-    /// Asks the mount, each time: its options may be tuned while an instance lives.
+    /// Asks the mount. A tuned one is set up anew, so this is asked once.
     fn of(ctx: &Context) -> Result<Self, Error> {
         match ctx.option("version").as_deref() {
             None | Some("" | "1") => Ok(Self::One),
@@ -94,14 +95,15 @@ impl Plugin for Kv {
     }
 
     fn setup(ctx: &Context) -> Result<Self, Error> {
-        if Version::of(ctx)? == Version::One {
+        let version = Version::of(ctx)?;
+        if version == Version::One {
             upgrade::refuse_downgrade(ctx)?;
         }
-        Ok(Self { v1: v1::routes(), v2: v2::routes(), upgraded: AtomicBool::new(false) })
+        Ok(Self { v1: v1::routes(), v2: v2::routes(), version, upgraded: AtomicBool::new(false) })
     }
 
     fn initialize(&self, ctx: &Context) -> Result<(), Error> {
-        if Version::of(ctx)? == Version::Two {
+        if self.version == Version::Two {
             match self.upgrade(ctx, BATCHES_AT_START) {
                 // The mount starts: each request goes on with it, and so does the host's call once a minute.
                 Err(Error::Unavailable(_)) => ctx.warn("the upgrade to versioned data goes on with the next requests"),
@@ -112,7 +114,7 @@ impl Plugin for Kv {
     }
 
     fn handle(&self, ctx: &Context, request: Request) -> Result<Response, Error> {
-        if Version::of(ctx)? == Version::One {
+        if self.version == Version::One {
             return self.v1.handle(self, ctx, &request);
         }
         if request.operation != Operation::Help {
@@ -125,7 +127,7 @@ impl Plugin for Kv {
     }
 
     fn exists(&self, ctx: &Context, request: Request) -> Result<Existence, Error> {
-        match Version::of(ctx)? {
+        match self.version {
             Version::One => self.v1.exists(self, ctx, &request),
             Version::Two => self.v2.exists(self, ctx, &request),
         }

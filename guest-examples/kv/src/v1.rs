@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cofferdam_sdk::contract::{json, read};
 use cofferdam_sdk::{Body, Call, Context, Error, Existence, Field, Lease, Response, Route, Routes, Storage};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::path::SecretPath;
@@ -40,17 +41,23 @@ fn read(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
         upgrade::refuse_if_begun(ctx)?;
         return Ok(Response::none());
     };
-    let ttl = ttl(&json::parse(&stored)?);
+    let ttl = ttl(&stored)?;
     let response = Response { body: Body::Data(stored), ..Response::default() };
     // A TTL of zero is the mount's default, as in Vault.
     Ok(response.with_lease(Lease { ttl, ..Lease::default() }))
 }
 
-/// Returns what a secret says of its own TTL, in whole seconds. What is not a duration says nothing.
-fn ttl(secret: &Map<String, Value>) -> Duration {
-    let said = secret.get("ttl").or_else(|| secret.get("lease"));
-    let seconds = said.and_then(|ttl| u64::try_from(read::duration(ttl).ok()?.whole_seconds()).ok());
-    Duration::from_secs(seconds.unwrap_or(0))
+/// Returns what a secret says of its own TTL, in whole seconds. What is not a duration says nothing. The rest of the
+/// secret is passed over, not kept.
+fn ttl(secret: &[u8]) -> Result<Duration, Error> {
+    #[derive(Deserialize)]
+    struct Hint {
+        ttl: Option<Value>,
+        lease: Option<Value>,
+    }
+    let Hint { ttl, lease } = json::parse(secret)?;
+    let seconds = ttl.or(lease).and_then(|said| u64::try_from(read::duration(&said).ok()?.whole_seconds()).ok());
+    Ok(Duration::from_secs(seconds.unwrap_or(0)))
 }
 
 fn write(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {

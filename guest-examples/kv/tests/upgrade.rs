@@ -39,7 +39,7 @@ fn a_tuned_mount_takes_its_secrets_along() {
     for path in ["a", "a/b", "c/d/e"] {
         mount.write(path, json!({ "path": path })).unwrap();
     }
-    mount.set_option("version", "2");
+    mount.set_option("version", "2").unwrap();
     for path in ["a", "a/b", "c/d/e"] {
         let read = mount.read(&format!("data/{path}")).unwrap().data::<Value>().unwrap();
         assert_eq!((&read["data"]["path"], &read["metadata"]["version"]), (&json!(path), &json!(1)));
@@ -57,7 +57,7 @@ fn a_start_upgrades_in_batches() {
 #[test]
 fn requests_wait_for_a_long_upgrade_and_do_their_share() {
     let mut mount = with_secrets(1_200).start().unwrap();
-    mount.set_option("version", "2");
+    mount.set_option("version", "2").unwrap();
     let mut refused = 0;
     while mount.read("data/folder0/secret0") == unavailable() {
         refused += 1;
@@ -70,7 +70,7 @@ fn requests_wait_for_a_long_upgrade_and_do_their_share() {
 #[test]
 fn the_hosts_own_call_does_its_share_too() {
     let mut mount = with_secrets(600).start().unwrap();
-    mount.set_option("version", "2");
+    mount.set_option("version", "2").unwrap();
     let roll_back = || mount.request(Request::new(Operation::Rollback, ""));
     assert_eq!(roll_back(), unavailable());
     assert_eq!(roll_back(), Ok(Response::none()));
@@ -81,7 +81,7 @@ fn the_hosts_own_call_does_its_share_too() {
 fn a_crash_in_the_middle_loses_nothing() {
     // A batch had moved when the server died: one secret is versioned, the others are not.
     let mut mount = with_secrets(3).start().unwrap();
-    mount.set_option("version", "2");
+    mount.set_option("version", "2").unwrap();
     mount.read("data/folder0/secret0").unwrap();
     let moved =
         ["2/metadata/folder0/secret0", "2/versions/folder0/secret0/1"].map(|key| (key, mount.stored(key).unwrap()));
@@ -114,7 +114,7 @@ fn nothing_is_written_in_version_1_once_an_upgrade_has_begun() {
     assert_eq!(mount.delete("a"), unavailable());
     assert_eq!(mount.read("moved"), unavailable());
     assert_eq!(mount.list(""), unavailable());
-    mount.set_option("version", "2");
+    mount.set_option("version", "2").unwrap();
     assert_eq!(mount.read("data/a").unwrap().data::<Value>().unwrap()["data"], json!({ "k": "v" }));
     assert_eq!(mount.stored("1/b"), None);
 }
@@ -122,6 +122,7 @@ fn nothing_is_written_in_version_1_once_an_upgrade_has_begun() {
 #[test]
 fn there_is_no_way_back() {
     let mut mount = TestMount::<Kv>::builder().option("version", "2").start().unwrap();
-    mount.set_option("version", "1");
-    assert_eq!(mount.restart(), Err(Error::InvalidRequest("cannot downgrade mount from version 2".into())));
+    let refused = Err(Error::InvalidRequest("cannot downgrade mount from version 2".into()));
+    assert_eq!(mount.set_option("version", "1"), refused);
+    mount.write("data/a", json!({ "data": { "k": "v" } })).unwrap();
 }

@@ -117,10 +117,24 @@ impl<P: Plugin> TestMount<P> {
         self.setup()
     }
 
-    /// Sets one of the mount's options, as `tune` does: the plugin goes on as it is.
-    pub fn set_option(&mut self, name: &str, value: &str) {
+    /// Sets one of the mount's options, as `tune` does: another instance is set up with it and takes the place of the
+    /// one that answers. Where the plugin refuses, the mount goes on as it was.
+    ///
+    /// Unlike a host, it leaves `initialize` to [`restart`](Self::restart), so that a test sees what requests do before
+    /// it.
+    ///
+    /// # Errors
+    ///
+    /// What the plugin's `setup` refuses the option with.
+    pub fn set_option(&mut self, name: &str, value: &str) -> Result<(), Error> {
+        let before = (self.world.options.clone(), std::mem::take(&mut self.mounts));
         self.world.options.retain(|(known, _)| known != name);
         self.world.options.push((name.into(), value.into()));
+        let set_up = self.setup();
+        if set_up.is_err() {
+            (self.world.options, self.mounts) = before;
+        }
+        set_up
     }
 
     /// Changes a key (`None` deletes it) behind the plugin's back, as another node does, and tells the plugin so.

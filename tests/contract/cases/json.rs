@@ -19,8 +19,8 @@ pub(super) fn cases() -> Vec<Case> {
     ]
 }
 
-/// What kv gives with every secret: the mount's own TTL, and nothing internal.
-const A_LEASE: Option<Lease> = Some((0, 0, false, Value::Null));
+/// What kv gives with every secret: the TTL of a mount that has none of its own, 32 days, and nothing internal.
+const A_LEASE: Option<Lease> = Some((32 * 24 * 3600, 0, false, Value::Null));
 
 fn kept(secret: &Value, lease: Option<Lease>) -> Vec<Step> {
     let answer = Answer { body: Body::Data(secret.clone()), lease, ..Answer::default() };

@@ -15,9 +15,9 @@ pub(crate) fn all(what: &str) -> Answer {
                 hoard.push(black_box(vec![1_u8; 1 << 20]));
             }
         }
-        "allocate-gently" => answer(Vec::<u8>::new().try_reserve_exact(1 << 30).is_err().into()),
-        "recurse" => answer(recurse(0).into()),
-        _ => answer(wasip2::random::random::get_random_bytes(1 << 30).len().into()),
+        "allocate-gently" => answer(json!({ "refused": Vec::<u8>::new().try_reserve_exact(1 << 30).is_err() })),
+        "recurse" => answer(json!({ "deep": recurse(0) })),
+        _ => answer(json!({ "bytes": wasip2::random::random::get_random_bytes(1 << 30).len() })),
     }
 }
 

@@ -47,7 +47,7 @@ pub(crate) fn out(ctx: &Context, what: &str, rest: &str) -> Answer {
         // Each call ends with handles that nobody gives back.
         "leak" => {
             let begun = std::iter::from_fn(|| ctx.begin(true).ok());
-            answer(begun.map(std::mem::forget).count().into())
+            answer(json!({ "opened": begun.map(std::mem::forget).count() }))
         }
         "use-kept" => KEPT.with_borrow(|kept| {
             let kept = kept.as_ref().expect("a transaction was kept");
