@@ -79,8 +79,6 @@ mod error;
 
 pub mod embed;
 mod export;
-#[cfg(not(target_family = "wasm"))]
-mod keys;
 mod mounts;
 
 #[cfg(target_family = "wasm")]

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::fmt;
 
+#[cfg(not(target_family = "wasm"))]
+use cofferdam_contract::key;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -181,4 +183,16 @@ pub trait Sealed {
     fn write(&self, key: &str, value: &[u8], wrap: Wrap) -> Result<(), StorageError>;
     /// Lists one page.
     fn page(&self, page: Page) -> Result<Vec<String>, StorageError>;
+}
+
+/// Refuses malformed keys, in the host's own words: where no host checks them, or one with rules of its own.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn check_key(key: &str) -> Result<(), StorageError> {
+    key::check(key, key::BYTES_MAX).map_err(StorageError::InvalidKey)
+}
+
+/// Refuses malformed prefixes of a listing.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn check_prefix(prefix: &str) -> Result<(), StorageError> {
+    key::check_prefix(prefix, key::BYTES_MAX).map_err(StorageError::InvalidKey)
 }

@@ -152,7 +152,8 @@ impl Instance for Actor {
         }
     }
 
-    async fn exists(&self, _: Call, _: &Request) -> Result<Option<bool>, Failure> {
+    async fn exists(&self, _: Call, request: &Request) -> Result<Option<bool>, Failure> {
+        self.note(format!("exists {:?}", request.path.as_str()));
         Ok(None)
     }
 

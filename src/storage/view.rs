@@ -8,6 +8,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cofferdam_contract::key;
 
 use super::envelope::{self, Entry};
 use super::room::{Room, Taken};
@@ -311,7 +312,7 @@ impl StorageView {
     /// Checks a key that is to be kept until it is its turn, and makes room for it.
     #[cfg(feature = "wasm")]
     pub(crate) fn keep_key(&self, key: &str) -> Result<Option<Taken>, ViewError> {
-        self.check(key)?;
+        self.check_key(key)?;
         self.keep(key.len())
     }
 
@@ -319,7 +320,7 @@ impl StorageView {
     #[cfg(feature = "wasm")]
     pub(crate) fn keep_entry(&self, key: &str, entry: &Entry) -> Result<Option<Taken>, ViewError> {
         self.check_size(entry)?;
-        self.check(key)?;
+        self.check_key(key)?;
         self.keep(key.len() + entry.value.len())
     }
 
@@ -343,47 +344,33 @@ impl StorageView {
         self.list_limit(limit).saturating_mul(self.shared.limits.key_bytes_max)
     }
 
+    /// Takes what Vault's and OpenBao's storage takes, since plugins for them rely on it: `crls//now`, `a/`, the empty
+    /// key. Control characters are refused there too, a layer below.
+    fn check_key(&self, key: &str) -> Result<(), ViewError> {
+        key::check(key, self.shared.limits.key_bytes_max).map_err(ViewError::InvalidKey)
+    }
+
     /// Returns the storage's key for a plugin's key.
     pub(super) fn full_key(&self, key: &str) -> Result<String, ViewError> {
-        self.check(key)?;
+        self.check_key(key)?;
         Ok([&self.shared.prefix, key].concat())
     }
 
     /// Returns the storage's prefix for a plugin's prefix.
     pub(super) fn full_prefix(&self, prefix: &str) -> Result<String, ViewError> {
-        if !prefix.is_empty() && !prefix.ends_with('/') {
-            return Err(ViewError::InvalidKey(format!("the prefix {prefix:?} does not end in '/'")));
-        }
-        self.check(prefix)?;
+        key::check_prefix(prefix, self.shared.limits.key_bytes_max).map_err(ViewError::InvalidKey)?;
         Ok([&self.shared.prefix, prefix].concat())
     }
 
     /// Refuses a place to start behind that is longer than any child.
     pub(super) fn check_after(&self, after: Option<&str>) -> Result<(), ViewError> {
-        after.map_or(Ok(()), |after| self.check_length(after))
+        let check = |after| key::check_length(after, self.shared.limits.key_bytes_max);
+        after.map_or(Ok(()), check).map_err(ViewError::InvalidKey)
     }
 
     pub(super) fn list_limit(&self, asked: u32) -> usize {
         let max = self.shared.limits.list_max;
         if asked == 0 { max } else { max.min(usize::try_from(asked).unwrap_or(usize::MAX)) }
-    }
-
-    fn check_length(&self, key: &str) -> Result<(), ViewError> {
-        let max = self.shared.limits.key_bytes_max;
-        if key.len() > max { Err(ViewError::InvalidKey(format!("it is longer than {max} bytes"))) } else { Ok(()) }
-    }
-
-    /// Takes what Vault's and OpenBao's storage takes, since plugins for them rely on it: `crls//now`, `a/`, the empty
-    /// key. Control characters are refused there too, a layer below.
-    fn check(&self, key: &str) -> Result<(), ViewError> {
-        self.check_length(key)?;
-        if key.split('/').any(|segment| segment == "..") {
-            return Err(ViewError::InvalidKey(format!("{key:?} holds a '..' segment")));
-        }
-        if key.chars().any(char::is_control) {
-            return Err(ViewError::InvalidKey(format!("{key:?} holds a control character")));
-        }
-        Ok(())
     }
 }
 

@@ -162,8 +162,8 @@ impl<P: AsyncPlugin> AsyncTestMount<P> {
     async fn answer(&self, mut request: Request) -> Result<Response, Error> {
         rules::check_request(&request)?;
         let description = P::describe();
-        rules::check_description(&description)?;
-        let reach = rules::reach(&description, &request.path);
+        let open = rules::check_description(&description)?;
+        let reach = rules::reach(&open, &request.path);
         let caller = rules::caller_at(reach, &self.world.caller);
         if matches!(request.operation, Operation::Create | Operation::Update) {
             let view = self.view(Access::ReadOnly, caller.clone());

@@ -7,8 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::mount::{LogLine, World};
-use crate::keys::{check_key, check_prefix};
-use crate::storage::{Page, StorageError, Wrap};
+use crate::storage::{Page, StorageError, Wrap, check_key, check_prefix};
 use crate::view::{Access, Facts, TransactionView, View};
 use crate::{Caller, Level, Ttls};
 

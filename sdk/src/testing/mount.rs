@@ -89,8 +89,8 @@ impl<P: Plugin> TestMount<P> {
     pub fn request(&self, mut request: Request) -> Result<Response, Error> {
         rules::check_request(&request)?;
         let description = P::describe();
-        rules::check_description(&description)?;
-        let reach = rules::reach(&description, &request.path);
+        let open = rules::check_description(&description)?;
+        let reach = rules::reach(&open, &request.path);
         let caller = rules::caller_at(reach, &self.world.caller);
         if matches!(request.operation, Operation::Create | Operation::Update) {
             // As in the host, a plugin that is asked whether something exists cannot write.

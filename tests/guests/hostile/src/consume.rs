@@ -3,6 +3,8 @@
 use std::hint::black_box;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::cofferdam::plugin::host::{Context, Level};
 use crate::{Answer, answer};
 
