@@ -35,6 +35,12 @@ pub struct JsonLimits {
 }
 
 impl JsonLimits {
+    /// Returns the smallest of the limits, each of which counts things of a byte at least.
+    fn smallest(&self) -> usize {
+        let Self { depth_max, members_max, elements_max, text_bytes_max, tokens_max } = *self;
+        [depth_max, members_max, elements_max, text_bytes_max, tokens_max].into_iter().min().unwrap_or_default()
+    }
+
     /// What an answer of a plugin may hold: as much as it likes, but no deeper than a request.
     pub(crate) fn of_answers() -> Self {
         Self {
@@ -84,6 +90,10 @@ struct Open {
 /// Checks JSON against the limits in one pass, and says what is too much. Whether it is well formed is for others to
 /// say.
 pub(crate) fn check(json: &[u8], limits: &JsonLimits) -> Result<(), String> {
+    // Each limit takes a byte for each thing that it counts, and a text at least its own length.
+    if json.len() <= limits.smallest() {
+        return Ok(());
+    }
     let JsonLimits { depth_max, members_max, elements_max, text_bytes_max, tokens_max } = *limits;
     let mut open: Vec<Open> = Vec::new();
     let mut tokens = 0_usize;

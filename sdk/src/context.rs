@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::storage::{Page, Sealed, Storage, StorageError, Transaction, Wrap};
+use crate::storage::{Sealed, Storage, Transaction};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::view::{Access, View};
 
 /// How often [`Context::transact`] starts again after a conflict. Each lost round means that somebody else's commit

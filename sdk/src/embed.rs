@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{Context, Description, Error, Existence, Kind, Mounts, Plugin, Request, Response, Spread};
 
-pub use crate::storage::{Page, Wrap};
+pub use crate::stored::{Page, Wrap};
 pub use crate::view::{Access, Facts, TransactionView, View};
 
 /// A plugin, whatever its type.

@@ -72,6 +72,7 @@ mod response;
 
 mod context;
 mod storage;
+mod stored;
 mod view;
 
 mod decode;
@@ -131,8 +132,8 @@ pub use routes::Field;
 pub use routes::Route;
 pub use routes::Routes;
 pub use storage::Storage;
-pub use storage::StorageError;
 pub use storage::Transaction;
+pub use stored::StorageError;
 
 #[doc(hidden)]
 #[cfg(feature = "async")]

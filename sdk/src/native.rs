@@ -13,6 +13,7 @@ mod convert;
 mod instance;
 mod launch;
 mod log;
+mod mount;
 mod server;
 mod services;
 mod storage;

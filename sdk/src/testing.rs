@@ -9,9 +9,10 @@ mod concurrent;
 mod memory;
 mod mount;
 mod rules;
+mod world;
 
 #[cfg(feature = "async")]
 pub use concurrent::AsyncTestMount;
-pub use mount::LogLine;
 pub use mount::TestMount;
 pub use mount::TestMountBuilder;
+pub use world::LogLine;

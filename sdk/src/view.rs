@@ -8,7 +8,7 @@ use std::pin::Pin;
 #[cfg(feature = "async")]
 use std::time::Duration;
 
-use crate::storage::{Page, StorageError, Wrap};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::{Caller, Level, Ttls};
 
 /// What is known of one call, whichever way its plugin is written.

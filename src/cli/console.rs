@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
-use super::output::for_terminal;
+use super::clean::for_terminal;
 
 /// How the process ends. Vault's codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

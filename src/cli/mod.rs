@@ -5,6 +5,7 @@
 
 mod arguments;
 mod argv;
+mod clean;
 mod client;
 mod compile;
 mod console;

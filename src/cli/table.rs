@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::output::for_cell;
+use super::clean::for_cell;
 
 /// Rows of cells below a header.
 pub(super) struct Table {

@@ -8,9 +8,25 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-use super::set::Set;
+use super::turns::Waiting;
 use crate::meter::Retired;
 use crate::runtime::Failure;
+
+/// What keeps instances that may go while nobody calls them.
+pub(super) trait Keeper: Send + Sync {
+    /// Returns the moment at which the instance was last used that has been idle longest, if any is idle.
+    fn idle_since(&self) -> Option<u64>;
+
+    /// Lets the instance go that has been idle longest.
+    fn evict(&self, why: Retired);
+
+    /// Lets those go that have been idle for longer than they may. Called once a
+    /// [`SWEEP_PERIOD`](super::SWEEP_PERIOD).
+    fn sweep(&self);
+
+    /// Returns whether it keeps no instance.
+    fn is_empty(&self) -> bool;
+}
 
 /// Counts live instances, and makes idle ones give way.
 pub(crate) struct InstanceBudget {
@@ -19,11 +35,11 @@ pub(crate) struct InstanceBudget {
     /// Advances with each admission: what was used before the last admission is older than what was used after it. Only
     /// read on the way of a request, so that requests on several cores share no line of memory that changes.
     admissions: AtomicU64,
-    /// The sets that keep an instance, by address. Only looked through when the budget is spent.
-    keepers: Mutex<HashMap<usize, Weak<Set>>>,
+    /// Those that keep an instance, by address. Only looked through when the budget is spent.
+    keepers: Mutex<HashMap<usize, Weak<dyn Keeper>>>,
     /// The idle ones among them when they were last looked through, longest idle first, with the moment of their last
     /// use.
-    oldest: Mutex<VecDeque<(u64, Weak<Set>)>>,
+    oldest: Mutex<VecDeque<(u64, Weak<dyn Keeper>)>>,
     /// Held by the one who looks for an instance to let go.
     looking: Mutex<()>,
     /// Admissions that wait for room.
@@ -55,23 +71,23 @@ impl InstanceBudget {
         self.admissions.load(Ordering::Relaxed)
     }
 
-    /// Takes note of a set that keeps an instance from now on.
-    pub(super) fn watch(&self, set: &Arc<Set>) {
+    /// Looks after what keeps an instance from now on.
+    pub(super) fn watch(&self, keeper: &Arc<dyn Keeper>) {
         let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        keepers.insert(Arc::as_ptr(set).addr(), Arc::downgrade(set));
+        keepers.insert(address(Arc::as_ptr(keeper)), Arc::downgrade(keeper));
     }
 
-    /// Forgets a set that is gone.
-    pub(super) fn forget(&self, set: &Set) {
+    /// Forgets what is gone.
+    pub(super) fn forget<K>(&self, keeper: &K) {
         let mut keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
-        keepers.remove(&std::ptr::from_ref(set).addr());
+        keepers.remove(&address(std::ptr::from_ref(keeper)));
     }
 
     /// Lets instances go that have been idle for longer than they may. To be called once a
     /// [`SWEEP_PERIOD`](super::SWEEP_PERIOD).
     pub(crate) fn sweep(&self) {
         // No set may be dropped while the lock is held, for it would ask to be forgotten.
-        let keepers: Vec<Arc<Set>> = {
+        let keepers: Vec<Arc<dyn Keeper>> = {
             let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
             keepers.values().filter_map(Weak::upgrade).collect()
         };
@@ -79,7 +95,7 @@ impl InstanceBudget {
         let mut watched = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
         // One that makes an instance says so after it has it, and so after this, if not before.
         for set in keepers.iter().filter(|set| set.is_empty()) {
-            watched.remove(&Arc::as_ptr(set).addr());
+            watched.remove(&address(Arc::as_ptr(set)));
         }
     }
 
@@ -98,7 +114,8 @@ impl InstanceBudget {
         if let Some(permit) = self.try_admit() {
             return Ok(permit);
         }
-        let _waiting = Waiting::join(&self.waiting);
+        // The calls' own queues bound how many there are.
+        let _waiting = Waiting::join(&self.waiting, usize::MAX);
         fence(Ordering::SeqCst);
         loop {
             let mut room = pin!(self.room.notified());
@@ -124,6 +141,12 @@ impl InstanceBudget {
         }
     }
 
+    /// Returns whether no instance holds a place in it.
+    #[cfg(test)]
+    pub(super) fn is_unspent(&self) -> bool {
+        self.live.load(Ordering::Relaxed) == 0
+    }
+
     fn try_admit(self: &Arc<Self>) -> Option<InstancePermit> {
         let admitted = self
             .live
@@ -135,9 +158,9 @@ impl InstanceBudget {
     ///
     /// Looking through all sets costs time for each, so what one look finds serves many admissions: an instance that
     /// was not used since is still older than all that were.
-    fn oldest_idle(&self) -> Option<Arc<Set>> {
+    fn oldest_idle(&self) -> Option<Arc<dyn Keeper>> {
         self.still_oldest().or_else(|| {
-            let keepers: Vec<Arc<Set>> = {
+            let keepers: Vec<Arc<dyn Keeper>> = {
                 let keepers = self.keepers.lock().unwrap_or_else(PoisonError::into_inner);
                 keepers.values().filter_map(Weak::upgrade).collect()
             };
@@ -150,7 +173,7 @@ impl InstanceBudget {
     }
 
     /// Returns the first of the oldest that was not used since they were looked for.
-    fn still_oldest(&self) -> Option<Arc<Set>> {
+    fn still_oldest(&self) -> Option<Arc<dyn Keeper>> {
         // No set may be dropped while a lock is held, for it would ask to be forgotten.
         let next = || self.oldest.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         while let Some((since, set)) = next() {
@@ -169,18 +192,7 @@ impl Drop for InstancePermit {
     }
 }
 
-/// One admission that waits.
-struct Waiting<'budget>(&'budget AtomicUsize);
-
-impl<'budget> Waiting<'budget> {
-    fn join(waiting: &'budget AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
+/// Returns where something lies, which nothing else does while it lives.
+fn address<T: ?Sized>(of: *const T) -> usize {
+    of.cast::<()>().addr()
 }

@@ -15,16 +15,15 @@
 
 mod budget;
 mod member;
-mod place;
 mod set;
 mod settings;
 mod shared;
+mod turns;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit, SetOnce};
+use tokio::sync::{SemaphorePermit, SetOnce};
 use tokio::time::timeout_at;
 
 use crate::catalog::InstancePolicy;
@@ -35,12 +34,13 @@ use crate::runtime::{Call, Failure, Instance, PathRules, Program, Residence, Spr
 use crate::storage::WriteObserver;
 
 pub(crate) use budget::InstanceBudget;
+use budget::Keeper as _;
 use member::Member;
-use place::{Initialized, Place};
 pub(crate) use set::SWEEP_PERIOD;
-use set::Set;
+use set::{Initialized, Place, Set};
 pub(crate) use settings::PoolSettings;
 use shared::SharedSets;
+use turns::Turns;
 
 /// What all pools of a host share.
 pub(crate) struct Pools {
@@ -63,10 +63,8 @@ pub(crate) struct Pool {
     program: Arc<dyn Program>,
     policy: InstancePolicy,
     budget: Arc<InstanceBudget>,
-    queue_max: usize,
-    /// One permit for each call of this mount that may run at a time.
-    gate: Semaphore,
-    waiting: AtomicUsize,
+    /// One for each call of this mount that may run at a time.
+    turns: Turns,
     /// The kept instances.
     set: Arc<Set>,
     /// Set while another pool still answers for the mount; done when it does not any more.
@@ -136,7 +134,7 @@ impl Pools {
     /// Returns a pool for one mount.
     pub(crate) fn open(&self, program: Arc<dyn Program>, settings: &PoolSettings) -> Arc<Pool> {
         let set = match settings.policy {
-            InstancePolicy::Pooled => self.shared.get(&program, settings, &self.budget, self.limits),
+            InstancePolicy::Pooled => self.shared.get(&program, settings, &self.budget, self.limits.shared_queue_max),
             InstancePolicy::PerMount | InstancePolicy::PerRequest => {
                 Set::new(Arc::clone(&program), settings.clone(), Arc::clone(&self.budget), None)
             }
@@ -146,9 +144,7 @@ impl Pools {
             program,
             policy: settings.policy,
             budget: Arc::clone(&self.budget),
-            queue_max: self.limits.queue_max,
-            gate: Semaphore::new(turns as usize),
-            waiting: AtomicUsize::new(0),
+            turns: Turns::new(turns, self.limits.queue_max),
             set,
             hold: OnceLock::new(),
             successor: OnceLock::new(),
@@ -217,7 +213,7 @@ impl Pool {
         if self.policy == InstancePolicy::PerRequest || self.hold.get().is_some_and(|hold| hold.get().is_none()) {
             return None;
         }
-        let turn = self.gate.try_acquire().ok()?;
+        let turn = self.turns.try_take()?;
         let place = self.set.try_place(&call.scope.id)?;
         Some(Lease { held: Held::Kept(place), pool: self, _turn: turn })
     }
@@ -365,26 +361,7 @@ impl Pool {
     }
 
     async fn turn(&self, call: &Call) -> Result<SemaphorePermit<'_>, Failure> {
-        take_turn(&self.gate, &self.waiting, self.queue_max, call).await
-    }
-}
-
-/// Waits for a turn in a queue that is bounded, until the call's deadline.
-async fn take_turn<'turns>(
-    turns: &'turns Semaphore,
-    waiting: &AtomicUsize,
-    queue_max: usize,
-    call: &Call,
-) -> Result<SemaphorePermit<'turns>, Failure> {
-    if let Ok(turn) = turns.try_acquire() {
-        return Ok(turn);
-    }
-    let _waiting = Waiting::join(waiting, queue_max)
-        .ok_or_else(|| Failure::Busy(format!("its queue of {queue_max} is full; try again later")))?;
-    match timeout_at(call.deadline, turns.acquire()).await {
-        Ok(Ok(turn)) => Ok(turn),
-        Ok(Err(_)) => Err(Failure::Host("its queue is closed".to_owned())),
-        Err(_) => Err(Failure::Busy("it was busy with other requests until the deadline".to_owned())),
+        self.turns.take(call).await
     }
 }
 
@@ -461,21 +438,7 @@ impl WriteObserver for Writes {
     }
 }
 
-/// One place in a bounded queue, given back when dropped.
-struct Waiting<'pool>(&'pool AtomicUsize);
-
-impl<'pool> Waiting<'pool> {
-    fn join(waiting: &'pool AtomicUsize, max: usize) -> Option<Self> {
-        let place = Self(waiting);
-        (waiting.fetch_add(1, Ordering::SeqCst) < max).then_some(place)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,5 @@
-//! The instances that requests choose from: those of one mount, or those that all mounts of a program share.
+//! The instances that requests choose from: those of one mount, or those that all mounts of a program share; and the
+//! right to one call of one of them.
 //!
 //! What is decided under the lock is only which instance answers; instances are made, set up and called outside of it.
 //! Each instance has a *seat* for each mount that it answers for. The seat knows whether the instance was set up for
@@ -8,17 +9,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SemaphorePermit};
 use tokio::time::timeout_at;
 
-use super::Waiting;
-use super::budget::InstanceBudget;
+use super::budget::{InstanceBudget, Keeper};
 use super::member::{Member, Readiness, Seat, Slot, make};
-use super::place::{Initialized, Place};
 use super::settings::PoolSettings;
-use super::shared::SharedTurns;
-use crate::meter::Retired;
-use crate::runtime::{Call, Failure, Program, Residence, Spread};
+use super::turns::{Turns, Waiting};
+use crate::meter::{InUse, Retired};
+use crate::runtime::{Call, Failure, Instance, Program, Residence, Spread};
 
 /// How often idle instances are looked for.
 pub(crate) const SWEEP_PERIOD: std::time::Duration = std::time::Duration::from_secs(5);
@@ -30,7 +29,7 @@ pub(crate) struct Set {
     budget: Arc<InstanceBudget>,
     /// One permit for each call that may run at a time in all of them, where mounts share them. Those of one mount have
     /// its own turns.
-    shared_turns: Option<SharedTurns>,
+    shared_turns: Option<Turns>,
     state: Mutex<State>,
     /// Told when a choice may have another outcome than before.
     changed: Notify,
@@ -66,7 +65,7 @@ impl Set {
         program: Arc<dyn Program>,
         settings: PoolSettings,
         budget: Arc<InstanceBudget>,
-        shared_turns: Option<SharedTurns>,
+        shared_turns: Option<Turns>,
     ) -> Arc<Self> {
         Arc::new(Self {
             program,
@@ -211,7 +210,8 @@ impl Set {
         }
         drop(noted);
         if self.program.residence() == Residence::Evictable {
-            self.budget.watch(self);
+            let keeper: Arc<dyn Keeper> = Arc::clone(self) as _;
+            self.budget.watch(&keeper);
         }
         Ok(member)
     }
@@ -262,65 +262,11 @@ impl Set {
         told
     }
 
-    // ------------------------------------------------------------------------------------------------------- going and
-    // staying
-
-    /// Returns when the instance was last used that has been idle longest, if any is idle.
-    pub(super) fn idle_since(&self) -> Option<u64> {
-        let state = self.state.try_lock().ok()?;
-        state.members.iter().filter(|slot| slot.busy == 0).map(|slot| slot.last_used).min()
-    }
-
-    /// Lets the instance go that has been idle longest. It is not told: its memory is a cache, and telling it would
-    /// make one mount wait for another's code.
-    pub(super) fn evict(&self, why: Retired) {
-        if self.program.residence() == Residence::Resident {
-            return;
-        }
-        let gone = {
-            let mut state = self.lock();
-            let idle = state.members.iter().enumerate().filter(|(_, slot)| slot.busy == 0);
-            let oldest = idle.min_by_key(|(_, slot)| slot.last_used).map(|(at, _)| at);
-            oldest.map(|at| state.members.swap_remove(at))
-        };
-        gone.iter().for_each(|slot| slot.member.goes_as(why));
-        drop(gone);
-    }
-
-    /// Lets those go that have been idle for longer than they may. Called once a period.
-    pub(super) fn sweep(&self) {
-        if self.program.residence() == Residence::Resident {
-            return;
-        }
-        let periods = self.settings.idle_timeout.as_secs().div_ceil(SWEEP_PERIOD.as_secs()).max(1);
-        let gone: Vec<Slot> = {
-            let mut state = self.lock();
-            state
-                .members
-                .extract_if(.., |slot| {
-                    if slot.busy > 0 {
-                        return false;
-                    }
-                    slot.idle_sweeps = slot.idle_sweeps.saturating_add(1);
-                    // The first sweep may come right after the last call.
-                    u64::from(slot.idle_sweeps) > periods
-                })
-                .collect()
-        };
-        gone.iter().for_each(|slot| slot.member.goes_as(Retired::Idle));
-        drop(gone);
-    }
-
     /// Looks at what an instance knows of a mount, unless it was let go.
     pub(super) fn seat<T>(&self, member: &Arc<Member>, mount: &str, look: impl FnOnce(&mut Seat) -> T) -> Option<T> {
         let mut state = self.lock();
         let slot = state.members.iter_mut().find(|slot| Arc::ptr_eq(&slot.member, member))?;
         slot.seats.get_mut(mount).map(look)
-    }
-
-    /// Returns whether it keeps no instance.
-    pub(super) fn is_empty(&self) -> bool {
-        self.lock().members.is_empty()
     }
 
     /// Ends a call.
@@ -372,6 +318,56 @@ impl Set {
     }
 }
 
+impl Keeper for Set {
+    fn idle_since(&self) -> Option<u64> {
+        let state = self.state.try_lock().ok()?;
+        state.members.iter().filter(|slot| slot.busy == 0).map(|slot| slot.last_used).min()
+    }
+
+    /// The instance is not told: its memory is a cache, and telling it would
+    /// make one mount wait for another's code.
+    fn evict(&self, why: Retired) {
+        if self.program.residence() == Residence::Resident {
+            return;
+        }
+        let gone = {
+            let mut state = self.lock();
+            let idle = state.members.iter().enumerate().filter(|(_, slot)| slot.busy == 0);
+            let oldest = idle.min_by_key(|(_, slot)| slot.last_used).map(|(at, _)| at);
+            oldest.map(|at| state.members.swap_remove(at))
+        };
+        gone.iter().for_each(|slot| slot.member.goes_as(why));
+        drop(gone);
+    }
+
+    fn sweep(&self) {
+        if self.program.residence() == Residence::Resident {
+            return;
+        }
+        let periods = self.settings.idle_timeout.as_secs().div_ceil(SWEEP_PERIOD.as_secs()).max(1);
+        let gone: Vec<Slot> = {
+            let mut state = self.lock();
+            state
+                .members
+                .extract_if(.., |slot| {
+                    if slot.busy > 0 {
+                        return false;
+                    }
+                    slot.idle_sweeps = slot.idle_sweeps.saturating_add(1);
+                    // The first sweep may come right after the last call.
+                    u64::from(slot.idle_sweeps) > periods
+                })
+                .collect()
+        };
+        gone.iter().for_each(|slot| slot.member.goes_as(Retired::Idle));
+        drop(gone);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().members.is_empty()
+    }
+}
+
 /// Takes note, when dropped, that an instance is not being made any more.
 struct Making<'set> {
     set: &'set Arc<Set>,
@@ -394,4 +390,93 @@ impl Drop for Set {
     fn drop(&mut self) {
         self.budget.forget(self);
     }
+}
+
+/// When a resident instance that is made anew is initialized.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Initialized {
+    /// At once: it takes the place of one that crashed.
+    Now,
+    /// By whoever asked for it: the mount is starting.
+    Later,
+}
+
+/// The right to one call of an instance for one mount, until it is dropped.
+pub(super) struct Place<'set> {
+    set: &'set Arc<Set>,
+    pub(super) member: Arc<Member>,
+    mount: Arc<str>,
+    /// Whether the instance was set up for this very call.
+    pub(super) is_new: bool,
+    _in_use: InUse,
+    _turn: Option<SemaphorePermit<'set>>,
+}
+
+impl<'set> Place<'set> {
+    pub(super) fn new(
+        set: &'set Arc<Set>,
+        member: Arc<Member>,
+        mount: Arc<str>,
+        turn: Option<SemaphorePermit<'set>>,
+    ) -> Self {
+        let in_use = member.lend();
+        Self { set, member, mount, is_new: false, _in_use: in_use, _turn: turn }
+    }
+
+    /// Returns the instance to call.
+    pub(super) fn instance(&self) -> &Arc<dyn Instance> {
+        &self.member.instance
+    }
+
+    /// Sets the instance up for the mount unless it is, and tells it which keys were written.
+    pub(super) async fn prepare(&mut self, call: &Call, initialized: Initialized) -> Result<(), Failure> {
+        let Some(preparing) = self.seat(|seat| Arc::clone(&seat.preparing)) else { return Err(left()) };
+        // Whoever holds it works for as long as its own deadline allows.
+        let _turn = timeout_at(call.deadline, preparing.lock()).await.map_err(|_| still_made())?;
+        let begun = self.seat(|seat| {
+            let readiness = std::mem::replace(&mut seat.readiness, Readiness::Preparing);
+            (readiness, std::mem::take(&mut seat.written))
+        });
+        let (readiness, written) = begun.ok_or_else(left)?;
+        let instance = Arc::clone(&self.member.instance);
+        if readiness == Readiness::Ready {
+            for key in &written {
+                let told = instance.invalidate(call.clone(), key).await;
+                told.inspect_err(|failure| self.member.failed(failure))?;
+            }
+        } else {
+            let mut set_up = instance.setup(call.clone()).await;
+            if set_up.is_ok() && initialized == Initialized::Now && self.set.program.residence() == Residence::Resident
+            {
+                set_up = instance.initialize(call.clone()).await;
+            }
+            set_up.inspect_err(|_| self.member.dies_as(Retired::SetupFailed))?;
+            self.is_new = true;
+        }
+        self.seat(|seat| {
+            // Unless somebody wanted it forgotten meanwhile.
+            if seat.readiness == Readiness::Preparing {
+                seat.readiness = Readiness::Ready;
+            }
+        });
+        Ok(())
+    }
+
+    fn seat<T>(&self, look: impl FnOnce(&mut Seat) -> T) -> Option<T> {
+        self.set.seat(&self.member, &self.mount, look)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.set.end(&self.member, &self.mount);
+    }
+}
+
+fn still_made() -> Failure {
+    Failure::Busy("its instance was still being made at the deadline".to_owned())
+}
+
+fn left() -> Failure {
+    Failure::Busy("its mount is ending".to_owned())
 }

@@ -124,18 +124,22 @@ async fn a_sandbox_that_nobody_calls_is_gone_and_not_woken() {
     assert!(program.take_asked().is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_mount_that_is_kept_to_one_instance_never_has_two() {
     let program = Arc::new(Double::new(Residence::Evictable));
     let chosen = InstanceLimits { max_instances: Some(4), ..InstanceLimits::default() };
     for policy in [InstancePolicy::PerMount, InstancePolicy::Pooled] {
-        let pool = open(&pools(8), &program, policy, chosen.clone());
+        let pools = pools(8);
+        let [of_a, of_b] = [(); 2].map(|()| open(&pools, &program, policy, chosen.clone()));
         let (a, b) = (call_for("a"), call_for("b"));
-        let first = lease(&pool, &a).await;
-        let busy = tokio::time::timeout(Duration::from_millis(1), pool.lease(&a)).await;
+        let first = lease(&of_a, &a).await;
+        // Where mounts share instances, another one is there now, and idle.
+        drop(lease(&of_b, &b).await);
+        let busy = tokio::time::timeout(Duration::from_millis(1), of_a.lease(&a)).await;
         assert!(busy.is_err(), "{policy:?}: a second call waits for the first");
+        let answered_first = identity(&first);
         drop(first);
-        drop((lease(&pool, &a).await, b));
+        assert_eq!(identity(&lease(&of_a, &a).await), answered_first, "{policy:?}");
     }
 }
 
@@ -264,7 +268,7 @@ async fn queues_are_bounded_and_waiting_has_an_end() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_instance_that_serves_several_calls_is_leased_several_times() {
     let concurrency = NonZeroU32::new(3).expect("it is not zero");
     let program = Arc::new(Double { concurrency, ..Double::new(Residence::Evictable) });
@@ -297,7 +301,7 @@ async fn an_instance_serves_so_many_mounts_and_no_more() {
     assert_eq!(program.meter.read().retired(Retired::Recycled), 1);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn what_is_held_waits_until_it_takes_over() {
     let program = Arc::new(Double::new(Residence::Evictable));
     let pools = pools(8);
@@ -333,7 +337,7 @@ async fn what_is_written_in_the_generation_before_is_told_to_the_one_that_answer
     drop(in_flight);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_set_up_that_was_given_up_is_done_again() {
     let program = Arc::new(Double { never_sets_up: true, ..Double::new(Residence::Evictable) });
     let pool = per_mount(&pools(8), &program);

@@ -18,8 +18,10 @@
 //! error.
 
 mod ballast;
+mod cause;
 mod file;
 mod opening;
+mod values;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -29,8 +31,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 
-use self::file::{DatabaseFile, Table};
+use self::file::DatabaseFile;
 pub use self::opening::CheckedFile;
+use self::values::Table;
 use super::keyspace::{self, Keyspace as _, Verdict};
 use super::{Batch, Snapshot, Storage, StorageError};
 

@@ -18,6 +18,7 @@ mod record;
 mod room;
 mod transaction;
 mod view;
+mod view_error;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,7 +32,8 @@ pub(crate) use room::{Room, Taken};
 pub(crate) use transaction::{Transaction, TransactionMode};
 #[cfg(feature = "wasm")]
 pub(crate) use view::Write;
-pub(crate) use view::{StorageView, ViewError, ViewLimits, WriteObserver};
+pub(crate) use view::{StorageView, ViewLimits, WriteObserver};
+pub(crate) use view_error::ViewError;
 
 /// A store of bytes under ordered text keys.
 ///

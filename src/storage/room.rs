@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::view::ViewError;
+use super::view_error::ViewError;
 
 /// Room for so many bytes. Clones share it.
 #[derive(Clone)]

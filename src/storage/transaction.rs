@@ -19,7 +19,8 @@ use tokio::task::AbortHandle;
 use super::envelope::{self, Entry};
 use super::keyspace::child_of;
 use super::room::{Room, Taken};
-use super::view::{StorageView, ViewError};
+use super::view::StorageView;
+use super::view_error::ViewError;
 use super::{Batch, Change, Expectation, Snapshot};
 use crate::meter::OpenTransaction;
 

@@ -6,6 +6,9 @@ use cofferdam_sdk::Error;
 /// digits need 32. It holds for version 1 too, so that every secret can become a versioned one.
 const PATH_BYTES_MAX: usize = 992;
 
+/// Where the secrets of version 1 are.
+pub(crate) const V1_PREFIX: &str = "1/";
+
 /// A secret's path: neither empty nor a folder's, and short enough for every key that is made of it.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) struct SecretPath(String);
@@ -25,6 +28,11 @@ impl SecretPath {
     /// Returns the path to write to.
     pub(crate) fn require(path: &str) -> Result<Self, Error> {
         Self::find(path)?.ok_or_else(|| Error::InvalidRequest("missing path".into()))
+    }
+
+    /// Returns the storage key of version 1.
+    pub(crate) fn v1_key(&self) -> String {
+        format!("{V1_PREFIX}{}", self.0)
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -8,9 +8,8 @@
 use cofferdam_sdk::{Context, Error, Storage, Transaction};
 use serde::{Deserialize, Serialize};
 
-use crate::path::SecretPath;
+use crate::path::{SecretPath, V1_PREFIX};
 use crate::time::Time;
-use crate::v1;
 use crate::v2::record::{self, KeyMetadata};
 
 /// Where the marker is.
@@ -45,7 +44,7 @@ pub(crate) fn advance(ctx: &Context, batches_max: usize) -> Result<Progress, Err
         None => {
             ctx.transact(|transaction| {
                 // A new mount has nothing to move. If a secret comes in between, this starts again and sees it.
-                let done = transaction.list_page(v1::PREFIX, None, 1)?.is_empty();
+                let done = transaction.list_page(V1_PREFIX, None, 1)?.is_empty();
                 transaction.put_json(MARKER, &Marker { done })
             })?;
         }
@@ -88,7 +87,7 @@ fn next_batch(ctx: &Context) -> Result<Vec<SecretPath>, Error> {
     while let Some(folder) = folders.pop() {
         // A page suffices: what is behind it is found once this has moved. Every folder holds a secret, so each turn
         // gets on.
-        for child in ctx.list_page(&format!("{}{folder}", v1::PREFIX), None, BATCH_SECRETS)? {
+        for child in ctx.list_page(&format!("{}{folder}", V1_PREFIX), None, BATCH_SECRETS)? {
             let path = format!("{folder}{child}");
             if path.ends_with('/') {
                 folders.push(path);
@@ -107,14 +106,14 @@ fn move_batch(transaction: &Transaction, batch: &[SecretPath]) -> Result<(), Err
     let mut bytes = 0;
     for path in batch {
         // Another instance may have been here.
-        let Some(secret) = transaction.get(&v1::key(path))? else { continue };
+        let Some(secret) = transaction.get(&path.v1_key())? else { continue };
         bytes += secret.len();
         let mut metadata = KeyMetadata::get(transaction, path)?.unwrap_or_default();
         let pruned = metadata.add_version(Time::now(), None, 1);
         record::put_version(transaction, path, metadata.current_version, &secret)?;
         record::delete_versions(transaction, path, &pruned)?;
         metadata.put(transaction, path)?;
-        transaction.delete(&v1::key(path))?;
+        transaction.delete(&path.v1_key())?;
         if bytes >= BATCH_BYTES {
             break;
         }

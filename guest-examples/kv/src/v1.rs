@@ -7,11 +7,8 @@ use cofferdam_sdk::{Body, Call, Context, Error, Existence, Field, Lease, Respons
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::path::SecretPath;
+use crate::path::{SecretPath, V1_PREFIX};
 use crate::{Kv, upgrade};
-
-/// Where secrets are.
-pub(crate) const PREFIX: &str = "1/";
 
 pub(crate) fn routes() -> Routes<Kv> {
     let anywhere = Route::new("{path..}")
@@ -30,13 +27,9 @@ pub(crate) fn routes() -> Routes<Kv> {
     Routes::new().route(anywhere)
 }
 
-pub(crate) fn key(path: &SecretPath) -> String {
-    format!("{PREFIX}{}", path.as_str())
-}
-
 fn read(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     let Some(path) = SecretPath::find(&call.request().path)? else { return Ok(Response::none()) };
-    let Some(stored) = ctx.get(&key(&path))? else {
+    let Some(stored) = ctx.get(&path.v1_key())? else {
         // An upgrade may have taken it away.
         upgrade::refuse_if_begun(ctx)?;
         return Ok(Response::none());
@@ -69,7 +62,7 @@ fn write(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     }
     ctx.transact(|transaction| {
         upgrade::refuse_if_begun(transaction)?;
-        Ok(transaction.put_seal_wrapped(&key(&path), request.raw_data.trim_ascii())?)
+        Ok(transaction.put_seal_wrapped(&path.v1_key(), request.raw_data.trim_ascii())?)
     })?;
     Ok(Response::none())
 }
@@ -78,19 +71,19 @@ fn delete(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
     if let Some(path) = SecretPath::find(&call.request().path)? {
         ctx.transact(|transaction| {
             upgrade::refuse_if_begun(transaction)?;
-            Ok(transaction.delete(&key(&path))?)
+            Ok(transaction.delete(&path.v1_key())?)
         })?;
     }
     Ok(Response::none())
 }
 
 fn list(_: &Kv, ctx: &Context, call: &Call) -> Result<Response, Error> {
-    let keys = ctx.list(&format!("{PREFIX}{}", call.request().path))?;
+    let keys = ctx.list(&format!("{V1_PREFIX}{}", call.request().path))?;
     upgrade::refuse_if_begun(ctx)?;
     Ok(Response::list(keys))
 }
 
 fn exists(_: &Kv, ctx: &Context, call: &Call) -> Result<Existence, Error> {
     let Some(path) = SecretPath::find(&call.request().path)? else { return Ok(Existence::Absent) };
-    Ok(if ctx.get(&key(&path))?.is_some() { Existence::Present } else { Existence::Absent })
+    Ok(if ctx.get(&path.v1_key())?.is_some() { Existence::Present } else { Existence::Absent })
 }

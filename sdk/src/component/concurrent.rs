@@ -7,7 +7,7 @@ use super::bindings::cofferdam::plugin::types;
 use super::bindings::concurrent::cofferdam::plugin::host_async as host;
 use super::bindings::concurrent::exports::cofferdam::plugin::backend_async::Guest;
 use super::convert;
-use crate::storage::{Page, StorageError, Wrap};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::view::{Access, AsyncTransactionView, AsyncView, Facts, Wait};
 use crate::{AsyncContext, AsyncMounts, AsyncPlugin, Caller, Level, Ttls};
 

@@ -1,7 +1,7 @@
 //! A context whose questions go to the host.
 
 use super::bindings::cofferdam::plugin::host;
-use crate::storage::{Page, StorageError, Wrap};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::view::{Access, Facts, TransactionView, View};
 use crate::{Caller, Level, Ttls};
 

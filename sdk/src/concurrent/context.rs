@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{AsyncStorage, AsyncTransaction};
 use crate::context::{ATTEMPTS_MAX, facts};
 use crate::error::Error;
-use crate::storage::{Page, StorageError, Wrap};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::view::{Access, AsyncView};
 use crate::{Caller, Level, Ttls};
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use crate::decode;
 use crate::error::Error;
-use crate::storage::{Page, StorageError, Wrap};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::view::AsyncTransactionView;
 
 /// A mount's keys and values: [`Storage`](crate::Storage), with `async`.

@@ -12,8 +12,9 @@ use tokio::runtime::Handle;
 use tonic::{Request, Response, Status};
 
 use super::convert;
-use super::instance::{Failure, Instance, Mount};
+use super::instance::{Failure, Instance};
 use super::launch::Mode;
+use super::mount::Mount;
 use super::view::Facts;
 use crate::view::Access;
 use crate::{Context, Description, Error, Operation, Plugin};

@@ -15,7 +15,7 @@ use tokio::runtime::Handle;
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
-use crate::storage::{Page, StorageError, Wrap, check_key, check_prefix};
+use crate::stored::{Page, StorageError, Wrap, check_key, check_prefix};
 use crate::view::Access;
 
 /// Which transaction a call belongs to, in the protocol's words: outside of any.

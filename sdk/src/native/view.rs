@@ -1,9 +1,9 @@
 //! A context whose questions go to the host over its own connection, or were answered with the call.
 
-use super::instance::Mount;
 use super::log;
+use super::mount::Mount;
 use super::storage::OUTSIDE;
-use crate::storage::{Page, StorageError, Wrap};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::view::{Access, TransactionView, View};
 use crate::{Caller, Level, Ttls};
 

@@ -12,10 +12,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::memory::MemoryView;
-use super::mount::{LogLine, World};
 use super::rules;
-use crate::storage::{Page, StorageError, Wrap};
+use super::world::{LogLine, MemoryView, World};
+use crate::stored::{Page, StorageError, Wrap};
 use crate::view::{Access, AsyncTransactionView, AsyncView, Facts, TransactionView, View, Wait};
 use crate::{AsyncContext, AsyncMounts, AsyncPlugin, Caller, Error, Level, Operation, Request, Response, Ttls};
 

@@ -6,10 +6,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::mount::{LogLine, World};
-use crate::storage::{Page, StorageError, Wrap, check_key, check_prefix};
-use crate::view::{Access, Facts, TransactionView, View};
-use crate::{Caller, Level, Ttls};
+use crate::stored::{Page, StorageError, Wrap, check_key, check_prefix};
+use crate::view::{Access, TransactionView};
 
 /// The largest value: the host's default.
 const VALUE_BYTES_MAX: usize = 1024 * 1024;
@@ -52,91 +50,29 @@ impl Memory {
         };
     }
 
+    /// Changes a key just before the next transaction commits.
     pub(super) fn change_before_commit(&self, key: &str, value: &[u8]) {
         self.before_commit.borrow_mut().push((key.into(), value.into()));
     }
-}
 
-/// One call's view of a test mount.
-pub(super) struct MemoryView<'a> {
-    pub(super) world: &'a World,
-    pub(super) caller: Caller,
-    pub(super) access: Access,
-}
-
-impl Facts for MemoryView<'_> {
-    fn mount_id(&self) -> String {
-        "00000000-0000-0000-0000-000000000001".into()
+    /// Lists the direct children of a prefix.
+    pub(super) fn list(&self, page: Page) -> Vec<String> {
+        children(&self.entries.borrow(), page)
     }
 
-    fn mount_path(&self) -> String {
-        "test/".into()
-    }
-
-    fn options(&self) -> Vec<(String, String)> {
-        self.world.options.clone()
-    }
-
-    fn ttls(&self) -> Ttls {
-        self.world.ttls
-    }
-
-    fn caller(&self) -> Caller {
-        self.caller.clone()
-    }
-
-    fn header(&self, name: &str) -> Vec<String> {
-        let headers = self.world.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
-        headers.map(|(_, value)| value.clone()).collect()
-    }
-
-    fn log(&self, level: Level, message: &str, fields: &[(&str, &str)]) {
-        let fields = fields.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        self.world.logs.borrow_mut().push(LogLine { level, message: message.into(), fields });
-    }
-}
-
-impl View for MemoryView<'_> {
-    fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        check_key(key)?;
-        Ok(self.world.memory.value(key))
-    }
-
-    fn put(&self, key: &str, value: &[u8], _: Wrap) -> Result<(), StorageError> {
-        check_write(self.access, key, value)?;
-        self.world.memory.set(key, Some(value));
-        Ok(())
-    }
-
-    fn delete(&self, key: &str) -> Result<(), StorageError> {
-        check_write(self.access, key, &[])?;
-        self.world.memory.set(key, None);
-        Ok(())
-    }
-
-    fn list(&self, page: Page) -> Result<Vec<String>, StorageError> {
-        check_prefix(page.prefix)?;
-        Ok(children(&self.world.memory.entries.borrow(), page))
-    }
-
-    fn begin(&self, access: Access) -> Result<Box<dyn TransactionView + '_>, StorageError> {
-        // As with the host, a transaction can be begun where nothing may be written; its writes are refused.
-        let access = if self.access == Access::ReadOnly { Access::ReadOnly } else { access };
-        let memory = &self.world.memory;
-        let begun = memory.entries.borrow().clone();
-        Ok(Box::new(MemoryTransaction {
-            memory,
+    pub(super) fn begin(&self, access: Access) -> Box<dyn TransactionView + '_> {
+        let begun = self.entries.borrow().clone();
+        Box::new(MemoryTransaction {
+            memory: self,
             access,
             now: RefCell::new(begun.clone()),
             begun,
             read: RefCell::default(),
             listed: RefCell::default(),
             written: RefCell::default(),
-        }))
+        })
     }
 }
-
-// --- MemoryTransaction ---
 
 struct MemoryTransaction<'a> {
     memory: &'a Memory,
@@ -212,7 +148,8 @@ impl TransactionView for MemoryTransaction<'_> {
     }
 }
 
-fn check_write(access: Access, key: &str, value: &[u8]) -> Result<(), StorageError> {
+/// Refuses a write that no host takes.
+pub(super) fn check_write(access: Access, key: &str, value: &[u8]) -> Result<(), StorageError> {
     if access == Access::ReadOnly {
         return Err(StorageError::ReadOnly);
     }

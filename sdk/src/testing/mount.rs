@@ -1,15 +1,13 @@
 //! The test mount: a plugin, storage, and calls in the order in which the host makes them.
 
-use std::cell::RefCell;
 use std::marker::PhantomData;
-use std::time::Duration;
 
 use serde::Serialize;
 
-use super::memory::{Memory, MemoryView};
 use super::rules;
+use super::world::{LogLine, World};
 use crate::view::Access;
-use crate::{Caller, Context, Error, Level, Mounts, Operation, Plugin, Request, Response, Ttls};
+use crate::{Caller, Error, Mounts, Operation, Plugin, Request, Response, Ttls};
 
 /// A plugin, mounted in memory.
 ///
@@ -217,54 +215,6 @@ impl<P: Plugin> TestMountBuilder<P> {
         let mut mount = TestMount { world: self.world, mounts: Mounts::new(), plugin: PhantomData };
         mount.start()?;
         Ok(mount)
-    }
-}
-
-/// One line that the plugin logged.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct LogLine {
-    /// How loud it is.
-    pub level: Level,
-    /// What it says.
-    pub message: String,
-    /// What can be searched for.
-    pub fields: Vec<(String, String)>,
-}
-
-// --- World ---
-
-/// What is around the plugin and outlives its instances.
-pub(super) struct World {
-    pub(super) memory: Memory,
-    pub(super) options: Vec<(String, String)>,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) ttls: Ttls,
-    pub(super) logs: RefCell<Vec<LogLine>>,
-    pub(super) caller: Caller,
-}
-
-impl Default for World {
-    fn default() -> Self {
-        const DAYS_32: Duration = Duration::from_secs(32 * 24 * 60 * 60);
-        Self {
-            memory: Memory::default(),
-            options: Vec::new(),
-            headers: Vec::new(),
-            ttls: Ttls { default: DAYS_32, max: DAYS_32 },
-            logs: RefCell::default(),
-            caller: Caller { display_name: "token".into(), policies: vec!["root".into()], ..Caller::default() },
-        }
-    }
-}
-
-impl World {
-    fn call<T>(&self, access: Access, caller: Caller, run: impl FnOnce(&Context) -> T) -> T {
-        run(&Context::new(&MemoryView { world: self, caller, access }))
-    }
-
-    /// Makes a call that no request caused.
-    fn quietly(&self, run: impl FnOnce(&Context)) {
-        self.call(Access::ReadWrite, Caller::default(), run);
     }
 }
 

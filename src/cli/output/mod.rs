@@ -1,6 +1,5 @@
 //! Answers as Vault prints them: as a table, JSON or YAML, or one field of them.
 
-mod clean;
 mod go;
 mod secret;
 mod yaml;
@@ -9,7 +8,6 @@ use std::str::FromStr;
 
 use serde::Serialize;
 
-pub(super) use clean::{for_cell, for_terminal};
 pub(super) use go::go_text;
 pub(super) use secret::Secret;
 
@@ -169,7 +167,7 @@ fn structured(format: Format, value: &(impl Serialize + ?Sized)) -> Result<Strin
         // Vault's YAML has its keys sorted, which a value's are.
         Format::Yaml => lossless(value).map(|value| yaml::document(&value)),
         _ => serde_json::to_string_pretty(value)
-            .map(|text| clean::for_json(&text))
+            .map(|text| super::clean::for_json(&text))
             .map_err(|reason| unprintable(&reason)),
     }
 }

@@ -4,7 +4,7 @@
 //! own idea of it. So plain text is what cannot be anything else: it begins with a letter, holds nothing special, and
 //! is no word that means something; or it is a UUID. All else is quoted. Numbers stand as they were written.
 
-use super::clean::is_hostile;
+use crate::cli::clean::is_hostile;
 use crate::cli::json::Json;
 
 /// Words that some reader takes for truth or nothing, in lower case.

@@ -16,7 +16,7 @@ use super::callbacks::Callbacks;
 use super::client::{Backend, Missed, after};
 use super::convert;
 use super::process::{Process, why};
-use super::program::{Core, kind_of};
+use super::supervision::{Core, kind_of};
 use crate::request::{BackendError, Request, Response};
 use crate::runtime::text::brief;
 use crate::runtime::{Call, Failure, Instance, PathRules};

@@ -22,6 +22,7 @@ mod process;
 mod program;
 mod settings;
 mod start;
+mod supervision;
 mod usage;
 mod wrapping;
 

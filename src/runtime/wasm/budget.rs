@@ -3,8 +3,19 @@
 //! Where either ends, it is not the sandbox alone that fails: any allocation of the process may. So a host grants no
 //! more instances than fit with room to spare, and says at its start what an operator can do about it.
 
-use super::engine::{DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX, STACKS_PER_CONCURRENT_INSTANCE};
 use crate::limits::Limits;
+
+/// Sandboxes beyond the limit on instances that the engine has room for: those that only answer `describe`.
+pub(super) const DESCRIBE_SLOTS: u32 = 16;
+
+/// Linear memories in one component: one for each part that it is composed of. The engine reserves this many for each
+/// instance, so that no component takes another's place; and each is 4 GiB of address space, of which there are 128
+/// TiB.
+pub(super) const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
+
+/// Stacks for one instance that serves many calls. A call that waits needs none; one that blocks the whole instance
+/// keeps its own until it goes on, and composed components could do so in more than one part.
+pub(super) const STACKS_PER_CONCURRENT_INSTANCE: u32 = 2;
 
 /// Where Linux says how many memory mappings a process may have.
 const MAX_MAP_COUNT: &str = "/proc/sys/vm/max_map_count";

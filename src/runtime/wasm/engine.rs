@@ -15,6 +15,7 @@ use wasmtime::{
 };
 
 use super::bindings;
+use super::budget::{self, DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX, STACKS_PER_CONCURRENT_INSTANCE};
 use super::concurrent::{ConcurrentState, Ration};
 use super::proposals::Guests;
 use super::state::{Grants, State};
@@ -34,16 +35,8 @@ const WASM_STACK_BYTES: usize = 512 << 10;
 /// The fiber's whole stack: guest code, and 1 MiB for the host functions that it calls.
 const FIBER_STACK_BYTES: usize = WASM_STACK_BYTES + (1 << 20);
 
-/// Sandboxes beyond the limit on instances that the engine has room for: those that only answer `describe`.
-pub(super) const DESCRIBE_SLOTS: u32 = 16;
-
 /// Core instances in one component. A Rust component has 3: itself and two shims; composed ones have more.
 pub(super) const CORE_INSTANCES_PER_COMPONENT_MAX: u32 = 32;
-
-/// Linear memories in one component: one for each part that it is composed of. The engine reserves this many for each
-/// instance, so that no component takes another's place; and each is 4 GiB of address space, of which there are 128
-/// TiB.
-pub(super) const MEMORIES_PER_COMPONENT_MAX: u32 = 2;
 
 /// Tables in one component. A Rust component has 2.
 pub(super) const TABLES_PER_COMPONENT_MAX: u32 = 8;
@@ -63,10 +56,6 @@ const MEMORY_KEPT_RESIDENT_BYTES: usize = 256 << 10;
 
 /// The same for tables: a Rust component's tables are below one page.
 const TABLE_KEPT_RESIDENT_BYTES: usize = 8 << 10;
-
-/// Stacks for one instance that serves many calls. A call that waits needs none; one that blocks the whole instance
-/// keeps its own until it goes on, and composed components could do so in more than one part.
-pub(super) const STACKS_PER_CONCURRENT_INSTANCE: u32 = 2;
 
 /// Tasks, subtasks, streams and the like that the engine keeps for one instance that serves many calls: some ten for
 /// each call, and what it makes beside.
@@ -165,7 +154,7 @@ impl ConcurrentEngine {
 }
 
 fn unusable(cause: wasmtime::Error) -> LoadError {
-    LoadError::Host(format!("cannot set up the sandbox: {cause:#}{}", super::budget::advice()))
+    LoadError::Host(format!("cannot set up the sandbox: {cause:#}{}", budget::advice()))
 }
 
 fn unlinked(cause: wasmtime::Error) -> LoadError {

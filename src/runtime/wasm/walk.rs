@@ -12,10 +12,10 @@ use wasmparser::{
     Instance, Parser, Payload,
 };
 
+use super::budget::MEMORIES_PER_COMPONENT_MAX;
 use super::capabilities;
 use super::engine::{
-    CORE_INSTANCES_PER_COMPONENT_MAX, MEMORIES_PER_COMPONENT_MAX, MEMORIES_PER_MODULE_MAX, TABLES_PER_COMPONENT_MAX,
-    TABLES_PER_MODULE_MAX,
+    CORE_INSTANCES_PER_COMPONENT_MAX, MEMORIES_PER_MODULE_MAX, TABLES_PER_COMPONENT_MAX, TABLES_PER_MODULE_MAX,
 };
 use crate::limits::Limits;
 use crate::runtime::text::brief;

@@ -1,26 +1,18 @@
 //! The database behind [`super::DurableStorage`]: reading, committing a group, and opening it again after a failure.
 
-use std::any::Any;
-use std::ops::ControlFlow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use redb::{Database, Durability, ReadOnlyTable, ReadableDatabase as _, ReadableTable, WriteTransaction};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable, WriteTransaction};
 
-use super::super::keyspace::{self, Keyspace, Verdict};
+use super::super::keyspace::{self, Verdict};
 use super::super::{Batch, Change, StorageError};
 use super::ballast::{Ballast, is_full, serves_the_store};
+use super::cause::{Cause, guarded};
 use super::opening::{self, CLOSED, COMMITS, Opened, VALUES, WhenMissing};
+use super::values::{Table, Values};
 use crate::complaints::Complaints;
-
-/// All stored values, as of one commit.
-pub(super) type Table = Values<ReadOnlyTable<&'static str, &'static [u8]>>;
-
-/// A table of the database, read as a [`Keyspace`].
-pub(super) struct Values<T>(pub(super) T);
 
 /// One open database file.
 pub(super) struct DatabaseFile {
@@ -40,23 +32,6 @@ struct Turn {
     /// How many transactions the file has seen. It tells whether one that failed half-way is in the file all the same.
     commits: u64,
     ballast: Ballast,
-}
-
-/// Why the database did not do its work.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Cause {
-    /// It says so.
-    #[error("{0}")]
-    Redb(redb::Error),
-    /// It panicked, as it may when its file was changed behind its back.
-    #[error("the database panicked: {0}")]
-    Panicked(String),
-    /// It is closed, since it could not be opened again after a failure.
-    #[error("{0}")]
-    Closed(String),
-    /// It is not asked, since the disk was full and has no room yet.
-    #[error("no space left on the disk of the storage")]
-    Full,
 }
 
 impl DatabaseFile {
@@ -238,20 +213,6 @@ pub(super) fn read_table<T>(
     guarded(|| work(table)).map_err(|cause| StorageError::Failed { action, source: Box::new(cause) })
 }
 
-/// Runs the database's code. It is known to panic on a file that was damaged, and a damaged file must not end the
-/// process.
-pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, redb::Error>) -> Result<T, Cause> {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(answer) => answer.map_err(Cause::Redb),
-        Err(panic) => Err(Cause::Panicked(panic_text(&*panic))),
-    }
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("without a word").to_owned()
-}
-
 /// A transaction that is not committed yet.
 struct Staged {
     transaction: WriteTransaction,
@@ -307,38 +268,4 @@ fn apply(table: &mut redb::Table<'_, &'static str, &'static [u8]>, changes: &[Ch
 
 fn closed() -> Cause {
     Cause::Closed("the database is closed".to_owned())
-}
-
-impl Cause {
-    /// Says whether this only repeats that something went wrong before, so that opening the database again may help.
-    fn outlives_its_reason(&self) -> bool {
-        match self {
-            Cause::Closed(_) => true,
-            Cause::Panicked(_) | Cause::Full => false,
-            Cause::Redb(error) => matches!(
-                error,
-                redb::Error::Io(_)
-                    | redb::Error::PreviousIo
-                    | redb::Error::DatabaseClosed
-                    | redb::Error::LockPoisoned(_)
-            ),
-        }
-    }
-}
-
-impl<T: ReadableTable<&'static str, &'static [u8]>> Keyspace for Values<T> {
-    type Error = redb::Error;
-
-    fn value(&self, key: &str) -> Result<Option<Bytes>, redb::Error> {
-        Ok(self.0.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
-    }
-
-    fn visit(&self, from: &str, visitor: &mut dyn FnMut(&str) -> ControlFlow<()>) -> Result<(), redb::Error> {
-        for entry in self.0.range::<&str>(from..)? {
-            if visitor(entry?.0.value()).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
 }

@@ -10,7 +10,8 @@ use redb::{Database, ReadableDatabase as _, TableDefinition, TableError};
 
 use super::super::StorageError;
 use super::ballast::is_full;
-use super::file::{Cause, Table, Values, guarded};
+use super::cause::{Cause, guarded};
+use super::values::{Table, Values};
 
 /// What callers stored.
 pub(super) const VALUES: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("values");

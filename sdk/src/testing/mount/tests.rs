@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{Description, Existence, Login, Storage, StorageError};
+use crate::{Context, Description, Existence, Level, Login, Storage, StorageError};
 
 /// Does to storage what a request says; written without routes, as a plugin may be.
 struct Probe {

@@ -10,9 +10,16 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::event_loop::Answer;
 use super::state::CallNumber;
+use crate::request::Response;
 use crate::runtime::Failure;
+
+/// What a plugin answers.
+pub(super) enum Answer {
+    Done,
+    Response(Box<Response>),
+    Existence(Option<bool>),
+}
 
 /// What a call came to.
 pub(super) type Outcome = Result<Answer, Failure>;

@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, ComponentNamedList, Lift, Lower, Resource, TypedFunc};
 use wasmtime::{AsContextMut, Store};
 
-use super::calls::{Calls, Stop};
+use super::calls::{Answer, Calls, Stop};
 use super::state::{CallNumber, ConcurrentState};
-use crate::request::{Request, Response};
+use crate::request::Request;
 use crate::runtime::wasm::bindings::cofferdam::plugin::types as wit;
 use crate::runtime::wasm::bindings::concurrent::PluginAsync;
 use crate::runtime::wasm::convert;
@@ -44,13 +44,6 @@ pub(super) enum Ask {
     Background,
     Invalidate(String),
     Cleanup,
-}
-
-/// What a plugin answers.
-pub(super) enum Answer {
-    Done,
-    Response(Box<Response>),
-    Existence(Option<bool>),
 }
 
 /// A call that failed on the host's side of the boundary, which leaves a store that cannot be used.

@@ -14,8 +14,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 use wasmtime::Store;
 
-use super::calls::{Calls, Entered, Outcome, Urgency};
-use super::event_loop::{self, Answer, Ask, Job};
+use super::calls::{Answer, Calls, Entered, Outcome, Urgency};
+use super::event_loop::{self, Ask, Job};
 use super::share::{Governor, Ration};
 use super::state::{CallNumber, ConcurrentState};
 use crate::limits::Limits;
