@@ -112,9 +112,18 @@ pub(crate) struct Running {
 
 impl Generation {
     pub(crate) fn new(launcher: Arc<dyn Launcher>, attempt: Attempt, settings: GenerationSettings) -> Arc<Self> {
+        Self::behind(ArcSwap::default(), launcher, attempt, settings)
+    }
+
+    fn behind(
+        gate: ArcSwap<Gate>,
+        launcher: Arc<dyn Launcher>,
+        attempt: Attempt,
+        settings: GenerationSettings,
+    ) -> Arc<Self> {
         let (begun, ending) = (AtomicBool::new(false), AtomicBool::new(false));
         let (outcome, failed_at) = (SetOnce::new(), OnceLock::new());
-        Arc::new(Self { launcher, attempt, settings, begun, ending, outcome, failed_at, gate: ArcSwap::default() })
+        Arc::new(Self { launcher, attempt, settings, begun, ending, outcome, failed_at, gate })
     }
 
     /// Lets a request in; `None` when this generation takes no more of them.
@@ -139,9 +148,11 @@ impl Generation {
         self.gate.store(Arc::default());
     }
 
-    /// Returns a generation of the same plugin that has not begun.
+    /// Returns a generation of the same plugin that has not begun, behind the same gate: where this one is being
+    /// closed, that one is too.
     pub(crate) fn again(&self) -> Arc<Self> {
-        Self::new(Arc::clone(&self.launcher), Attempt::Anew, self.settings.clone())
+        let gate = ArcSwap::new(self.gate.load_full());
+        Self::behind(gate, Arc::clone(&self.launcher), Attempt::Anew, self.settings.clone())
     }
 
     /// Returns whether it could not be started, so long ago that it is worth another try.

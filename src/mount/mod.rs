@@ -20,6 +20,8 @@
 
 mod gate;
 mod generation;
+#[cfg(test)]
+mod model;
 mod record;
 mod routes;
 mod table;
@@ -243,21 +245,24 @@ impl Mount {
     /// Enters the generation that answers now; returns the last one when the mount is being disabled.
     fn enter(&self) -> Result<(Arc<Now>, Inside), Arc<Now>> {
         let mut now = self.now();
-        if now.generation.may_be_retried() {
-            // The first request to come by tries; the others wait for it.
-            self.replace(&now.generation, &now.generation.again());
-            now = self.now();
-        }
         loop {
-            if let Some(inside) = now.generation.enter() {
-                return Ok((now, inside));
+            match now.generation.enter() {
+                // Still inside, so that whoever closes the mount waits for the exchange: the first request to come by
+                // tries again, and the others wait for it.
+                Some(_inside) if now.generation.may_be_retried() => {
+                    self.replace(&now.generation, &now.generation.again());
+                    now = self.now();
+                }
+                Some(inside) => return Ok((now, inside)),
+                None => {
+                    // A generation that another takes the place of is closed after it was replaced.
+                    let current = self.now();
+                    if Arc::ptr_eq(&current.generation, &now.generation) {
+                        return Err(now);
+                    }
+                    now = current;
+                }
             }
-            // A generation that another takes the place of is closed after it was replaced.
-            let current = self.now();
-            if Arc::ptr_eq(&current.generation, &now.generation) {
-                return Err(now);
-            }
-            now = current;
         }
     }
 
@@ -339,6 +344,8 @@ impl Mount {
         self.leaving.wait().await;
         self.now().generation.drain(drain).await;
         if ending == Ending::Disable {
+            // A start that a request tried again meanwhile.
+            self.now().generation.end_start().await;
             self.roll_back(Rollback::Final, cleanup).await;
         }
         let now = self.now();
@@ -354,7 +361,7 @@ impl Mount {
             self.replace(&generation, &generation.again());
         }
         self.leaving.reopen();
-        generation.reopen();
+        self.now.load().generation.reopen();
     }
 }
 

@@ -67,10 +67,17 @@ pub(crate) struct Pool {
     turns: Turns,
     /// The kept instances.
     set: Arc<Set>,
-    /// Set while another pool still answers for the mount; done when it does not any more.
-    hold: OnceLock<SetOnce<()>>,
+    /// Set where another pool answered for the mount before.
+    before: OnceLock<Before>,
     /// What answers for the mount from now on. It is told what requests write that still run here.
     successor: OnceLock<Arc<Pool>>,
+}
+
+/// The pools that answered for a mount before this one.
+struct Before {
+    /// Whether requests wait until none of them answers any more.
+    holds: bool,
+    ended: SetOnce<()>,
 }
 
 /// The right to call an instance, until it is dropped.
@@ -146,7 +153,7 @@ impl Pools {
             budget: Arc::clone(&self.budget),
             turns: Turns::new(turns, self.limits.queue_max),
             set,
-            hold: OnceLock::new(),
+            before: OnceLock::new(),
             successor: OnceLock::new(),
         })
     }
@@ -210,7 +217,7 @@ impl Pool {
 
     /// Returns an instance if one is free that needs no preparation.
     fn lease_at_once(self: &Arc<Self>, call: &Call) -> Option<Lease<'_>> {
-        if self.policy == InstancePolicy::PerRequest || self.hold.get().is_some_and(|hold| hold.get().is_none()) {
+        if self.policy == InstancePolicy::PerRequest || self.is_held() {
             return None;
         }
         let turn = self.turns.try_take()?;
@@ -247,29 +254,39 @@ impl Pool {
     /// first request can come.
     pub(crate) fn hold_after(&self, before: Option<&Pool>) {
         let spreads = |pool: &Pool| pool.program.description().spread == Spread::Many;
-        let together = before.is_some_and(|before| spreads(before) && before.hold.get().is_none());
-        if !(together && spreads(self)) {
-            self.hold.get_or_init(SetOnce::new);
-        }
+        let together = before.is_some_and(|before| spreads(before) && !before.is_held());
+        let holds = !(together && spreads(self));
+        self.before.get_or_init(|| Before { holds, ended: SetOnce::new() });
     }
 
-    /// Answers alone from now on: the pool before has ended. A resident instance that was set up beside another is set
-    /// up anew, since it may have read what the other has changed. Requests that wait since [`Self::hold_after`] go on.
+    fn is_held(&self) -> bool {
+        self.before.get().is_some_and(|before| before.holds && before.ended.get().is_none())
+    }
+
+    /// Answers alone from now on: the pools before have ended. An instance that was set up beside another is set up
+    /// again, since it may have read what the other has changed; one that is resident is made anew. Requests that wait
+    /// since [`Self::hold_after`] go on.
     pub(crate) async fn take_over(self: &Arc<Self>, call: Call) {
-        let Some(hold) = self.hold.get() else { return };
-        if self.program.residence() == Residence::Resident {
-            self.close(call.clone(), Retired::Reloaded).await;
-            // Should it fail, the next request tries again and is told why.
-            drop(self.set.place(&call, Initialized::Now).await);
+        let Some(before) = self.before.get() else { return };
+        match self.program.residence() {
+            Residence::Resident if before.holds => {
+                self.close(call.clone(), Retired::Reloaded).await;
+                // Should it fail, the next request tries again and is told why.
+                drop(self.set.place(&call, Initialized::Now).await);
+            }
+            // A pool that was still starting when it was replaced has told nobody what it wrote.
+            Residence::Evictable if before.holds => self.set.forget(&call.scope.id),
+            // What the other wrote was told at once.
+            Residence::Resident | Residence::Evictable => {}
         }
         // Nobody else sets it.
-        let _ = hold.set(());
+        let _ = before.ended.set(());
     }
 
     /// Returns once no pool before this one answers any more.
     pub(crate) async fn is_alone(&self) {
-        if let Some(hold) = self.hold.get() {
-            hold.wait().await;
+        if let Some(before) = self.before.get() {
+            before.ended.wait().await;
         }
     }
 
@@ -287,15 +304,14 @@ impl Pool {
     /// Tells the instances that somebody else changed a stored value: a resident one now, others before their next
     /// call.
     pub(crate) async fn invalidate(self: &Arc<Self>, call: Call, key: &str) -> Result<(), Failure> {
-        match self.program.residence() {
-            Residence::Evictable => {
-                self.set.written(&call.scope.id, &[Arc::from(key)], None);
-                Ok(())
-            }
-            Residence::Resident => match self.lease_resident(&call).await? {
-                Some(lease) => lease.instance().invalidate(call, key).await,
-                None => Ok(()),
-            },
+        // One that is just being set up may have read the value before.
+        self.set.written(&call.scope.id, &[Arc::from(key)], None);
+        if self.program.residence() == Residence::Evictable {
+            return Ok(());
+        }
+        match self.lease_resident(&call).await? {
+            Some(Lease { held: Held::Kept(mut place), .. }) => place.prepare(&call, Initialized::Now).await,
+            Some(_) | None => Ok(()),
         }
     }
 
@@ -346,8 +362,8 @@ impl Pool {
 
     /// Waits until no pool before this one answers any more.
     async fn held(&self, call: &Call) -> Result<(), Failure> {
-        let Some(hold) = self.hold.get() else { return Ok(()) };
-        let waited = timeout_at(call.deadline, hold.wait()).await;
+        let Some(before) = self.before.get().filter(|before| before.holds) else { return Ok(()) };
+        let waited = timeout_at(call.deadline, before.ended.wait()).await;
         waited.map(drop).map_err(|_| Failure::Busy("requests to the version before were still running".to_owned()))
     }
 

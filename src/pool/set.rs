@@ -235,7 +235,8 @@ impl Set {
     /// Returns the instance that is set up for a mount, where there is at most one.
     pub(super) fn resident(self: &Arc<Self>, mount: &Arc<str>) -> Option<Place<'_>> {
         let mut state = self.lock();
-        let slot = state.members.iter_mut().find(|slot| slot.member.instance.is_alive() && slot.is_ready_for(mount))?;
+        let is_ready = |slot: &&mut Slot| slot.seats.get(mount).is_some_and(|seat| seat.readiness == Readiness::Ready);
+        let slot = state.members.iter_mut().filter(is_ready).find(|slot| slot.member.instance.is_alive())?;
         let member = slot.enter(mount).0;
         drop(state);
         Some(Place::new(self, member, Arc::clone(mount), None))
