@@ -3,6 +3,8 @@
 mod contract;
 mod crash;
 mod damage;
+#[cfg(feature = "builtin")]
+mod fixtures;
 #[cfg(target_os = "linux")]
 mod full_disk;
 #[cfg(all(feature = "wasm", unix))]
