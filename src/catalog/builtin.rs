@@ -117,7 +117,7 @@ mod tests {
     async fn catalog() -> Catalog {
         let version = PluginVersion::builtin("0.1.0").unwrap();
         let builtin = PluginRecord::builtin(PluginKind::Secret, kv(), Some(version)).unwrap();
-        Catalog::load(Arc::new(MemoryStorage::new())).await.unwrap().with_builtins([builtin])
+        crate::catalog::load(Arc::new(MemoryStorage::new())).await.with_builtins([builtin])
     }
 
     fn external(version: Option<&str>) -> PluginRecord {

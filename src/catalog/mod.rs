@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ident::{PluginKind, PluginName, PluginVersion};
-use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
+use crate::storage::{Batch, Control, Storage, StorageError, load_records, store_record};
 
 use builtin::Builtins;
 pub use builtin::DeprecationStatus;
@@ -55,6 +55,7 @@ pub(crate) enum ChangeError {
 /// The registered plugins.
 pub(crate) struct Catalog {
     storage: Arc<dyn Storage>,
+    control: Arc<Control>,
     records: RwLock<BTreeMap<Key, Arc<PluginRecord>>>,
     builtins: Builtins,
     pins: RwLock<BTreeMap<(PluginKind, PluginName), PluginVersion>>,
@@ -64,7 +65,7 @@ pub(crate) struct Catalog {
 
 impl Catalog {
     /// Reads the catalog. A record that is damaged is left out and logged: its mounts are disabled, the others go on.
-    pub(crate) async fn load(storage: Arc<dyn Storage>) -> Result<Self, StorageError> {
+    pub(crate) async fn load(storage: Arc<dyn Storage>, control: Arc<Control>) -> Result<Self, StorageError> {
         let mut records = BTreeMap::new();
         for (key, record) in load_records::<PluginRecord>(&*storage, RECORDS).await? {
             match record {
@@ -76,6 +77,7 @@ impl Catalog {
         }
         let catalog = Self {
             storage,
+            control,
             records: RwLock::new(records),
             builtins: Builtins::default(),
             pins: RwLock::default(),
@@ -90,7 +92,7 @@ impl Catalog {
         let batch = store_record(Batch::default(), &storage_key(&key_of(&record)), &record)?;
         let _change = self.change.lock().await;
         self.check_origin(record.kind, &record.name, record.version.as_ref(), record.origin)?;
-        self.storage.commit(batch).await?;
+        self.control.commit(batch).await?;
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
         records.insert(key_of(&record), Arc::new(record));
         Ok(())
@@ -131,7 +133,7 @@ impl Catalog {
         if version.is_some() && self.pinned(kind, name).as_ref() == version {
             return Err(ChangeError::Pinned(described(kind, name, version)));
         }
-        self.storage.commit(Batch::default().delete(storage_key(&key))).await?;
+        self.control.commit(Batch::default().delete(storage_key(&key))).await?;
         self.records.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
         Ok(())
     }
@@ -194,4 +196,11 @@ fn key_of(record: &PluginRecord) -> Key {
 fn storage_key((kind, name, version): &Key) -> String {
     let version = version.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("{RECORDS}{kind}/{name}@{version}")
+}
+
+/// Loads the catalog of a storage that is taken over for it.
+#[cfg(test)]
+pub(crate) async fn load(storage: Arc<dyn Storage>) -> Catalog {
+    let control = Arc::new(Control::take_over(Arc::clone(&storage)).await.unwrap());
+    Catalog::load(storage, control).await.unwrap()
 }

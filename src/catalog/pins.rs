@@ -45,7 +45,7 @@ impl Catalog {
         if self.get(pin.kind, &pin.name, Some(&pin.version)).is_none() {
             return Err(ChangeError::Absent(described(pin.kind, &pin.name, Some(&pin.version))));
         }
-        self.storage.commit(store_record(Batch::default(), &storage_key(pin.kind, &pin.name), &pin)?).await?;
+        self.control.commit(store_record(Batch::default(), &storage_key(pin.kind, &pin.name), &pin)?).await?;
         self.publish_pin(pin);
         Ok(())
     }
@@ -53,7 +53,7 @@ impl Catalog {
     /// Removes a pin. Nothing happens if there is none.
     pub(crate) async fn unpin(&self, kind: PluginKind, name: &PluginName) -> Result<(), StorageError> {
         let _change = self.change.lock().await;
-        self.storage.commit(Batch::default().delete(storage_key(kind, name))).await?;
+        self.control.commit(Batch::default().delete(storage_key(kind, name))).await?;
         self.pins.write().unwrap_or_else(PoisonError::into_inner).remove(&(kind, name.clone()));
         Ok(())
     }

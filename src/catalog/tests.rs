@@ -38,7 +38,7 @@ fn pin(typed: &str) -> Pin {
 }
 
 async fn catalog(storage: &Arc<MemoryStorage>, versions: &[&str]) -> Catalog {
-    let catalog = Catalog::load(Arc::clone(storage) as Arc<dyn Storage>).await.unwrap();
+    let catalog = load(Arc::clone(storage) as Arc<dyn Storage>).await;
     for typed in versions {
         catalog.put(record(typed)).await.unwrap();
     }

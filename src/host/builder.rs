@@ -29,7 +29,7 @@ use crate::runtime::builtin::BuiltinRuntime;
 use crate::runtime::process::{NativePlugins, ProcessRuntime, Wrapping};
 #[cfg(feature = "wasm")]
 use crate::runtime::wasm::{Compiler, WasmRuntime, grant_instances};
-use crate::storage::{MemoryStorage, Storage};
+use crate::storage::{Control, MemoryStorage, Storage};
 
 /// Collects what a [`Host`] needs. Without any of it, a host keeps everything in memory and runs no plugin.
 #[derive(Default)]
@@ -172,7 +172,8 @@ impl HostBuilder {
             #[cfg(feature = "builtin")]
             builtin: BuiltinRuntime::new(self.builtins, &limits)?,
         };
-        let catalog = Catalog::load(Arc::clone(&storage)).await?;
+        let control = Arc::new(Control::take_over(Arc::clone(&storage)).await?);
+        let catalog = Catalog::load(Arc::clone(&storage), Arc::clone(&control)).await?;
         #[cfg(feature = "builtin")]
         let catalog = catalog.with_builtins(builtins::records(&runtimes.builtin)?);
         let programs = Programs::new(self.plugin_directory, runtimes, Arc::clone(&limits));
@@ -186,7 +187,7 @@ impl HostBuilder {
         };
         let inner = Arc::new(Inner {
             catalog: Arc::new(catalog),
-            mounts: MountTable::new(Arc::clone(&storage)),
+            mounts: MountTable::new(Arc::clone(&storage), control),
             storage,
             programs: Arc::new(programs),
             generations,

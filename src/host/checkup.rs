@@ -98,7 +98,10 @@ pub async fn replace_root_token(storage: &dyn Storage, show: impl FnOnce(&str) -
 fn is_lost(error: &StorageError) -> bool {
     match error {
         StorageError::Damaged { .. } | StorageError::Unusable(_) => true,
-        StorageError::Conflict | StorageError::Failed { .. } => false,
+        StorageError::Conflict
+        | StorageError::InDoubt { .. }
+        | StorageError::TakenOver
+        | StorageError::Failed { .. } => false,
     }
 }
 
@@ -109,6 +112,7 @@ pub(super) async fn make_root_token(
     show: impl FnOnce(&str) -> io::Result<()>,
 ) -> Result<TokenDigest, Error> {
     let token = format!("s.{}", uuid::Uuid::new_v4().simple());
+    let before = SystemRecord::stored(storage).await?;
     show(&token).map_err(|cause| {
         Error::new(
             ErrorKind::Internal,
@@ -119,7 +123,7 @@ pub(super) async fn make_root_token(
     })?;
     let digest = TokenDigest::of(&token);
     let record = SystemRecord { root_token: Some(digest), ..record.clone() };
-    record.store(storage).await.map_err(|error| {
+    record.store(storage, before).await.map_err(|error| {
         Error::new(ErrorKind::Storage, format!("the root token that was just shown is not valid: {error}"))
     })?;
     Ok(digest)

@@ -116,7 +116,10 @@ impl Eq for Error {}
 
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
-        Error::of_storage(error)
+        match error {
+            StorageError::TakenOver => Error::new(ErrorKind::Unavailable, error.to_string()),
+            _ => Error::of_storage(error),
+        }
     }
 }
 

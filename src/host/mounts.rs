@@ -146,7 +146,10 @@ impl Inner {
             return Err(not_started(&error, &format!("cannot enable {path}")));
         }
         if let Err(error) = self.mounts.store_new(&mount.record()).await {
-            self.wipe_or_leave(storage).await;
+            // One that may be stored keeps what it stored, and is there when the host starts again.
+            if !error.may_be_applied() {
+                self.wipe_or_leave(storage).await;
+            }
             return Err(error.into());
         }
         self.mounts.routes.publish(&path, &mount);
@@ -177,7 +180,10 @@ impl Inner {
         mount.close(Ending::Disable, self.limits.drain_deadline, self.limits.lifecycle_deadline).await;
         let storage = mount.record().storage();
         if let Err(error) = self.mounts.store_removed(storage).await {
-            mount.reopen();
+            // One that may be gone takes no more requests: what they stored would be wiped.
+            if !error.may_be_applied() {
+                mount.reopen();
+            }
             return Err(error.into());
         }
         self.mounts.routes.withdraw(path);

@@ -1,11 +1,12 @@
 //! What a host remembers of itself: the identity of `sys/`, and the digest of the root token.
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::ident::{Accessor, MountUuid, PluginKind, PluginName};
-use crate::storage::{Batch, Storage, StorageError, load_record, store_record};
+use crate::storage::{Batch, Expectation, Storage, StorageError, load_record, store_record};
 
 /// Where the record lies.
 const RECORD: &str = "core/system";
@@ -73,11 +74,23 @@ impl SystemRecord {
             return Ok(record);
         }
         let record = Self::new();
-        record.store(storage).await?;
-        Ok(record)
+        match record.store(storage, None).await {
+            Ok(()) => Ok(record),
+            // Another host made one in the same moment.
+            Err(StorageError::Conflict) => Self::load(storage).await?.ok_or(StorageError::Conflict),
+            Err(error) => Err(error),
+        }
     }
 
-    pub(super) async fn store(&self, storage: &dyn Storage) -> Result<(), StorageError> {
-        storage.commit(store_record(Batch::default(), RECORD, self)?).await
+    /// Returns the record as it is stored, whatever it is.
+    pub(super) async fn stored(storage: &dyn Storage) -> Result<Option<Bytes>, StorageError> {
+        storage.get(RECORD).await
+    }
+
+    /// Stores the record in place of this one, which is [stored](Self::stored).
+    pub(super) async fn store(&self, storage: &dyn Storage, before: Option<Bytes>) -> Result<(), StorageError> {
+        let mut batch = store_record(Batch::default(), RECORD, self)?;
+        batch.expectations.push(Expectation::Value(RECORD.to_owned(), before));
+        storage.commit(batch).await
     }
 }

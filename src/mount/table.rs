@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::routes::Routes;
 use super::{Mount, MountRecord, MountStorage};
 use crate::ident::{MountUuid, PluginKind};
-use crate::storage::{Batch, Storage, StorageError, load_records, store_record};
+use crate::storage::{Batch, Control, Storage, StorageError, load_records, store_record};
 
 /// Where the records lie: `core/mounts/<uuid>`.
 const RECORDS: &str = "core/mounts/";
@@ -26,13 +26,14 @@ const WIPES_PAGE: usize = 1_000;
 /// Storing and publishing are separate on purpose: a change is stored first, and then what was stored is published.
 pub(crate) struct MountTable {
     storage: Arc<dyn Storage>,
+    control: Arc<Control>,
     /// What requests find.
     pub(crate) routes: Routes<Mount>,
 }
 
 impl MountTable {
-    pub(crate) fn new(storage: Arc<dyn Storage>) -> Self {
-        Self { storage, routes: Routes::default() }
+    pub(crate) fn new(storage: Arc<dyn Storage>, control: Arc<Control>) -> Self {
+        Self { storage, control, routes: Routes::default() }
     }
 
     /// Reads the stored mounts. One that is damaged is left out and logged; the others go on.
@@ -49,29 +50,29 @@ impl MountTable {
 
     /// Announces that a mount is being made: until its record is stored, what it stores is to be wiped.
     pub(crate) async fn store_intent(&self, storage: MountStorage) -> Result<(), StorageError> {
-        self.storage.commit(Batch::default().put(wipe_key(storage), Vec::new())).await
+        self.control.commit(Batch::default().put(wipe_key(storage), Vec::new())).await
     }
 
     /// Stores a new mount and withdraws the intent to wipe: from here on it exists.
     pub(crate) async fn store_new(&self, record: &MountRecord) -> Result<(), StorageError> {
         let batch = store_record(Batch::default(), &record_key(record.uuid), record)?;
-        self.storage.commit(batch.delete(wipe_key(record.storage()))).await
+        self.control.commit(batch.delete(wipe_key(record.storage()))).await
     }
 
     /// Stores a mount's changed record.
     pub(crate) async fn store_changed(&self, record: &MountRecord) -> Result<(), StorageError> {
-        self.storage.commit(store_record(Batch::default(), &record_key(record.uuid), record)?).await
+        self.control.commit(store_record(Batch::default(), &record_key(record.uuid), record)?).await
     }
 
     /// Removes a mount and announces that its storage is to be wiped: from here on it does not exist.
     pub(crate) async fn store_removed(&self, storage: MountStorage) -> Result<(), StorageError> {
         let batch = Batch::default().delete(record_key(storage.uuid)).put(wipe_key(storage), Vec::new());
-        self.storage.commit(batch).await
+        self.control.commit(batch).await
     }
 
     /// Withdraws an intent that was carried out.
     pub(crate) async fn store_wiped(&self, storage: MountStorage) -> Result<(), StorageError> {
-        self.storage.commit(Batch::default().delete(wipe_key(storage))).await
+        self.control.commit(Batch::default().delete(wipe_key(storage))).await
     }
 
     /// Returns what is still to be wiped, some at a time.

@@ -143,6 +143,15 @@ impl Storage for DurableStorage {
         answered.await.map_err(|_| writer_is_gone())?
     }
 
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Bytes)>, StorageError> {
+        self.file.read("read records", |table| keyspace::scan(table, prefix, after, limit))
+    }
+
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StorageError> {
         self.file.read("list keys", |table| keyspace::keys(table, prefix, limit))
     }

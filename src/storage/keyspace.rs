@@ -64,6 +64,34 @@ pub(super) fn keys<K: Keyspace>(keyspace: &K, prefix: &str, limit: usize) -> Res
     Ok(keys)
 }
 
+/// Returns the keys that start with a prefix, with their values: see [`super::Storage::scan`].
+pub(super) fn scan<K: Keyspace>(
+    keyspace: &K,
+    prefix: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<(String, Bytes)>, K::Error> {
+    let mut keys = Vec::new();
+    let from = after.filter(|after| *after >= prefix).unwrap_or(prefix);
+    keyspace.visit(from, &mut |key| {
+        if keys.len() >= limit || !key.starts_with(prefix) {
+            return ControlFlow::Break(());
+        }
+        if Some(key) != after {
+            keys.push(key.to_owned());
+        }
+        ControlFlow::Continue(())
+    })?;
+    let mut entries = Vec::with_capacity(keys.len());
+    for key in keys {
+        // It is of the same moment, so it is there.
+        if let Some(value) = keyspace.value(&key)? {
+            entries.push((key, value));
+        }
+    }
+    Ok(entries)
+}
+
 /// Whether everything that a batch relies on is still so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {

@@ -78,6 +78,16 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Bytes)>, StorageError> {
+        let Ok(entries) = keyspace::scan(&**self.map.load(), prefix, after, limit);
+        Ok(entries)
+    }
+
     async fn keys(&self, prefix: &str, limit: usize) -> Result<Vec<String>, StorageError> {
         let Ok(keys) = keyspace::keys(&**self.map.load(), prefix, limit);
         Ok(keys)

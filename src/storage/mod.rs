@@ -10,6 +10,7 @@
 //! * `Transaction` — reads from a snapshot, keeps writes in memory, and commits only if what it read is unchanged. No
 //!   lock is held while a plugin thinks.
 
+mod control;
 mod durable;
 mod envelope;
 mod keyspace;
@@ -23,6 +24,7 @@ mod view_error;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub(crate) use control::Control;
 pub use durable::{CheckedFile, DurableStorage};
 pub(crate) use envelope::Entry;
 pub use memory::MemoryStorage;
@@ -60,9 +62,34 @@ pub trait Storage: Send + Sync + 'static {
     /// nothing is applied and the answer is [`StorageError::Conflict`]. When this returns `Ok`, the batch is durable:
     /// it survives the process being killed and, as far as the hardware keeps its word, a power cut.
     ///
-    /// If it returns another error the batch was not applied. If the caller stops waiting, the batch is applied whole
-    /// before any later commit returns, or never.
+    /// If it returns [`StorageError::InDoubt`], the batch was applied before it returned or never will be, and reading
+    /// tells which. If it returns another error the batch was not applied. If the caller stops waiting, the batch is
+    /// applied whole before any later commit returns, even an empty one, or never.
     async fn commit(&self, batch: Batch) -> Result<(), StorageError>;
+
+    /// Returns the keys that start with a prefix and come behind the key `after`, with their values, in byte order, at
+    /// most `limit`. For what the host keeps itself; plugins never reach it.
+    ///
+    /// A key that goes while it is asked for is left out. Two answers, of which one goes on where the other ended, need
+    /// not be of one moment.
+    ///
+    /// By default it asks for all keys and then for each value; a storage that can answer at once had better do so.
+    async fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Bytes)>, StorageError> {
+        let keys = self.keys(prefix, usize::MAX).await?;
+        let behind = keys.into_iter().filter(|key| after.is_none_or(|after| key.as_str() > after));
+        let mut entries = Vec::new();
+        for key in behind.take(limit) {
+            if let Some(value) = self.get(&key).await? {
+                entries.push((key, value));
+            }
+        }
+        Ok(entries)
+    }
 
     /// Returns the keys that start with a prefix, in byte order, at most `limit`. For wiping and maintenance; plugins
     /// never reach it.
@@ -124,6 +151,13 @@ pub enum Expectation {
     },
 }
 
+impl StorageError {
+    /// Returns whether what was to be stored may be, so that nothing may be undone.
+    pub(crate) fn may_be_applied(&self) -> bool {
+        matches!(self, StorageError::InDoubt { .. })
+    }
+}
+
 impl Batch {
     /// Returns the batch with one more value to store.
     pub fn put(mut self, key: impl Into<String>, value: impl Into<Bytes>) -> Self {
@@ -153,6 +187,17 @@ pub enum StorageError {
         /// What is wrong with it.
         reason: String,
     },
+    /// Nothing says whether the batch was applied: the connection broke while it was on its way. Whoever undoes
+    /// something on any other error must not on this one, and reads again instead.
+    #[error("nothing says whether the storage applied the change: {source}")]
+    InDoubt {
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another host has opened the storage since this one did, and only that one may change what hosts keep in it.
+    #[error("another server has taken over this storage: this one changes nothing in it any more; stop one of the two")]
+    TakenOver,
     /// The store is not usable as it is: locked by another process, of another format, not a store at all.
     #[error("{0}")]
     Unusable(String),

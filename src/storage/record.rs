@@ -9,11 +9,19 @@ use serde::de::DeserializeOwned;
 use super::envelope::{self, Entry};
 use super::{Batch, Storage, StorageError};
 
+/// Records that are read at a time: some hundred kilobytes, which any database sends in one answer.
+const RECORDS_PAGE: usize = 1_000;
+
 /// Returns the batch with one more record to store.
 pub(crate) fn store_record<T: Serialize>(batch: Batch, key: &str, record: &T) -> Result<Batch, StorageError> {
+    Ok(batch.put(key, seal_record(key, record)?))
+}
+
+/// Returns a record as it is stored under a key.
+pub(super) fn seal_record<T: Serialize>(key: &str, record: &T) -> Result<Bytes, StorageError> {
     let json = serde_json::to_vec(record)
         .map_err(|reason| StorageError::Failed { action: "write a record as JSON", source: Box::new(reason) })?;
-    Ok(batch.put(key, envelope::seal(key, &Entry::from(Bytes::from(json)))))
+    Ok(envelope::seal(key, &Entry::from(Bytes::from(json))))
 }
 
 /// Returns the record under a key.
@@ -31,15 +39,20 @@ pub(crate) async fn load_records<T: DeserializeOwned>(
     storage: &dyn Storage,
     prefix: &str,
 ) -> Result<Vec<(String, Result<T, StorageError>)>, StorageError> {
-    let mut records = Vec::new();
-    // Without a limit: only the host writes records, and all of them fit in memory or it could not run.
-    for key in storage.keys(prefix, usize::MAX).await? {
-        // A record that has gone since its key was read is no damage.
-        if let Some(record) = load_record(storage, &key).await.transpose() {
-            records.push((key, record));
+    let mut records: Vec<(String, Result<T, StorageError>)> = Vec::new();
+    // Without a limit in all: only the host writes records, and all of them fit in memory or it could not run.
+    loop {
+        let after = records.last().map(|(key, _)| key.clone());
+        let page = storage.scan(prefix, after.as_deref(), RECORDS_PAGE).await?;
+        let is_last = page.len() < RECORDS_PAGE;
+        records.extend(page.into_iter().map(|(key, sealed)| {
+            let record = read(&key, &sealed);
+            (key, record)
+        }));
+        if is_last {
+            return Ok(records);
         }
     }
-    Ok(records)
 }
 
 /// Checks that a stored value is what was written under its key. An empty one is a mark, which has no envelope.

@@ -32,7 +32,8 @@ impl From<StorageError> for ViewError {
         let sentence = match &error {
             StorageError::Conflict => return ViewError::Conflict,
             StorageError::Damaged { .. } => "the stored value is damaged",
-            StorageError::Unusable(_) | StorageError::Failed { .. } => "the storage failed",
+            StorageError::InDoubt { .. } => "nothing says whether the storage applied the change; read again",
+            StorageError::Unusable(_) | StorageError::Failed { .. } | StorageError::TakenOver => "the storage failed",
         };
         if let Some(left_out) = FAILURES.admit() {
             tracing::error!(error = &error as &dyn std::error::Error, left_out, "{sentence}");

@@ -21,6 +21,8 @@ cases![
     listings_page,
     listing_a_prefix_need_not_end_in_a_slash,
     keys_are_ordered_by_their_bytes,
+    a_scan_gives_keys_and_values_page_by_page,
+    a_commit_whose_caller_left_is_applied_before_the_next_or_never,
     snapshots_stand_still,
     values_that_changed_conflict,
     listings_that_changed_conflict,
@@ -140,6 +142,48 @@ async fn keys_are_ordered_by_their_bytes(storage: Arc<dyn Storage>) {
     assert_eq!(storage.keys("a/", 99).await.unwrap(), ["a/10", "a/2"]);
     assert_eq!(storage.keys("a", 2).await.unwrap(), ["a", "a/10"]);
     assert_eq!(storage.keys("a", 0).await.unwrap(), [""; 0]);
+}
+
+async fn a_scan_gives_keys_and_values_page_by_page(storage: Arc<dyn Storage>) {
+    store(&*storage, &["a", "x/", "x/a", "x/a/1", "x/b", "x/é", "xa", "y"]).await;
+    let all = ["x/", "x/a", "x/a/1", "x/b", "x/é"];
+    for limit in 1..=all.len() + 1 {
+        let (mut scanned, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = storage.scan("x/", after.as_deref(), limit).await.unwrap();
+            assert!(page.len() <= limit);
+            assert!(page.iter().all(|(key, value)| *value == format!("value of {key}")));
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            scanned.extend(page.into_iter().map(|(key, _)| key));
+        }
+        assert_eq!(scanned, all, "pages of {limit}");
+    }
+    assert!(storage.scan("x/", None, 0).await.unwrap().is_empty());
+    assert!(storage.scan("none/", None, 9).await.unwrap().is_empty());
+    // What it starts behind need not exist, nor begin with the prefix.
+    let keys = async |after| {
+        let page = storage.scan("x/", Some(after), 9).await.unwrap();
+        page.into_iter().map(|(key, _)| key).collect::<Vec<_>>()
+    };
+    assert_eq!(keys("x/a/").await, ["x/a/1", "x/b", "x/é"]);
+    assert_eq!(keys("w").await, all);
+    assert_eq!(keys("y").await, [""; 0]);
+}
+
+/// Wiping a mount relies on it: what was on its way when the mount ended must not come after the wipe.
+async fn a_commit_whose_caller_left_is_applied_before_the_next_or_never(storage: Arc<dyn Storage>) {
+    for round in 0..200 {
+        let key = format!("left/{round}");
+        {
+            let mut left = std::pin::pin!(storage.commit(Batch::default().put(key.as_str(), "late")));
+            let _ = futures_util::poll!(left.as_mut());
+        }
+        storage.commit(Batch::default()).await.unwrap();
+        let seen = get(&*storage, &key).await;
+        storage.commit(Batch::default().put("later", "x")).await.unwrap();
+        assert_eq!(get(&*storage, &key).await, seen, "it came after a commit that began after it");
+    }
 }
 
 async fn snapshots_stand_still(storage: Arc<dyn Storage>) {

@@ -4,6 +4,8 @@ mod contract;
 mod crash;
 mod damage;
 #[cfg(feature = "builtin")]
+mod doubt;
+#[cfg(feature = "builtin")]
 mod fixtures;
 #[cfg(target_os = "linux")]
 mod full_disk;
