@@ -23,7 +23,7 @@ format:
 
 lint:
     cargo clippy --workspace --all-targets -- -D warnings
-    for features in '' wasm process builtin http wasm,process,builtin; do cargo clippy --lib --no-default-features --features "$features" -- -D warnings || exit 1; done
+    for features in '' wasm process builtin http wasm,process,builtin; do cargo clippy --package cofferdam --lib --no-default-features --features "$features" -- -D warnings || exit 1; done
 
 # The Go plugins, formatted and vetted. Without Go it says so.
 go:
@@ -34,7 +34,7 @@ doc:
 
 # The table of docs/measurements.md, measured here and now.
 bench:
-    cargo bench
+    cargo bench --package cofferdam
 
 # The example plugins, as components in guest-examples/target/wasm32-wasip2/release.
 guests:
@@ -42,7 +42,7 @@ guests:
 
 # One example with cargo-component, which then must be there, and one with plain cargo: built, registered, mounted and called.
 toolchains:
-    COFFERDAM_REQUIRE=cargo-component cargo test --test toolchains
+    COFFERDAM_REQUIRE=cargo-component cargo test --package cofferdam --test toolchains
 
 # The example plugins' own tests, natively.
 guests-test:

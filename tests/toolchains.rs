@@ -1,10 +1,11 @@
 //! The tools that plugins are built with: what each makes of an example is registered, mounted and called.
 //!
-//! A tool that is not installed is named as left out. Where it must be there, `COFFERDAM_REQUIRE` names it, and its
-//! want is a failure.
+//! A tool that is not installed is named as left out, unless this machine must have it.
 
 #[path = "support/guests.rs"]
 mod guests;
+#[path = "support/required.rs"]
+mod required;
 
 use std::fs;
 use std::path::Path;
@@ -14,11 +15,6 @@ use cofferdam::ident::{Digest, PluginKind, PluginName};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::{Host, Limits, MountRequest, PluginDirectory, Registration};
 use serde_json::{Value, json};
-
-/// Names what a machine must have, with commas between.
-const REQUIRE: &str = "COFFERDAM_REQUIRE";
-
-const CARGO_COMPONENT: &str = "cargo-component";
 
 #[tokio::test]
 async fn what_plain_cargo_builds_works() {
@@ -32,14 +28,9 @@ async fn what_cargo_component_builds_works() {
     match built.expect("cargo-component builds the example") {
         Some(built) => serves(&built.join("passthrough_plugin.wasm")).await,
         None => {
-            assert!(!is_required(CARGO_COMPONENT), "{REQUIRE} names {CARGO_COMPONENT}, which is not installed");
-            println!("left out, for want of {CARGO_COMPONENT}: an example that it builds");
+            println!("{}", required::left_out("cargo-component", "an example that it builds"));
         }
     }
-}
-
-fn is_required(tool: &str) -> bool {
-    std::env::var(REQUIRE).is_ok_and(|required| required.split(',').any(|name| name.trim() == tool))
 }
 
 /// Registers the component as any plugin, mounts it, and calls it.

@@ -3,6 +3,9 @@
 //! Needs Go, and the network once, for Vault's SDK. A machine without Go is told so by [`Built::NoGo`], and its tests
 //! name what they leave out.
 
+#[path = "required.rs"]
+mod required;
+
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,7 +28,10 @@ pub(crate) fn build(program: &str) -> Result<Built, String> {
     match Command::new(&go).arg("version").output() {
         Ok(output) if output.status.success() => {}
         Ok(output) => return Err(format!("`go version` fails:\n{}", String::from_utf8_lossy(&output.stderr))),
-        Err(cause) if cause.kind() == ErrorKind::NotFound => return Ok(Built::NoGo),
+        Err(cause) if cause.kind() == ErrorKind::NotFound => {
+            println!("{}", required::left_out("go", format_args!("the plugin {program:?}")));
+            return Ok(Built::NoGo);
+        }
         Err(cause) => return Err(format!("cannot run go: {cause}")),
     }
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
