@@ -36,6 +36,10 @@ doc:
 bench:
     cargo bench --package cofferdam
 
+# The same, written into the document with its charts.
+bench-document:
+    COFFERDAM_BENCH_DOCUMENT=1 cargo bench --package cofferdam
+
 # The example plugins, as components in guest-examples/target/wasm32-wasip2/release.
 guests:
     cd guest-examples && cargo build --release --target wasm32-wasip2

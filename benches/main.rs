@@ -5,15 +5,18 @@
 //! fails nothing.
 //!
 //! * `mounts` — ten thousand mounts of one plugin: enabling, memory, listing, finding, starting again.
-//! * `request` — one request to a sandbox, against wasmtime without a host around it.
+//! * `request` — one request to a sandbox, against wasmtime without a host around it; a write against a read.
 //! * `threads` — how many more requests two threads answer than one.
 //! * `waiting` — a hundred requests that wait at once in one instance.
 //! * `reload` — starting a plugin's mounts again while they answer.
 //! * `restart` — starting a host again that has many plugins.
-//! * `http` — one read over a kept connection, against an axum handler without a host behind it.
+//! * `http` — one read over a kept connection, against an axum handler without a host behind it, with TLS and without;
+//!   in a fresh sandbox, and built in.
 //! * `processes` — native plugins: from start to first answer, memory.
 //! * `native` — one request to a native plugin, against gRPC without a host around it, and against the same plugin in a
 //!   sandbox.
+//!
+//! With `COFFERDAM_BENCH_DOCUMENT=1` the table and its charts are written into `docs/`.
 
 #![expect(unreachable_pub, reason = "a program has no outside")]
 
@@ -29,6 +32,10 @@ mod threads;
 mod waiting;
 
 use support::{Bench, grpc};
+
+/// What the program allocates with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     if grpc::is_other_side() {

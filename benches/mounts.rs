@@ -83,8 +83,8 @@ fn listing(bench: &mut Bench, host: &Host) {
         .collect();
     bench.row(Row::new("10,000 mounts: Host::mounts", Figure::Time(median(&mut times))).at_most(goal));
     let mut times = bench.runtime.block_on(async {
-        let (server, token) = serve_mounts(host.clone()).await;
-        let mut connection = Connection::open(server, "/v1/sys/mounts", &token).await;
+        let (server, token) = serve_mounts(host.clone(), None).await;
+        let mut connection = Connection::open(server, None, "/v1/sys/mounts", &token).await;
         let mut times = Vec::new();
         for _ in 0..LISTINGS {
             let begun = Instant::now();

@@ -8,12 +8,12 @@ use cofferdam::{Host, InstancePolicy};
 
 use crate::support::raw::{self, Body, Operation, Raw};
 use crate::support::table::{Figure, Row};
-use crate::support::{Bench, host, median};
+use crate::support::{Bench, guests, host, median};
 
 const MOUNT: &str = "secrets";
 
 /// What a host may add to one request.
-const ADDED_MAX: Duration = Duration::from_nanos(1_500);
+const ADDED_MAX: Duration = Duration::from_micros(1);
 
 /// Times that a plugin is registered.
 const REGISTRATIONS: usize = 7;
@@ -23,6 +23,7 @@ pub fn measure(bench: &mut Bench) {
     let raw = Raw::new(&engine, &bench.component.path(), host::PATH, host::SECRET);
     fresh(bench, &raw);
     warm(bench, &raw);
+    written(bench);
     if bench.wants("registration") {
         registration(bench, &engine);
     }
@@ -59,6 +60,32 @@ fn warm(bench: &mut Bench, raw: &Raw) {
         let row = Row::new("a request in a warm sandbox: what the host adds", Figure::Time(more));
         bench.row(row.at_most(Figure::Time(ADDED_MAX)));
     }
+}
+
+/// A write that stores one value, against a read of it.
+fn written(bench: &mut Bench) {
+    if !bench.wants("write") {
+        return;
+    }
+    let folder = guests::build("tests/guests").unwrap_or_else(|why| panic!("{why}"));
+    let plugin = host::Plugin { folder, file: "shelf.wasm" };
+    let host = bench.runtime.block_on(async {
+        let host = host::with_plugin(&plugin, MemoryStorage::new(), InstancePolicy::PerMount).await;
+        host::enable(&host, MOUNT).await;
+        host
+    });
+    let write = host::write_path(MOUNT, "plain/a");
+    bench.runtime.block_on(async { host.handle(write.clone()).await.expect("the value is stored") });
+    let read = host::read_path(MOUNT, "plain/a");
+    bench.compare(
+        "write",
+        async || host::answer(&host, read.clone()).await,
+        async || drop(host.handle(write.clone()).await.expect("the value is stored")),
+        |read, write| {
+            let row = Row::new("a write that stores one value in memory", Figure::Time(write));
+            row.against("a read", Figure::Time(read)).ratio_at_most(1.3)
+        },
+    );
 }
 
 /// From a file to its first answer: checked, compiled, linked, mounted.

@@ -3,26 +3,40 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
 
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
 /// A connection that asks one thing. All its answers must be of the same length, so that it need not look for their
 /// end.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     request: Vec<u8>,
     answer: Vec<u8>,
 }
 
+/// What bytes go over, with TLS or without.
+trait Stream: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
 impl Connection {
     /// Connects, asks once, and keeps the answer to know what comes.
-    pub async fn open(address: SocketAddr, path: &str, token: &str) -> Self {
-        let mut stream = TcpStream::connect(address).await.expect("the server listens");
-        stream.set_nodelay(true).expect("a connection can send at once");
+    pub async fn open(address: SocketAddr, tls: Option<&TlsConnector>, path: &str, token: &str) -> Self {
+        let tcp = TcpStream::connect(address).await.expect("the server listens");
+        tcp.set_nodelay(true).expect("a connection can send at once");
+        let mut stream: Box<dyn Stream> = match tls {
+            Some(tls) => {
+                let name = address.ip().into();
+                Box::new(tls.connect(name, tcp).await.expect("the server shows its certificate"))
+            }
+            None => Box::new(tcp),
+        };
         let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nX-Vault-Token: {token}\r\n\r\n").into_bytes();
         stream.write_all(&request).await.expect("the server takes the request");
+        stream.flush().await.expect("the server takes the request");
         let mut answer = Vec::new();
         let length = loop {
             assert_ne!(stream.read_buf(&mut answer).await.expect("the server answers"), 0, "the server hung up");
@@ -42,6 +56,7 @@ impl Connection {
     /// Asks once more.
     pub async fn ask(&mut self) {
         self.stream.write_all(&self.request).await.expect("the server takes the request");
+        self.stream.flush().await.expect("the server takes the request");
         self.stream.read_exact(&mut self.answer).await.expect("the server answers");
         assert!(self.answer.starts_with(b"HTTP/1.1 200 "), "{}", String::from_utf8_lossy(&self.answer));
     }

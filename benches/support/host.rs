@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::storage::Storage;
+use cofferdam::system::{ServerInfo, SystemApi};
 use cofferdam::{Host, InstancePolicy, MountConfig, MountRequest, NativePlugins, PluginDirectory, Registration};
 
 /// A plugin that was built.
@@ -45,6 +46,7 @@ pub async fn new(plugin: &Plugin, storage: impl Storage) -> Host {
 pub async fn with_processes(plugin: &Plugin, storage: impl Storage, settings: NativePlugins) -> Host {
     let plugins = PluginDirectory::open(&plugin.folder).expect("the folder opens");
     let builder = Host::builder().storage(storage).plugin_directory(plugins).native_plugins(settings);
+    let builder = builder.system(SystemApi::new(ServerInfo::default()));
     builder.build().await.expect("the host starts")
 }
 
@@ -113,6 +115,11 @@ pub fn read(mount: &str) -> Request {
 /// Returns a request to read this path of a mount.
 pub fn read_path(mount: &str, path: &str) -> Request {
     request(Operation::Read, mount, path)
+}
+
+/// Returns a request to store the secret at this path of a mount.
+pub fn write_path(mount: &str, path: &str) -> Request {
+    request(Operation::Update, mount, path).with_data(SECRET)
 }
 
 /// Returns a request for a greeting.

@@ -1,6 +1,7 @@
 //! What the measurements share: how a time is taken, the table, the plugin, a host, raw wasmtime, bare gRPC and an HTTP
 //! client.
 
+pub mod chart;
 pub mod client;
 #[path = "../../tests/support/go.rs"]
 pub mod go;
@@ -10,8 +11,10 @@ pub mod guests;
 pub mod host;
 pub mod raw;
 pub mod table;
+pub mod tls;
 
 use std::future::Future;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
@@ -19,6 +22,9 @@ use tokio::runtime::{Handle, Runtime};
 
 use host::Plugin;
 use table::{Row, Table};
+
+/// Asks for the table and its charts to be written into `docs/`, when it is set.
+const DOCUMENT: &str = "COFFERDAM_BENCH_DOCUMENT";
 
 /// Pairs of times that are taken for a comparison.
 const SAMPLES: usize = 50;
@@ -117,10 +123,15 @@ impl Bench {
         self.table.leave_out(what);
     }
 
-    /// Prints the table.
+    /// Prints the table, and writes it into the document if that is asked for.
     pub fn finish(self) {
         self.criterion.final_summary();
         println!("\n{}", self.table);
+        if std::env::var_os(DOCUMENT).is_some() {
+            let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+            self.table.write_into(&root.join("docs/measurements.md")).unwrap_or_else(|why| panic!("{why}"));
+            self.table.draw(&root.join("docs/charts")).unwrap_or_else(|why| panic!("{why}"));
+        }
     }
 }
 

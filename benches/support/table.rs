@@ -1,7 +1,25 @@
 //! The table that a run ends with: what was measured, its yardstick, their ratio, the goal, and whether it is met.
 
 use std::fmt;
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
+
+use super::chart::{self, Pair};
+
+/// What the table stands between in a document.
+const BEGIN: &str = "<!-- what follows is written by the bench -->";
+const END: &str = "<!-- what the bench writes ends here -->";
+
+/// The charts: a file, a title, and the yardsticks whose rows it shows.
+const CHARTS: [(&str, &str, &[&str]); 2] = [
+    ("http.svg", "Requests over HTTP: more is better", &["bare axum", "bare axum with TLS", "the same as a component"]),
+    (
+        "calls.svg",
+        "One request: less is better",
+        &["raw wasmtime", "one bare call", "two bare calls, nested", "a read", "warm, over HTTP"],
+    ),
+];
 
 /// Everything that was measured, in order.
 #[derive(Default)]
@@ -59,6 +77,16 @@ impl Row {
         Self { goal: Some(Goal::AtMost(figure)), ..self }
     }
 
+    /// Returns what a chart shows of it, if it is measured by one of these.
+    fn pair(&self, yardsticks: &[&str]) -> Option<Pair> {
+        let (name, theirs) = self.yardstick.filter(|(name, _)| yardsticks.contains(name))?;
+        Some(Pair {
+            what: self.what.clone(),
+            ours: (self.ours.value(), self.ours.to_string()),
+            theirs: (theirs.value(), format!("{theirs}, {name}")),
+        })
+    }
+
     fn ratio(&self) -> Option<f64> {
         let (_, yardstick) = self.yardstick?;
         Some(self.ours.value() / yardstick.value())
@@ -94,6 +122,28 @@ impl Table {
     /// Says under the table what was not measured, and why.
     pub fn leave_out(&mut self, what: String) {
         self.left_out.push(what);
+    }
+
+    /// Writes the table into a document, in place of what stands between its marks.
+    pub fn write_into(&self, file: &Path) -> Result<(), String> {
+        let failed = |why: std::io::Error| format!("{}: {why}", file.display());
+        let text = fs::read_to_string(file).map_err(failed)?;
+        let marks = text.find(BEGIN).zip(text.find(END)).filter(|(begin, end)| begin < end);
+        let (begin, end) = marks.ok_or_else(|| format!("{} lacks {BEGIN} before {END}", file.display()))?;
+        let (before, behind) = (&text[..begin + BEGIN.len()], &text[end..]);
+        fs::write(file, format!("{before}\n{self}{behind}")).map_err(failed)
+    }
+
+    /// Draws one chart for each yardstick that several rows have, into this folder.
+    pub fn draw(&self, folder: &Path) -> Result<(), String> {
+        fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
+        for (name, title, yardsticks) in CHARTS {
+            let pairs: Vec<Pair> = self.rows.iter().filter_map(|row| row.pair(yardsticks)).collect();
+            if !pairs.is_empty() {
+                chart::draw(&folder.join(name), title, &pairs).map_err(|why| format!("{name}: {why}"))?;
+            }
+        }
+        Ok(())
     }
 }
 

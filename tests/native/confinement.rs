@@ -27,7 +27,7 @@ fn a_confined_plugin_reads_what_it_is_granted_and_no_other_file() {
         assert_eq!(answer.json()["data"]["text"], "hush", "{support}: {answer:?}");
     }
     if support.starts_with("no Landlock") {
-        println!("{}", crate::required::left_out("landlock", "a confined plugin cannot read other files"));
+        println!("{}", crate::go::required::left_out("landlock", "a confined plugin cannot read other files"));
         assert!(
             log.iter().any(|line| line.level() == "WARN" && line.text().contains("files and signals are not confined"))
         );

@@ -29,8 +29,6 @@ mod processes;
 #[allow(dead_code, reason = "the server's own tests need more of it")]
 #[path = "../support/program.rs"]
 mod program;
-#[path = "../support/required.rs"]
-mod required;
 mod restart;
 mod servers;
 mod session;

@@ -4,7 +4,7 @@
 //! name what they leave out.
 
 #[path = "required.rs"]
-mod required;
+pub(crate) mod required;
 
 use std::fs::{self, File};
 use std::io::ErrorKind;

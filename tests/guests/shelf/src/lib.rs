@@ -2,7 +2,7 @@
 //! many answer.
 //!
 //! * [`Shelf`] lets its requests be spread, and forgets what it is told to. `cached/…` stores, and reads from memory
-//!   what it can; `instance` says which instance answers.
+//!   what it can; `plain/…` stores and reads; `instance` says which instance answers.
 //! * [`Hold`] keeps to one instance, and waits.
 //! * [`Tally`] keeps to one instance, and counts in memory under a lock: two that counted at once would lose counts.
 //!   `bump` counts; `edition` says which one it was started as.
@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use cofferdam_sdk::{Context, Description, Error, Operation, Plugin, Request, Response, Spread, Storage};
+use cofferdam_sdk::{Body, Context, Description, Error, Operation, Plugin, Request, Response, Spread, Storage};
 use serde_json::{Value, json};
 
 /// Where the count is.
@@ -54,6 +54,11 @@ impl Plugin for Shelf {
     fn handle(&self, ctx: &Context, request: Request) -> Result<Response, Error> {
         let (what, key) = request.path.split_once('/').unwrap_or((&request.path, ""));
         match (what, request.operation) {
+            ("plain", Operation::Read) => Ok(match ctx.get(key)? {
+                Some(stored) => Response { body: Body::Data(stored), ..Response::default() },
+                None => Response::none(),
+            }),
+            ("plain", _) => Ok(ctx.put(key, &request.raw_data).map(|()| Response::none())?),
             ("instance", _) => {
                 // Some tests hold it here, to have several at a time.
                 ctx.get("gate")?;
