@@ -1,7 +1,7 @@
 //! One read over connections that stay open, against an axum handler that answers the same bytes without a host behind
 //! it; with TLS, against the same with TLS; in a fresh sandbox, and built in, against a warm one.
 //!
-//! Each server has a runtime of its own, with a thread for each core as a program's would; the client has one thread.
+//! Each server has a runtime of its own; the client has one thread, and a core for itself.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
@@ -19,11 +19,12 @@ use tokio_rustls::TlsConnector;
 use crate::support::client::{Connection, ask_all};
 use crate::support::table::{Figure, Row};
 use crate::support::tls::{Certificate, TlsListener};
-use crate::support::{Bench, host};
+use crate::support::{Bench, cores, host};
 
 const MOUNT: &str = "secrets";
 
 pub fn measure(bench: &mut Bench) {
+    cores::bind_client();
     let certificate = Certificate::new();
     plain(bench, None);
     plain(bench, Some(&certificate));
@@ -41,7 +42,7 @@ struct Server {
 
 impl Server {
     fn of_host(host: impl Future<Output = Host>, path: String, certificate: Option<&Certificate>) -> Self {
-        let runtime = Runtime::new().expect("the runtime starts");
+        let runtime = cores::server();
         let (address, token) = runtime.block_on(async { serve_mounts(host.await, certificate).await });
         Self { runtime, address, token, path }
     }
@@ -173,7 +174,7 @@ fn sandboxed(bench: &Bench, instances: InstancePolicy, certificate: Option<&Cert
 fn bare(json: Bytes, path: String, certificate: Option<&Certificate>) -> Server {
     let answer = move || async move { ([(CONTENT_TYPE, "application/json")], json) };
     let router = Router::new().route("/v1/{*path}", get(answer));
-    let runtime = Runtime::new().expect("the runtime starts");
+    let runtime = cores::server();
     let (tcp, address) = port();
     let acceptor = certificate.map(Certificate::acceptor);
     runtime.spawn(async move {

@@ -49,8 +49,9 @@ fn main() {
     waiting::measure(&mut bench);
     reload::measure(&mut bench);
     restart::measure(&mut bench);
-    http::measure(&mut bench);
     processes::measure(&mut bench);
     native::measure(&mut bench);
+    // Last, because it binds this thread to a core.
+    http::measure(&mut bench);
     bench.finish();
 }

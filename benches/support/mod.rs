@@ -3,6 +3,7 @@
 
 pub mod chart;
 pub mod client;
+pub mod cores;
 #[path = "../../tests/support/go.rs"]
 pub mod go;
 pub mod grpc;
