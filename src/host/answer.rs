@@ -4,6 +4,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use cofferdam_contract::AnswerFacts;
+use cofferdam_contract::answer::NO_OBJECT;
 
 use super::access::Asked;
 use super::backend::{Admission, SystemBackend, own_prefix};
@@ -13,7 +15,7 @@ use crate::ident::{MountPath, PluginKind, RequestPath};
 use crate::json::{self, JsonLimits};
 use crate::meter::Outcome;
 use crate::mount::{Closed, Mount, MountError, MountRecord, Now, StartError};
-use crate::request::{BackendError, Body, Caller, Request, Response};
+use crate::request::{BackendError, Body, Caller, Operation, Request, Response};
 use crate::runtime::{Failure, LoadError};
 
 /// What a mount's request came to.
@@ -203,25 +205,27 @@ fn is_for_the_operator(kind: ErrorKind) -> bool {
 
 /// Refuses what no plugin may answer, leaves out the headers that the mount does not pass on, and the white space
 /// around a JSON object. The instance lives on: it did end its call.
-pub(super) fn checked(mut response: Response, record: &MountRecord) -> Result<Response, Error> {
+pub(super) fn checked(
+    mut response: Response,
+    operation: Operation,
+    is_open: bool,
+    record: &MountRecord,
+) -> Result<Response, Error> {
     let fault = |why: &str| Err(unusable(record, why));
-    if response.login.is_some() && record.kind != PluginKind::Auth {
-        return fault("a login, which only an auth method may");
-    }
-    if response.login.is_some() && response.secret.is_some() {
-        return fault("a login and a secret at once");
-    }
-    if matches!(response.body, Body::Redirect(_)) && record.kind != PluginKind::Auth {
-        // Whoever follows it takes token and body along, to another mount or to another server.
-        return fault("a redirect, which only an auth method may");
-    }
-    if let Body::Raw { status, .. } = &response.body {
-        if !(200..600).contains(status) {
-            return fault("a status that HTTP does not have");
-        }
-        if response.login.is_some() || response.secret.is_some() {
-            return fault("raw responses cannot contain secrets or auth");
-        }
+    let facts = AnswerFacts {
+        is_auth: record.kind == PluginKind::Auth,
+        // A caller that has a token already gets no other one by asking, unless it renews the one that it has.
+        may_log_in: is_open || operation == Operation::Renew,
+        is_login: response.login.is_some(),
+        is_secret: response.secret.is_some(),
+        is_redirect: matches!(response.body, Body::Redirect(_)),
+        raw_status: match &response.body {
+            Body::Raw { status, .. } => Some(*status),
+            Body::Data(_) | Body::Redirect(_) | Body::Empty => None,
+        },
+    };
+    if let Some(why) = facts.refusal() {
+        return fault(why);
     }
     match &response.body {
         // In the contract "no data" is an empty list.
@@ -246,7 +250,7 @@ pub(super) fn checked(mut response: Response, record: &MountRecord) -> Result<Re
 /// Returns the JSON object in an answer without white space around it. Texts in it are for nobody but the client, so an
 /// error does not repeat them.
 fn object_in(data: &Bytes) -> Result<Bytes, String> {
-    let object = json::object(data).map_err(|_| "something that is not a JSON object".to_owned())?;
+    let object = json::object(data).map_err(|_| NO_OBJECT.to_owned())?;
     json::check(object.as_bytes(), &JsonLimits::of_answers()).map_err(|why| choking(&why))?;
     Ok(data.slice_ref(object.as_bytes()))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cofferdam_contract::GoDuration;
 
-use super::answer::{answered_by, checked, unusable};
+use super::answer::{answered_by, checked};
 use super::types::Answer;
 use super::{Error, ErrorKind, Inner, TokenType};
 use crate::mount::MountRecord;
@@ -30,14 +30,11 @@ impl Inner {
         is_open: bool,
         record: &MountRecord,
     ) -> Result<Answer, Error> {
-        let Response { body, mut secret, mut login, mut warnings, headers } = checked(response, record)?;
+        let Response { body, mut secret, mut login, mut warnings, headers } =
+            checked(response, operation, is_open, record)?;
         let ttls = self.effective_ttls(&record.config);
         let (default, max) = (ttls.default.as_secs(), ttls.max.as_secs());
         if let Some(login) = &mut login {
-            // A caller that has a token already gets no other one by asking, unless it renews the one that it has.
-            if !is_open && operation != Operation::Renew {
-                return Err(unusable(record, "a login on a path that it does not declare open"));
-            }
             login.policies = sanitised(login);
             if login.policies.iter().any(|policy| policy == ROOT) {
                 return Err(Error::new(ErrorKind::InvalidRequest, "auth methods cannot create root tokens"));

@@ -4,6 +4,7 @@
 //! `stage` plays a script on a host, `runtime` knows how each runtime's plugins are built.
 
 mod cases;
+mod double;
 mod fields;
 #[path = "../support/go.rs"]
 mod go;
@@ -26,6 +27,11 @@ async fn every_case_holds_in_the_sandbox_for_plugins_that_serve_many_requests_at
 #[tokio::test]
 async fn every_case_holds_for_plugins_that_the_host_has_built_in() {
     play(&runtime::Builtin).await;
+}
+
+#[test]
+fn every_case_that_needs_no_host_holds_on_a_test_mount() {
+    double::play_all();
 }
 
 #[tokio::test]

@@ -186,6 +186,12 @@ impl<P: Plugin> TestMountBuilder<P> {
         self
     }
 
+    /// Sets where the mount is, ending in `/`. The default is `test/`.
+    pub fn path(mut self, path: &str) -> Self {
+        self.world.path = path.into();
+        self
+    }
+
     /// Sets how long leases live. The default is Vault's: 32 days for both.
     pub fn ttls(mut self, ttls: Ttls) -> Self {
         self.world.ttls = ttls;

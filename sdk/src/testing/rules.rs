@@ -1,6 +1,7 @@
 //! What the host checks before and after a plugin's own code.
 
-use cofferdam_contract::PathRules;
+use cofferdam_contract::answer::NO_OBJECT;
+use cofferdam_contract::{AnswerFacts, PathRules};
 
 use crate::response::Body;
 use crate::{Caller, Description, Error, Existence, Kind, Operation, Request, Response};
@@ -37,16 +38,26 @@ pub(super) fn check_response(
     reach: Reach,
     response: Response,
 ) -> Result<Response, Error> {
-    let may_log_in = description.kind == Kind::Auth && (reach == Reach::Open || operation == Operation::Renew);
-    let reason = match &response.body {
-        _ if response.login.is_some() && !may_log_in => "a login where none is allowed",
-        Body::Raw(raw) if !(200..=599).contains(&raw.status) => "an HTTP status outside 200 to 599",
-        Body::Data(json) if crate::decode::from_slice::<serde_json::Map<_, _>>(json).is_err() => {
-            "data that is no object"
-        }
-        _ => return Ok(response),
+    let facts = AnswerFacts {
+        is_auth: description.kind == Kind::Auth,
+        may_log_in: reach == Reach::Open || operation == Operation::Renew,
+        is_login: response.login.is_some(),
+        is_secret: response.secret.is_some(),
+        is_redirect: matches!(response.body, Body::Redirect(_)),
+        raw_status: match &response.body {
+            Body::Raw(raw) => Some(raw.status),
+            Body::None | Body::Data(_) | Body::Redirect(_) => None,
+        },
     };
-    Err(Error::Internal(format!("the plugin answered with {reason}")))
+    let is_object = |json: &[u8]| crate::decode::from_slice::<serde_json::Map<_, _>>(json).is_ok();
+    let refusal = facts.refusal().or_else(|| match &response.body {
+        Body::Data(json) if !json.is_empty() && !is_object(json) => Some(NO_OBJECT),
+        _ => None,
+    });
+    match refusal {
+        Some(why) => Err(Error::Internal(format!("the plugin answered what it may not: {why}"))),
+        None => Ok(response),
+    }
 }
 
 /// Who can reach a path.

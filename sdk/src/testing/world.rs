@@ -11,6 +11,8 @@ use crate::{Caller, Context, Level, Ttls};
 /// What is around the plugin and outlives its instances.
 pub(super) struct World {
     pub(super) memory: Memory,
+    /// Where the mount is, ending in `/`.
+    pub(super) path: String,
     pub(super) options: Vec<(String, String)>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) ttls: Ttls,
@@ -23,6 +25,7 @@ impl Default for World {
         const DAYS_32: Duration = Duration::from_secs(32 * 24 * 60 * 60);
         Self {
             memory: Memory::default(),
+            path: "test/".into(),
             options: Vec::new(),
             headers: Vec::new(),
             ttls: Ttls { default: DAYS_32, max: DAYS_32 },
@@ -67,7 +70,7 @@ impl Facts for MemoryView<'_> {
     }
 
     fn mount_path(&self) -> String {
-        "test/".into()
+        self.world.path.clone()
     }
 
     fn options(&self) -> Vec<(String, String)> {
