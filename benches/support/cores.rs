@@ -1,8 +1,8 @@
-//! Which cores a measurement over HTTP runs on: the client has one, and its servers have the others, as if they were two
-//! machines.
+//! Which cores a measurement over HTTP runs on: the client has one, and its servers have the others, as if they were
+//! two machines.
 //!
-//! Left to the system, a server that answers quickly is woken on the client's core, and one that takes a little longer on
-//! another, which in a virtual machine costs more than any answer: then the ratio of the two says where they ran.
+//! Left to the system, a server that answers quickly is woken on the client's core, and one that takes a little longer
+//! on another, which in a virtual machine costs more than any answer: then the ratio of the two says where they ran.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
