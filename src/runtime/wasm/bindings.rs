@@ -21,8 +21,8 @@ wasmtime::component::bindgen!({
     },
     exports: { default: async },
     with: {
-        "cofferdam:plugin/host.context": super::state::ContextHandle,
-        "cofferdam:plugin/host.transaction": super::state::TransactionHandle,
+        "cofferdam:plugin/host.context": super::lent::ContextHandle,
+        "cofferdam:plugin/host.transaction": super::lent::TransactionHandle,
     },
 });
 
@@ -36,8 +36,8 @@ pub(super) mod concurrent {
         exports: { default: async | store },
         with: {
             "cofferdam:plugin/types": super::cofferdam::plugin::types,
-            "cofferdam:plugin/host-async.context": crate::runtime::wasm::state::ContextHandle,
-            "cofferdam:plugin/host-async.transaction": crate::runtime::wasm::state::TransactionHandle,
+            "cofferdam:plugin/host-async.context": crate::runtime::wasm::lent::ContextHandle,
+            "cofferdam:plugin/host-async.transaction": crate::runtime::wasm::lent::TransactionHandle,
         },
     });
 }

@@ -26,7 +26,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::proposals::Guests;
+use super::world::World;
 use crate::limits::Limits;
 use crate::runtime::LoadError;
 
@@ -82,7 +82,7 @@ pub enum Compiler {
 /// What a compiler is told on its command line.
 #[derive(Serialize, Deserialize)]
 struct Job {
-    guests: Guests,
+    world: World,
     component_bytes: usize,
     memory_bytes_max: u64,
     cpu_seconds_max: u64,
@@ -93,14 +93,14 @@ struct Job {
 pub(super) async fn compile(
     program: &Path,
     limits: &Limits,
-    guests: Guests,
+    world: World,
     component: &[u8],
     code_bytes_max: u64,
     abandoned: impl Future<Output = ()>,
 ) -> Result<Vec<u8>, LoadError> {
     let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(THREADS_MAX));
     let job = Job {
-        guests,
+        world,
         component_bytes: component.len(),
         memory_bytes_max: limits.compile_memory_bytes_max,
         // All threads until the deadline: only one whose parent cannot kill it any more gets so far.

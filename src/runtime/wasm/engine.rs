@@ -2,32 +2,28 @@
 //!
 //! Settings decide whether compiled code fits, what a guest can take, and what a call costs; the measurements behind
 //! each are in the comments. Component-model concurrency doubles the price of a call, so it is off in the engine of the
-//! plain world; the async world has an engine of its own, made when the first such component is loaded.
+//! plain world; the async world has an engine of its own, made when the first such component is loaded. All else is the
+//! same in both.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use wasmtime::component::Linker;
+use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Store, Strategy,
-    UpdateDeadline, WasmFeatures,
+    WasmFeatures,
 };
 
-use super::bindings;
+use super::bindings::Plugin;
+use super::bindings::concurrent::PluginAsync;
 use super::budget::{self, DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX, STACKS_PER_CONCURRENT_INSTANCE};
-use super::concurrent::{ConcurrentState, Ration};
-use super::proposals::Guests;
-use super::state::{Grants, State};
+use super::clock::{self, YIELD_TICKS};
+use super::concurrent::Ration;
+use super::guest::{Grants, Guest};
+use super::proposals;
+use super::world::World;
 use crate::limits::Limits;
 use crate::runtime::LoadError;
-
-/// How often the epoch advances. A guest that computes gives its thread to others this often, and a deadline is noticed
-/// this late at most.
-pub(super) const EPOCH_TICK: Duration = Duration::from_millis(10);
-
-/// A guest that computes yields after this many ticks.
-pub(super) const YIELD_TICKS: u64 = 1;
 
 /// Stack for guest code. Rust plugins keep their own stack in linear memory and need little of it.
 const WASM_STACK_BYTES: usize = 512 << 10;
@@ -61,93 +57,79 @@ const TABLE_KEPT_RESIDENT_BYTES: usize = 8 << 10;
 /// each call, and what it makes beside.
 const CONCURRENT_ENTRIES_MAX: usize = 10_000;
 
-/// Compiles components and runs them. One for each host.
-pub(super) struct WasmEngine {
-    pub(super) engine: Engine,
-    pub(super) linker: Linker<State>,
+/// The engines of one host, and what they share.
+pub(super) struct WasmEngines {
     pub(super) limits: Arc<Limits>,
-    /// The turns to be asked for a description, so that who is asked takes no room from who answers requests.
+    /// The turns to be asked for a description, so that a component that is asked takes no room from those that answer
+    /// requests.
     pub(super) describing: Semaphore,
-    concurrent: Mutex<Option<Arc<ConcurrentEngine>>>,
+    /// What all instances of the async world have together for work that nobody waits for.
+    pub(super) background: Arc<Ration>,
+    plain: Arc<WasmEngine>,
+    concurrent: Mutex<Option<Arc<WasmEngine>>>,
 }
 
-/// The same for components of the async world.
+/// Compiles components of one world and runs them.
 ///
-/// It has room for as many instances as the other: the host's budget counts both kinds together and lets any idle
+/// Each has room for as many instances as the other: the host's budget counts both kinds together and lets any idle
 /// instance give way, and a component that is refused a place within that budget could wait for ever. What that costs
 /// is address space, 4 GiB for each memory, of which there is plenty, and two memory mappings for each stack.
-pub(super) struct ConcurrentEngine {
+pub(super) struct WasmEngine {
+    pub(super) world: World,
     pub(super) engine: Engine,
-    pub(super) linker: Linker<ConcurrentState>,
-    /// What all its instances have together for work that nobody waits for.
-    pub(super) background: Arc<Ration>,
+    pub(super) linker: Linker<Guest>,
     limits: Arc<Limits>,
+}
+
+impl WasmEngines {
+    /// Makes the plain world's engine.
+    pub(super) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
+        Ok(Self {
+            plain: Arc::new(WasmEngine::new(World::Plain, Arc::clone(&limits))?),
+            concurrent: Mutex::new(None),
+            background: Arc::new(Ration::of_host()),
+            describing: Semaphore::new(DESCRIBE_SLOTS as usize),
+            limits,
+        })
+    }
+
+    /// Returns a world's engine. That of the async world is made when it is first asked for.
+    pub(super) fn of(&self, world: World) -> Result<Arc<WasmEngine>, LoadError> {
+        match world {
+            World::Plain => Ok(Arc::clone(&self.plain)),
+            World::Async => {
+                let mut made = self.concurrent.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(engine) = &*made {
+                    return Ok(Arc::clone(engine));
+                }
+                let engine = Arc::new(WasmEngine::new(world, Arc::clone(&self.limits))?);
+                *made = Some(Arc::clone(&engine));
+                Ok(engine)
+            }
+        }
+    }
 }
 
 impl WasmEngine {
     /// Makes the engine and starts its clock. The address space for all instances is reserved here: 4 GiB for each
     /// memory, of which nothing is used yet.
-    pub(super) fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
-        let engine = Engine::new(&config(&limits, Guests::Plain)).map_err(unusable)?;
-        let mut linker = Linker::new(&engine);
-        link(&mut linker).map_err(unlinked)?;
-        start_clock(&engine)?;
-        let describing = Semaphore::new(DESCRIBE_SLOTS as usize);
-        Ok(Self { engine, linker, limits, describing, concurrent: Mutex::new(None) })
-    }
-
-    /// Returns the engine for the async world, which is made when it is first asked for.
-    pub(super) fn concurrent(&self) -> Result<Arc<ConcurrentEngine>, LoadError> {
-        let mut made = self.concurrent.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(engine) = &*made {
-            return Ok(Arc::clone(engine));
-        }
-        let engine = Arc::new(ConcurrentEngine::new(Arc::clone(&self.limits))?);
-        *made = Some(Arc::clone(&engine));
-        Ok(engine)
+    pub(super) fn new(world: World, limits: Arc<Limits>) -> Result<Self, LoadError> {
+        let engine = Engine::new(&config(&limits, world)).map_err(unusable)?;
+        let linker = linker(&engine, world).map_err(unlinked)?;
+        clock::start(&engine)?;
+        Ok(Self { world, engine, linker, limits })
     }
 
     /// Returns a store for a new sandbox, with every limit set and its clock running.
-    pub(super) fn store(&self, grants: &Grants<'_>) -> Store<State> {
-        let mut store = Store::new(&self.engine, State::new(&self.limits, grants));
-        store.limiter(|state| &mut state.memory);
-        store.set_hostcall_fuel(self.limits.hostcall_bytes_max);
-        store.set_max_component_handles(self.limits.instance_handles_max);
-        store.epoch_deadline_async_yield_and_update(YIELD_TICKS);
-        store.set_epoch_deadline(YIELD_TICKS);
-        store
-    }
-}
-
-impl ConcurrentEngine {
-    fn new(limits: Arc<Limits>) -> Result<Self, LoadError> {
-        let engine = Engine::new(&config(&limits, Guests::Async)).map_err(unusable)?;
-        let mut linker = Linker::new(&engine);
-        link_concurrent(&mut linker).map_err(unlinked)?;
-        start_clock(&engine)?;
-        Ok(Self { engine, linker, background: Arc::new(Ration::of_host()), limits })
-    }
-
-    /// Returns a store for a new sandbox, with every limit set and its clock running.
-    pub(super) fn store(&self, grants: &Grants<'_>) -> Store<ConcurrentState> {
-        let mut store = Store::new(&self.engine, ConcurrentState::new(&self.limits, grants));
-        store.limiter(|state| &mut state.base.memory);
+    pub(super) fn store(&self, grants: &Grants<'_>) -> Store<Guest> {
+        let mut store = Store::new(&self.engine, Guest::new(&self.limits, grants));
+        store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(self.limits.hostcall_bytes_max);
         store.set_max_component_handles(self.limits.instance_handles_max);
         if let Some(table) = store.concurrent_resource_table() {
             table.set_max_capacity(CONCURRENT_ENTRIES_MAX);
         }
-        // A call that computes past its deadline is noticed because it does not end. Work that no request waits for has
-        // no deadline, and would go unnoticed.
-        let patience = self.limits.request_deadline.max(self.limits.lifecycle_deadline) + self.limits.cancel_grace;
-        store.epoch_deadline_callback(move |store| {
-            let computing = store.data().computing();
-            if computing > patience {
-                return Err(wasmtime::Error::msg(format!("it computed for {}s without a pause", computing.as_secs())));
-            }
-            store.data().answers().interrupted();
-            Ok(UpdateDeadline::Yield(YIELD_TICKS))
-        });
+        store.epoch_deadline_async_yield_and_update(YIELD_TICKS);
         store.set_epoch_deadline(YIELD_TICKS);
         store
     }
@@ -161,42 +143,43 @@ fn unlinked(cause: wasmtime::Error) -> LoadError {
     LoadError::Host(format!("cannot set up the sandbox's imports: {cause:#}"))
 }
 
-/// Returns the settings of the engine for these guests. Instances of the async world can have many calls in flight.
-fn config(limits: &Limits, guests: Guests) -> Config {
-    let stacks_per_instance = match guests {
-        Guests::Async => STACKS_PER_CONCURRENT_INSTANCE,
-        Guests::Plain => 1,
+/// Returns the settings of a world's engine. Instances of the async world can have many calls in flight.
+fn config(limits: &Limits, world: World) -> Config {
+    let stacks_per_instance = match world {
+        World::Async => STACKS_PER_CONCURRENT_INSTANCE,
+        World::Plain => 1,
     };
-    let mut config = settings(guests);
+    let mut config = settings(world);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, stacks_per_instance)));
     config
 }
 
 /// Returns all of an engine's settings that compiled code depends on: those but where instances get their memory from.
-fn settings(guests: Guests) -> Config {
+fn settings(world: World) -> Config {
+    let allowed = proposals::allowed(world);
     let mut config = Config::new();
     config
         .strategy(Strategy::Cranelift)
         .cranelift_opt_level(OptLevel::Speed)
-        .concurrency_support(guests == Guests::Async)
+        .concurrency_support(world == World::Async)
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_BYTES)
         .async_stack_size(FIBER_STACK_BYTES)
         .memory_init_cow(true)
         // Off first, so that the one bit that two proposals share stays on.
-        .wasm_features(WasmFeatures::all().difference(guests.allowed()), false)
-        .wasm_features(guests.allowed(), true)
+        .wasm_features(WasmFeatures::all().difference(allowed), false)
+        .wasm_features(allowed, true)
         // Source positions make a trap cost 7 ms instead of 50 µs, which a hostile plugin could use against its host.
         .wasm_backtrace_details(wasmtime::WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES_MAX));
     config
 }
 
-/// Compiles a component to bytes that an engine for these guests can load. Makes no instance, so it reserves no address
+/// Compiles a component to bytes that its world's engine can load. Makes no instance, so it reserves no address
 /// space, of which a machine may grant little.
 #[cfg(feature = "cli")]
-pub(super) fn precompile(guests: Guests, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
-    Engine::new(&settings(guests))?.precompile_component(component)
+pub(super) fn precompile(world: World, component: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    Engine::new(&settings(world))?.precompile_component(component)
 }
 
 fn pool(limits: &Limits, stacks_per_instance: u32) -> PoolingAllocationConfig {
@@ -223,30 +206,12 @@ fn pool(limits: &Limits, stacks_per_instance: u32) -> PoolingAllocationConfig {
 }
 
 /// Offers the whole WASI 0.2 command world, with nothing behind its doors, and our own package.
-fn link(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    bindings::Plugin::add_to_linker::<_, wasmtime::component::HasSelf<State>>(linker, |state| state)
-}
-
-/// The same for the async world.
-fn link_concurrent(linker: &mut Linker<ConcurrentState>) -> wasmtime::Result<()> {
-    use bindings::concurrent::PluginAsync;
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    PluginAsync::add_to_linker::<_, wasmtime::component::HasSelf<ConcurrentState>>(linker, |state| state)
-}
-
-/// Advances the epoch until the engine is gone.
-fn start_clock(engine: &Engine) -> Result<(), LoadError> {
-    let engine = engine.weak();
-    std::thread::Builder::new()
-        .name("cofferdam-epoch".to_owned())
-        .spawn(move || {
-            while let Some(engine) = engine.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(EPOCH_TICK);
-            }
-        })
-        .map(drop)
-        .map_err(|cause| LoadError::Host(format!("cannot start the sandbox's clock: {cause}")))
+fn linker(engine: &Engine, world: World) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    match world {
+        World::Plain => Plugin::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+        World::Async => PluginAsync::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?,
+    }
+    Ok(linker)
 }

@@ -15,9 +15,10 @@ use wasmtime::{Store, Trap, WasmBacktrace};
 
 use super::bindings::Plugin;
 use super::bindings::cofferdam::plugin::types as wit;
+use super::clock::YIELD_TICKS;
 use super::convert;
-use super::engine::YIELD_TICKS;
-use super::state::{ContextHandle, State};
+use super::guest::Guest;
+use super::lent::ContextHandle;
 use crate::meter::MountMeter;
 use crate::request::{Request, Response};
 use crate::runtime::text::brief;
@@ -29,7 +30,7 @@ pub(super) struct WasmInstance {
 }
 
 struct Sandbox {
-    store: Store<State>,
+    store: Store<Guest>,
     plugin: Plugin,
 }
 
@@ -47,7 +48,7 @@ struct Busy {
 type Returned<T> = Result<wasmtime::Result<Result<T, wit::Error>>, tokio::time::error::Elapsed>;
 
 impl WasmInstance {
-    pub(super) fn new(store: Store<State>, plugin: Plugin) -> Self {
+    pub(super) fn new(store: Store<Guest>, plugin: Plugin) -> Self {
         Self { place: Mutex::new(Some(Box::new(Sandbox { store, plugin }))) }
     }
 
@@ -137,7 +138,7 @@ impl Instance for WasmInstance {
 }
 
 /// Says in one line why a sandbox ended: for the client, so with nothing of the guest's memory or of the host in it.
-pub(super) fn trap_report(cause: &wasmtime::Error, state: &State) -> String {
+pub(super) fn trap_report(cause: &wasmtime::Error, guest: &Guest) -> String {
     let mut report = if let Some(exit) = cause.downcast_ref::<wasmtime_wasi::I32Exit>() {
         format!("it called exit({})", exit.0)
     } else if let Some(trap) = cause.downcast_ref::<Trap>() {
@@ -145,7 +146,7 @@ pub(super) fn trap_report(cause: &wasmtime::Error, state: &State) -> String {
     } else {
         format!("it was stopped: {}", brief(&cause.root_cause().to_string()))
     };
-    if let Some(limit) = state.memory.exhausted() {
+    if let Some(limit) = guest.memory.exhausted() {
         report.push_str(&format!(" (it had reached its memory limit of {} MiB)", limit >> 20));
     }
     if let Some(backtrace) = cause.downcast_ref::<WasmBacktrace>() {

@@ -1,27 +1,33 @@
 //! The sandboxed runtime: WASI components on wasmtime. Nothing outside this folder names wasmtime.
 //!
 //! `engine` compiles, `compiler` has that done in another process, `cache` keeps what was compiled, `budget` says how
-//! many sandboxes fit, `program` is a component compiled and linked, `instance` a sandbox that answers, `state` what
-//! its store holds, `imports` what it may call, `bindings` the generated contract, `convert` the same messages in both
-//! vocabularies. `proposals` is what WebAssembly a guest may use, and `walk` what is looked at before anything is
-//! compiled. `concurrent` is the same for the async world: instance, state and imports of a sandbox that serves many
-//! calls at once.
+//! many sandboxes fit, `program` is a component compiled and linked, `guest` what the host keeps of a guest, `lent`
+//! what that is lent for a call, `imports` what it may call, `bindings` the generated contract, `convert` the same
+//! messages in both vocabularies. `proposals` is what WebAssembly a guest may use, and `walk` what is looked at before
+//! anything is compiled.
+//!
+//! A component is of one of two worlds (`world`). They differ in how a sandbox is called: one call at a time
+//! (`instance`), or many at once (`concurrent`). Stores, limits, WASI and host functions are the same for both, but for
+//! the functions that wait.
 
 mod bindings;
 mod budget;
 mod cache;
 mod capabilities;
+mod clock;
 mod compiler;
 mod concurrent;
 mod convert;
 mod engine;
+mod guest;
 mod imports;
 mod instance;
+mod lent;
 mod memory;
 mod program;
 mod proposals;
-mod state;
 mod walk;
+mod world;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -30,9 +36,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout;
 
-use self::engine::WasmEngine;
-use self::program::{Linked, WasmProgram, World};
-use self::proposals::Guests;
+use self::engine::WasmEngines;
+use self::program::{Linked, WasmProgram};
+use self::world::World;
 use super::{Launch, LoadError, Program};
 use crate::ident::Digest;
 use crate::limits::Limits;
@@ -63,7 +69,7 @@ const FAILED: &str =
 
 /// Loads components. One for each host: it owns the engine, and with it the memory of all sandboxes.
 pub(crate) struct WasmRuntime {
-    engine: Arc<WasmEngine>,
+    engines: Arc<WasmEngines>,
     compiler: Compiler,
     cache: Option<Arc<CompileCache>>,
     compilations: Arc<Semaphore>,
@@ -81,7 +87,7 @@ impl WasmRuntime {
     /// Sets the engine up under these limits. Compiled components are kept in the cache, if there is one.
     pub(crate) fn new(limits: Arc<Limits>, cache: Option<CompileCache>) -> Result<Self, LoadError> {
         Ok(Self {
-            engine: Arc::new(WasmEngine::new(limits)?),
+            engines: Arc::new(WasmEngines::new(limits)?),
             compiler: Compiler::default(),
             cache: cache.map(Arc::new),
             compilations: Arc::new(Semaphore::new(COMPILATIONS_MAX)),
@@ -116,7 +122,7 @@ impl WasmRuntime {
                 linked
             }
         };
-        Ok(Arc::new(WasmProgram::describe(Arc::clone(&self.engine), linked, launch).await?))
+        Ok(Arc::new(WasmProgram::describe(Arc::clone(&self.engines), linked, launch).await?))
     }
 
     /// Waits until what was compiled is in the cache, but no longer than this.
@@ -128,19 +134,19 @@ impl WasmRuntime {
     /// Links a component from the cache, if it is there. Does not wait for those that compile.
     async fn cached(&self, source: &Arc<Source>) -> Result<Option<Linked>, LoadError> {
         let Some(cache) = self.cache.clone() else { return Ok(None) };
-        let (engine, source) = (Arc::clone(&self.engine), Arc::clone(source));
+        let (engines, source) = (Arc::clone(&self.engines), Arc::clone(source));
         let reads = Arc::clone(&self.cache_reads);
         let reading = async move {
             let turn = reads.acquire_owned().await.expect("the semaphore is never closed");
             tokio::task::spawn_blocking(move || {
                 let _turn = turn;
-                let world = World::of(&engine, &source.bytes)?;
-                let found = cache.load(world.engine(&engine), source.digest, source.bytes.len());
-                found.map(|component| program::link(&engine, world, component)).transpose()
+                let engine = engines.of(World::of(&source.bytes)?)?;
+                let found = cache.load(&engine.engine, source.digest, source.bytes.len());
+                found.map(|component| program::link(&engine, component)).transpose()
             })
             .await
         };
-        match timeout(self.engine.limits.load_deadline, reading).await {
+        match timeout(self.engines.limits.load_deadline, reading).await {
             Ok(Ok(linked)) => linked,
             // Whatever is wrong with the cache, the component is there.
             failed @ (Ok(Err(_)) | Err(_)) => {
@@ -157,31 +163,32 @@ impl WasmRuntime {
     /// this process runs on a thread of its own and cannot be interrupted: after the deadline the caller is told, while
     /// the compiler runs to its end unheard, and keeps its turn until then.
     async fn compiled(&self, source: &Arc<Source>) -> Result<Linked, LoadError> {
-        let limit = self.engine.limits.load_deadline;
-        let (engine, looked_through) = (Arc::clone(&self.engine), Arc::clone(source));
-        let inspecting = tokio::task::spawn_blocking(move || program::inspect(&engine, &looked_through.bytes));
-        let world = timeout(limit, inspecting).await.map_err(|_| LoadError::Deadline(limit))?;
-        let world = world.map_err(|_| LoadError::Unfit(FAILED.to_owned()))??;
+        let limit = self.engines.limits.load_deadline;
+        let (engines, looked_through) = (Arc::clone(&self.engines), Arc::clone(source));
+        let inspecting = tokio::task::spawn_blocking(move || {
+            program::inspect(&engines.limits, &looked_through.bytes).and_then(|world| engines.of(world))
+        });
+        let engine = timeout(limit, inspecting).await.map_err(|_| LoadError::Deadline(limit))?;
+        let engine = engine.map_err(|_| LoadError::Unfit(FAILED.to_owned()))??;
         let turn = timeout(limit * LOADS_WAITED_FOR_MAX, Arc::clone(&self.compilations).acquire_owned()).await;
         let turn = turn.map_err(|_| LoadError::Deadline(limit * LOADS_WAITED_FOR_MAX))?;
         let turn = turn.expect("the semaphore is never closed");
-        let engine = Arc::clone(&self.engine);
         let compiling = match &self.compiler {
             Compiler::InProcess => {
                 let source = Arc::clone(source);
                 tokio::task::spawn_blocking(move || {
                     let _turn = turn;
-                    program::compile(&engine, world, &source.bytes)
+                    program::compile(&engine, &source.bytes)
                 })
             }
             Compiler::Program(path) => {
-                let (turn, code) = self.compiled_elsewhere(path, turn, world.guests(), source).await?;
+                let (turn, code) = self.compiled_elsewhere(path, turn, engine.world, source).await?;
                 tokio::task::spawn_blocking(move || {
                     let _turn = turn;
-                    let component = cache::admit(world.engine(&engine), &code).map_err(|cause| {
+                    let component = cache::admit(&engine.engine, &code).map_err(|cause| {
                         LoadError::Host(format!("what the compiler made does not fit this program: {cause:#}"))
                     })?;
-                    program::link(&engine, world, component)
+                    program::link(&engine, component)
                 })
             }
         };
@@ -195,15 +202,15 @@ impl WasmRuntime {
         &self,
         program: &Path,
         turn: OwnedSemaphorePermit,
-        guests: Guests,
+        world: World,
         source: &Arc<Source>,
     ) -> Result<(OwnedSemaphorePermit, Vec<u8>), LoadError> {
-        let (engine, program, source) = (Arc::clone(&self.engine), program.to_owned(), Arc::clone(source));
+        let (limits, program, source) = (Arc::clone(&self.engines.limits), program.to_owned(), Arc::clone(source));
         let (mut answer, answered) = oneshot::channel();
         drop(tokio::spawn(async move {
-            let (limits, bytes) = (&engine.limits, &source.bytes);
+            let bytes = &source.bytes;
             let code_bytes_max = cache::code_bytes_max(bytes.len());
-            let code = compiler::compile(&program, limits, guests, bytes, code_bytes_max, answer.closed()).await;
+            let code = compiler::compile(&program, &limits, world, bytes, code_bytes_max, answer.closed()).await;
             drop(answer.send(code.map(|code| (turn, code))));
         }));
         answered.await.map_err(|_| LoadError::Host("the compiler was given up".to_owned()))?

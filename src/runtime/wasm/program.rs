@@ -2,54 +2,92 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::time::Instant;
-use tokio::time::error::Elapsed;
-use wasmparser::{Encoding, Parser, Payload};
-use wasmtime::Engine;
-use wasmtime::component::{Component, types::ComponentItem};
+use tokio::time::{Instant, timeout, timeout_at};
+use wasmtime::component::{Component, Instance as ComponentInstance, InstancePre, types::ComponentItem};
+use wasmtime::{AsContextMut, Store};
 
-use super::bindings::PluginPre;
 use super::bindings::cofferdam::plugin::types as wit;
-use super::bindings::concurrent::PluginAsyncPre;
-use super::concurrent::{ConcurrentInstance, ConcurrentState};
-use super::engine::{ConcurrentEngine, WasmEngine};
+use super::bindings::concurrent::{PluginAsync, PluginAsyncIndices};
+use super::bindings::{Plugin, PluginIndices};
+use super::concurrent::ConcurrentInstance;
+use super::engine::{WasmEngine, WasmEngines};
+use super::guest::{Grants, Guest};
 use super::instance::{WasmInstance, trap_report};
-use super::proposals::Guests;
-use super::state::{Grants, State};
 use super::walk::Stopped;
-use super::{capabilities, convert, walk};
+use super::world::World;
+use super::{capabilities, convert, proposals, walk};
+use crate::limits::Limits;
 use crate::meter::PluginMeter;
 use crate::runtime::text::brief;
 use crate::runtime::{Description, Failure, Instance, Launch, LoadError, Program};
 
-/// The export that makes a component a plugin of the plain world.
-const BACKEND_EXPORT: &str = "cofferdam:plugin/backend@0.1.0";
-
-/// The export that makes it one of the async world.
-const BACKEND_ASYNC_EXPORT: &str = "cofferdam:plugin/backend-async@0.1.0";
-
-/// What compiling and linking leaves.
+/// What compiling and linking leaves: a component, linked to what its world offers.
 pub(super) struct Linked {
-    pre: Pre,
+    engine: Arc<WasmEngine>,
+    pre: InstancePre<Guest>,
+    backend: BackendIndices,
     imports: Vec<String>,
     capabilities: Vec<String>,
 }
 
-/// A component linked to what its world offers.
-enum Pre {
-    Plain(PluginPre<State>),
-    Concurrent(PluginAsyncPre<ConcurrentState>, Arc<ConcurrentEngine>),
+/// Where a component's functions are, by its world.
+enum BackendIndices {
+    Plain(PluginIndices),
+    Async(PluginAsyncIndices),
+}
+
+/// The functions of a sandbox, by its world.
+enum Backend {
+    Plain(Plugin),
+    Async(PluginAsync),
 }
 
 impl Linked {
     /// Returns the component itself.
     pub(super) fn component(&self) -> &Component {
-        match &self.pre {
-            Pre::Plain(pre) => pre.instance_pre().component(),
-            Pre::Concurrent(pre, _) => pre.instance_pre().component(),
+        self.pre.component()
+    }
+
+    /// Makes a sandbox in this store.
+    async fn instantiate(&self, store: &mut Store<Guest>) -> wasmtime::Result<Backend> {
+        let instance = self.pre.instantiate_async(&mut *store).await?;
+        self.backend.load(store, &instance)
+    }
+
+    /// Asks the component what it is, in a sandbox that is granted nothing and that is gone when it has answered.
+    async fn describe(&self, limits: &Limits) -> Result<wit::Description, LoadError> {
+        let limit = limits.lifecycle_deadline;
+        let mut store = self.engine.store(&Grants::Nothing);
+        let described = timeout(limit, async {
+            match self.instantiate(&mut store).await? {
+                Backend::Plain(plugin) => plugin.cofferdam_plugin_backend().call_describe(&mut store).await,
+                Backend::Async(plugin) => {
+                    let backend = plugin.cofferdam_plugin_backend_async();
+                    store.run_concurrent(async |accessor| backend.call_describe(accessor).await).await?
+                }
+            }
+        });
+        described.await.map_err(|_| LoadError::Deadline(limit))?.map_err(|cause| {
+            let report = trap_report(&cause, store.data());
+            LoadError::Unfit(format!("the plugin failed when it was asked to describe itself: {report}"))
+        })
+    }
+}
+
+impl BackendIndices {
+    fn of(world: World, pre: &InstancePre<Guest>) -> wasmtime::Result<Self> {
+        match world {
+            World::Plain => PluginIndices::new(pre).map(Self::Plain),
+            World::Async => PluginAsyncIndices::new(pre).map(Self::Async),
+        }
+    }
+
+    fn load(&self, store: impl AsContextMut, instance: &ComponentInstance) -> wasmtime::Result<Backend> {
+        match self {
+            BackendIndices::Plain(indices) => indices.load(store, instance).map(Backend::Plain),
+            BackendIndices::Async(indices) => indices.load(store, instance).map(Backend::Async),
         }
     }
 }
@@ -57,46 +95,41 @@ impl Linked {
 /// Looks a component through before anything is compiled: whether it is valid, uses only the proposals that are on,
 /// asks only for what is on offer, and stays within every limit. Takes a fraction of what compiling takes, and a
 /// thread.
-pub(super) fn inspect(engine: &WasmEngine, bytes: &[u8]) -> Result<World, LoadError> {
-    let walked = walk::walk(bytes, &engine.limits);
+pub(super) fn inspect(limits: &Limits, bytes: &[u8]) -> Result<World, LoadError> {
+    let walked = walk::walk(bytes, limits);
     let shape = match walked {
         Ok(shape) => Ok(shape),
         Err(Stopped::Refused(why)) => return Err(LoadError::Unfit(why)),
         Err(Stopped::Malformed(why)) => Err(why),
     };
     let exports = shape.as_ref().map(|shape| shape.exports.as_slice()).unwrap_or_default();
-    let world = World::of_exports(engine, exports)?;
-    world.guests().validate(bytes).map_err(LoadError::Unfit)?;
+    let world = World::of_exports(exports)?;
+    proposals::validate(world, bytes).map_err(LoadError::Unfit)?;
     let shape = shape.map_err(LoadError::Unfit)?;
     walk::check_imports(&shape).map_err(LoadError::Unfit)?;
-    check_exports(&shape.exports, world.export())?;
+    world.check_exports(&shape.exports)?;
     Ok(world)
 }
 
 /// Compiles a component that was inspected, in this process. Takes seconds for a large component, all cores, and a
 /// thread; nothing can stop it.
-pub(super) fn compile(engine: &WasmEngine, world: World, bytes: &[u8]) -> Result<Linked, LoadError> {
-    let component = Component::new(world.engine(engine), bytes)
+pub(super) fn compile(engine: &Arc<WasmEngine>, bytes: &[u8]) -> Result<Linked, LoadError> {
+    let component = Component::new(&engine.engine, bytes)
         .map_err(|cause| format!("the file is not a valid WebAssembly component: {}", brief(&format!("{cause:#}"))))
         .map_err(LoadError::Unfit)?;
-    link(engine, world, component)
+    link(engine, component)
 }
 
 /// Links a compiled component to what its world offers, and checks that it is a plugin.
-pub(super) fn link(engine: &WasmEngine, world: World, component: Component) -> Result<Linked, LoadError> {
-    let (imports, capabilities) = examine(&component, world.export())?;
-    let pre = match world {
-        World::Plain => Pre::Plain(engine.linker.instantiate_pre(&component).and_then(PluginPre::new).map_err(misfit)?),
-        World::Concurrent(concurrent) => {
-            let pre = concurrent.linker.instantiate_pre(&component).and_then(PluginAsyncPre::new).map_err(misfit)?;
-            Pre::Concurrent(pre, concurrent)
-        }
-    };
-    Ok(Linked { pre, imports, capabilities })
+pub(super) fn link(engine: &Arc<WasmEngine>, component: Component) -> Result<Linked, LoadError> {
+    let (imports, capabilities) = examine(&component, engine.world)?;
+    let pre = engine.linker.instantiate_pre(&component).map_err(misfit)?;
+    let backend = BackendIndices::of(engine.world, &pre).map_err(misfit)?;
+    Ok(Linked { engine: Arc::clone(engine), pre, backend, imports, capabilities })
 }
 
-/// Checks what a component imports, and that it exports this. Returns the imports, and what they mean.
-fn examine(component: &Component, export: &str) -> Result<(Vec<String>, Vec<String>), LoadError> {
+/// Checks what a component imports, and that it is a plugin of this world. Returns the imports, and what they mean.
+fn examine(component: &Component, world: World) -> Result<(Vec<String>, Vec<String>), LoadError> {
     let engine = component.engine();
     let shape = component.component_type();
     let imports: Vec<String> = shape.imports(engine).map(|(name, _)| name.to_owned()).collect();
@@ -104,21 +137,8 @@ fn examine(component: &Component, export: &str) -> Result<(Vec<String>, Vec<Stri
         capabilities::of_imports(&imports).map_err(|refused| LoadError::Unfit(capabilities::refusal(&refused)))?;
     let instances = shape.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentInstance(_)));
     let exports: Vec<String> = instances.map(|(name, _)| name.to_owned()).collect();
-    check_exports(&exports, export)?;
+    world.check_exports(&exports)?;
     Ok((imports, capabilities))
-}
-
-/// Checks that a component that exports this is a plugin.
-fn check_exports(exports: &[String], export: &str) -> Result<(), LoadError> {
-    if exports.iter().any(|name| name == export) {
-        return Ok(());
-    }
-    let found = if exports.is_empty() { "nothing".to_owned() } else { capabilities::shown(exports) };
-    Err(LoadError::Unfit(format!(
-        "the component is not a plugin: it exports {found}, and a plugin exports {BACKEND_EXPORT} or \
-         {BACKEND_ASYNC_EXPORT}. Build it against the world cofferdam:plugin/plugin or plugin-async, for example with the \
-         cofferdam-sdk crate"
-    )))
 }
 
 fn misfit(cause: wasmtime::Error) -> LoadError {
@@ -133,78 +153,9 @@ fn misfit(cause: wasmtime::Error) -> LoadError {
     ))
 }
 
-/// Which of the two worlds a component is of.
-pub(super) enum World {
-    Plain,
-    Concurrent(Arc<ConcurrentEngine>),
-}
-
-impl World {
-    /// Tells by its exports which world a component is of, before an engine has to be chosen. What is no component, or
-    /// no plugin, is left to the plain world's engine to refuse.
-    pub(super) fn of(engine: &WasmEngine, bytes: &[u8]) -> Result<Self, LoadError> {
-        Self::of_exports(engine, &exports(bytes).unwrap_or_default())
-    }
-
-    fn of_exports(engine: &WasmEngine, exports: &[String]) -> Result<Self, LoadError> {
-        let has = |name: &str| exports.iter().any(|export| export == name);
-        match (has(BACKEND_EXPORT), has(BACKEND_ASYNC_EXPORT)) {
-            (true, true) => Err(LoadError::Unfit(format!(
-                "the component exports both {BACKEND_EXPORT} and {BACKEND_ASYNC_EXPORT}, and a plugin is of one world: build it \
-                 against cofferdam:plugin/plugin or cofferdam:plugin/plugin-async"
-            ))),
-            (false, true) => Ok(Self::Concurrent(engine.concurrent()?)),
-            (_, false) => Ok(Self::Plain),
-        }
-    }
-
-    /// Returns the engine that runs it.
-    pub(super) fn engine<'engine>(&'engine self, plain: &'engine WasmEngine) -> &'engine Engine {
-        match self {
-            World::Plain => &plain.engine,
-            World::Concurrent(concurrent) => &concurrent.engine,
-        }
-    }
-
-    /// Returns which guests belong to it.
-    pub(super) fn guests(&self) -> Guests {
-        match self {
-            World::Plain => Guests::Plain,
-            World::Concurrent(_) => Guests::Async,
-        }
-    }
-
-    fn export(&self) -> &'static str {
-        match self {
-            World::Plain => BACKEND_EXPORT,
-            World::Concurrent(_) => BACKEND_ASYNC_EXPORT,
-        }
-    }
-}
-
-/// Returns the names that a component exports itself, and not what is nested in it; `None` if it is malformed up to
-/// there.
-fn exports(bytes: &[u8]) -> Option<Vec<String>> {
-    let mut depth = 0_u32;
-    let mut exports = Vec::new();
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.ok()? {
-            Payload::Version { encoding: Encoding::Component, .. } | Payload::Version { .. } => depth += 1,
-            Payload::End(_) => depth = depth.checked_sub(1)?,
-            Payload::ComponentExportSection(section) if depth == 1 => {
-                for export in section {
-                    exports.push(export.ok()?.name.name.to_owned());
-                }
-            }
-            _ => {}
-        }
-    }
-    Some(exports)
-}
-
 /// A component that can make sandboxes. Holds its machine code; costs nothing while nobody calls.
 pub(super) struct WasmProgram {
-    engine: Arc<WasmEngine>,
+    engines: Arc<WasmEngines>,
     linked: Linked,
     launch: Launch,
     description: Description,
@@ -212,14 +163,15 @@ pub(super) struct WasmProgram {
 
 impl WasmProgram {
     /// Asks a component what it is, in a sandbox that is granted nothing.
-    pub(super) async fn describe(engine: Arc<WasmEngine>, linked: Linked, launch: Launch) -> Result<Self, LoadError> {
-        let turn = tokio::time::timeout(engine.limits.load_deadline, engine.describing.acquire()).await;
-        let turn = turn.map_err(|_| LoadError::Deadline(engine.limits.load_deadline))?;
-        let description = linked.pre.describe(&engine).await?;
+    pub(super) async fn describe(engines: Arc<WasmEngines>, linked: Linked, launch: Launch) -> Result<Self, LoadError> {
+        let limits = &engines.limits;
+        let turn = timeout(limits.load_deadline, engines.describing.acquire()).await;
+        let turn = turn.map_err(|_| LoadError::Deadline(limits.load_deadline))?;
+        let description = linked.describe(limits).await?;
         drop(turn);
         let description = convert::description(description)
             .map_err(|why| LoadError::Unfit(format!("the plugin's description of itself is wrong: {why}")))?;
-        Ok(Self { engine, linked, launch, description })
+        Ok(Self { engines, linked, launch, description })
     }
 }
 
@@ -242,80 +194,26 @@ impl Program for WasmProgram {
     }
 
     fn concurrency(&self) -> NonZeroU32 {
-        match &self.linked.pre {
-            Pre::Plain(_) => NonZeroU32::MIN,
-            Pre::Concurrent(..) => NonZeroU32::new(self.engine.limits.instance_calls_max).unwrap_or(NonZeroU32::MIN),
+        match self.linked.backend {
+            BackendIndices::Plain(_) => NonZeroU32::MIN,
+            BackendIndices::Async(_) => {
+                NonZeroU32::new(self.engines.limits.instance_calls_max).unwrap_or(NonZeroU32::MIN)
+            }
         }
     }
 
     async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
-        let limit = self.engine.limits.lifecycle_deadline;
-        let deadline = Instant::now() + limit;
-        let grants = Grants::Launch(&self.launch);
-        match &self.linked.pre {
-            Pre::Plain(pre) => {
-                let mut store = self.engine.store(&grants);
-                match tokio::time::timeout_at(deadline, pre.instantiate_async(&mut store)).await {
-                    Ok(Ok(plugin)) => Ok(Arc::new(WasmInstance::new(store, plugin))),
-                    Ok(Err(cause)) => Err(Failure::Trap(trap_report(&cause, store.data()))),
-                    Err(_) => Err(Failure::Deadline(limit)),
-                }
+        let limits = &self.engines.limits;
+        let deadline = Instant::now() + limits.lifecycle_deadline;
+        let mut store = self.linked.engine.store(&Grants::Launch(&self.launch));
+        let made = timeout_at(deadline, self.linked.instantiate(&mut store)).await;
+        match made.map_err(|_| Failure::Deadline(limits.lifecycle_deadline))? {
+            Ok(Backend::Plain(plugin)) => Ok(Arc::new(WasmInstance::new(store, plugin))),
+            Ok(Backend::Async(plugin)) => {
+                let (background, meter) = (&self.engines.background, &self.launch.meter);
+                Ok(Arc::new(ConcurrentInstance::start(store, plugin, limits, background, meter)))
             }
-            Pre::Concurrent(pre, concurrent) => {
-                let mut store = concurrent.store(&grants);
-                match tokio::time::timeout_at(deadline, pre.instantiate_async(&mut store)).await {
-                    Ok(Ok(plugin)) => {
-                        let (limits, meter) = (&self.engine.limits, &self.launch.meter);
-                        Ok(Arc::new(ConcurrentInstance::start(store, plugin, limits, &concurrent.background, meter)))
-                    }
-                    Ok(Err(cause)) => Err(Failure::Trap(trap_report(&cause, &store.data().base))),
-                    Err(_) => Err(Failure::Deadline(limit)),
-                }
-            }
+            Err(cause) => Err(Failure::Trap(trap_report(&cause, store.data()))),
         }
-    }
-}
-
-impl Pre {
-    /// Asks the component what it is, in a sandbox that is granted nothing and that is gone when it has answered.
-    async fn describe(&self, engine: &WasmEngine) -> Result<wit::Description, LoadError> {
-        let limit = engine.limits.lifecycle_deadline;
-        match self {
-            Pre::Plain(pre) => {
-                let mut store = engine.store(&Grants::Nothing);
-                let described = tokio::time::timeout(limit, async {
-                    let plugin = pre.instantiate_async(&mut store).await?;
-                    plugin.cofferdam_plugin_backend().call_describe(&mut store).await
-                });
-                let described = described.await;
-                told(described, store.data(), limit)
-            }
-            Pre::Concurrent(pre, concurrent) => {
-                let mut store = concurrent.store(&Grants::Nothing);
-                let described = tokio::time::timeout(limit, async {
-                    let plugin = pre.instantiate_async(&mut store).await?;
-                    let backend = plugin.cofferdam_plugin_backend_async();
-                    store.run_concurrent(async |accessor| backend.call_describe(accessor).await).await?
-                });
-                let described = described.await;
-                told(described, &store.data().base, limit)
-            }
-        }
-    }
-}
-
-/// Returns what a component said of itself, or why it did not.
-fn told(
-    described: Result<wasmtime::Result<wit::Description>, Elapsed>,
-    state: &State,
-    limit: Duration,
-) -> Result<wit::Description, LoadError> {
-    match described {
-        Ok(Ok(description)) => Ok(description),
-        Ok(Err(cause)) => {
-            let report = trap_report(&cause, state);
-            Err(LoadError::Unfit(format!("the plugin failed when it was asked to describe itself: {report}")))
-        }
-        Err(_) => Err(LoadError::Deadline(limit)),
     }
 }

@@ -5,9 +5,9 @@
 //! which sees a component first and says what is wrong with it, and to the engines: what the one lets through by
 //! mistake the other refuses.
 
-use serde::{Deserialize, Serialize};
 use wasmparser::{Validator, WasmFeatures};
 
+use super::world::World;
 use crate::runtime::text::brief;
 
 /// What core modules and components of both worlds may use.
@@ -68,31 +68,23 @@ const OFF: [(WasmFeatures, &str, &str); 28] = [
     (WasmFeatures::CM_NESTED_NAMES, "component-model-nested-names", "name its packages as namespace:name"),
 ];
 
-/// Which guests: those of the plain world, or those of the async world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Guests {
-    Plain,
-    Async,
+/// Returns what components of a world may use.
+pub(super) fn allowed(world: World) -> WasmFeatures {
+    match world {
+        World::Plain => ALLOWED,
+        World::Async => ALLOWED_ASYNC,
+    }
 }
 
-impl Guests {
-    /// Returns what they may use.
-    pub(super) fn allowed(self) -> WasmFeatures {
-        match self {
-            Guests::Plain => ALLOWED,
-            Guests::Async => ALLOWED_ASYNC,
-        }
-    }
-
-    /// Checks that a component is valid and uses nothing else. Says what is wrong, and what to do where that is known.
-    pub(super) fn validate(self, component: &[u8]) -> Result<(), String> {
-        let allowed = self.allowed();
-        let Err(cause) = Validator::new_with_features(allowed).validate_all(component) else { return Ok(()) };
-        Err(match cause.missing_wasm_feature().or_else(|| needed(component, allowed, &cause)) {
-            Some(feature) => refusal(feature, &cause),
-            None => format!("the file is not a valid WebAssembly component: {}", brief(&cause.to_string())),
-        })
-    }
+/// Checks that a component is valid and uses nothing that its world does not allow. Says what is wrong, and what to do
+/// where that is known.
+pub(super) fn validate(world: World, component: &[u8]) -> Result<(), String> {
+    let allowed = allowed(world);
+    let Err(cause) = Validator::new_with_features(allowed).validate_all(component) else { return Ok(()) };
+    Err(match cause.missing_wasm_feature().or_else(|| needed(component, allowed, &cause)) {
+        Some(feature) => refusal(feature, &cause),
+        None => format!("the file is not a valid WebAssembly component: {}", brief(&cause.to_string())),
+    })
 }
 
 /// Returns the proposal that an invalid component needs, where the validator does not say it itself: the one with which

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::limits::Limits;
 use crate::runtime::wasm::engine::WasmEngine;
+use crate::runtime::wasm::world::World;
 
 /// A component of one core module whose one function returns 42.
 const COMPONENT: &[u8] = &[
@@ -36,7 +37,7 @@ struct Bench {
 impl Bench {
     async fn set() -> Self {
         let limits = Arc::new(Limits { instances_max: 1, ..Limits::default() });
-        let engine = Arc::new(WasmEngine::new(limits).unwrap());
+        let engine = Arc::new(WasmEngine::new(World::Plain, limits).unwrap());
         let component = Component::new(&engine.engine, COMPONENT).unwrap();
         Self { directory: tempfile::tempdir().unwrap(), engine, component, key: CacheKey::random().unwrap() }
     }

@@ -50,7 +50,7 @@ pub(crate) fn run(job: &str, mut input: impl Read + Send + 'static, mut output: 
             let _ = kill_process(getpid(), Signal::KILL);
         })
         .map_err(JobFailed::of)?;
-    let code = engine::precompile(job.guests, &component).map_err(|cause| {
+    let code = engine::precompile(job.world, &component).map_err(|cause| {
         let is_out_of_memory = cause.is::<wasmtime::OutOfMemory>()
             || cause.root_cause().downcast_ref::<rustix::io::Errno>() == Some(&rustix::io::Errno::NOMEM);
         if is_out_of_memory { JobFailed::of("out of memory") } else { JobFailed::Component(format!("{cause:#}")) }

@@ -9,10 +9,11 @@ use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
+use wasmtime::component::GuestTaskId;
 
-use super::state::CallNumber;
 use crate::request::Response;
 use crate::runtime::Failure;
+use crate::runtime::wasm::lent::CallNumber;
 
 /// What a plugin answers.
 pub(super) enum Answer {
@@ -64,6 +65,8 @@ struct InFlight {
     /// Until when others may keep the instance computing for all that this call is told; `None` if nobody waits for it.
     deadline: Option<Instant>,
     stage: Stage,
+    /// The guest's tasks that it is: the call itself, and the one that tells the guest to end it.
+    tasks: [Option<GuestTaskId>; 2],
 }
 
 /// Whether somebody waits for a call.
@@ -133,7 +136,14 @@ impl Calls {
         let number = book.begun;
         let over = CancellationToken::new();
         let (answer, answered) = oneshot::channel();
-        let in_flight = InFlight { answer: Some(answer), over: over.clone(), urgency, deadline, stage: Stage::Running };
+        let in_flight = InFlight {
+            answer: Some(answer),
+            over: over.clone(),
+            urgency,
+            deadline,
+            stage: Stage::Running,
+            tasks: [None; 2],
+        };
         book.calls.insert(number, in_flight);
         if let Life::Retired { unused_since } = &mut book.life {
             *unused_since = None;
@@ -179,6 +189,23 @@ impl Calls {
         if let Some(InFlight { stage: Stage::GivenUp { heard, .. }, .. }) = self.book().calls.get_mut(&number) {
             *heard = true;
         }
+    }
+
+    /// A call became one of the guest's tasks.
+    pub(super) fn became(&self, number: CallNumber, task: GuestTaskId) {
+        let mut book = self.book();
+        let free = book.calls.get_mut(&number).and_then(|call| call.tasks.iter_mut().find(|task| task.is_none()));
+        if let Some(free) = free {
+            *free = Some(task);
+        }
+    }
+
+    /// Returns the call that one of these tasks is, the first that is any.
+    pub(super) fn call_of(&self, mut tasks: impl Iterator<Item = GuestTaskId>) -> Option<CallNumber> {
+        let book = self.book();
+        tasks.find_map(|task| {
+            book.calls.iter().find_map(|(number, call)| call.tasks.contains(&Some(task)).then_some(*number))
+        })
     }
 
     /// A call ended.

@@ -3,23 +3,29 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::future::join;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use wasmtime::component::{Accessor, ComponentNamedList, Lift, Lower, Resource, TypedFunc};
-use wasmtime::{AsContextMut, Store};
+use wasmtime::{AsContextMut, Store, UpdateDeadline};
 
 use super::calls::{Answer, Calls, Stop};
-use super::state::{CallNumber, ConcurrentState};
+use crate::limits::Limits;
 use crate::request::Request;
 use crate::runtime::wasm::bindings::cofferdam::plugin::types as wit;
 use crate::runtime::wasm::bindings::concurrent::PluginAsync;
+use crate::runtime::wasm::clock::YIELD_TICKS;
 use crate::runtime::wasm::convert;
+use crate::runtime::wasm::guest::Guest;
+use crate::runtime::wasm::imports::turns::StorageTurns;
 use crate::runtime::wasm::instance::trap_report;
+use crate::runtime::wasm::lent::{CallNumber, SharedCall};
 use crate::runtime::wasm::memory::Reserved;
 use crate::runtime::{Call, Failure};
 
@@ -52,21 +58,49 @@ struct Broken {
     cause: wasmtime::Error,
 }
 
+/// What the event loop shares with what runs in it, and with the clock that interrupts the guest.
+struct Shared<'a> {
+    plugin: &'a PluginAsync,
+    calls: &'a Calls,
+    turns: &'a Arc<StorageTurns>,
+    turned: &'a Turned,
+}
+
+/// When the event loop turned last: since then the guest has computed without a pause, if that is what it does.
+struct Turned(Mutex<Instant>);
+
+impl Turned {
+    fn now() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+
+    fn again(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    fn elapsed(&self) -> Duration {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+}
+
 /// Runs a sandbox until its end.
 pub(super) async fn run(
-    mut store: Store<ConcurrentState>,
+    mut store: Store<Guest>,
     plugin: PluginAsync,
     mut inbox: mpsc::Receiver<Job>,
     calls: Arc<Calls>,
+    limits: Arc<Limits>,
 ) {
     let ending = Ending(&calls);
-    let answers = Arc::clone(store.data().answers());
+    let turns = Arc::new(StorageTurns::of(store.data().room(), limits.instance_host_bytes_max));
+    let turned = Arc::new(Turned::now());
+    interrupt(&mut store, &limits, &turns, &turned);
+    let shared = Shared { plugin: &plugin, calls: &calls, turns: &turns, turned: &turned };
     let served = async {
-        let mut serving =
-            pin!(store.run_concurrent(async |accessor| serve(accessor, &plugin, &mut inbox, &calls).await));
+        let mut serving = pin!(store.run_concurrent(async |accessor| serve(accessor, &shared, &mut inbox).await));
         poll_fn(|context| {
             let served = serving.as_mut().poll(context);
-            answers.paused();
+            turns.paused();
             served
         })
         .await
@@ -87,8 +121,8 @@ pub(super) async fn run(
         }),
         End::Stopped(Stop::Ignored) => {}
         End::Failed(cause, culprit) => {
-            let culprit = culprit.or_else(|| culprit_in(&mut store)).or_else(|| calls.only());
-            let report = trap_report(&cause, &store.data().base);
+            let culprit = culprit.or_else(|| culprit_in(&mut store, &calls)).or_else(|| calls.only());
+            let report = trap_report(&cause, store.data());
             ending.tell(|number| match culprit {
                 Some(culprit) if culprit == number => Failure::Trap(report.clone()),
                 Some(_) => {
@@ -98,6 +132,23 @@ pub(super) async fn run(
             });
         }
     }
+}
+
+/// Has the clock stop a guest that computes for longer than any call may.
+///
+/// A call that computes past its deadline is noticed because it does not end. Work that no request waits for has no
+/// deadline, and would go unnoticed.
+fn interrupt(store: &mut Store<Guest>, limits: &Limits, turns: &Arc<StorageTurns>, turned: &Arc<Turned>) {
+    let patience = limits.request_deadline.max(limits.lifecycle_deadline) + limits.cancel_grace;
+    let (turns, turned) = (Arc::clone(turns), Arc::clone(turned));
+    store.epoch_deadline_callback(move |_| {
+        let computing = turned.elapsed();
+        if computing > patience {
+            return Err(wasmtime::Error::msg(format!("it computed for {}s without a pause", computing.as_secs())));
+        }
+        turns.interrupted();
+        Ok(UpdateDeadline::Yield(YIELD_TICKS))
+    });
 }
 
 /// Why a sandbox's task ends.
@@ -112,9 +163,8 @@ enum End {
 
 /// Returns the call whose task was running when the store failed. A plugin that runs one call's work in another's task
 /// is blamed by the task: nobody outside can tell.
-fn culprit_in(store: &mut Store<ConcurrentState>) -> Option<CallNumber> {
-    let tasks: Vec<_> = store.as_context_mut().async_call_stack().ok()?.collect();
-    store.data().call_of(tasks.into_iter())
+fn culprit_in(store: &mut Store<Guest>, calls: &Calls) -> Option<CallNumber> {
+    calls.call_of(store.as_context_mut().async_call_stack().ok()?)
 }
 
 /// Sees to it that nobody waits for a sandbox that is gone, however its task ended.
@@ -133,19 +183,14 @@ impl Drop for Ending<'_> {
 }
 
 /// Takes calls and runs them, all at once, until nobody can send any more.
-async fn serve(
-    accessor: &Accessor<ConcurrentState>,
-    plugin: &PluginAsync,
-    inbox: &mut mpsc::Receiver<Job>,
-    calls: &Calls,
-) -> Result<(), Broken> {
+async fn serve(accessor: &Accessor<Guest>, shared: &Shared<'_>, inbox: &mut mpsc::Receiver<Job>) -> Result<(), Broken> {
     let mut running = FuturesUnordered::new();
     let mut is_open = true;
     poll_fn(|context| {
-        accessor.with(|mut access| access.data_mut().turned());
+        shared.turned.again();
         while is_open {
             match inbox.poll_recv(context) {
-                Poll::Ready(Some(job)) => running.push(one(accessor, plugin, calls, job)),
+                Poll::Ready(Some(job)) => running.push(one(accessor, shared, job)),
                 Poll::Ready(None) => is_open = false,
                 Poll::Pending => break,
             }
@@ -163,34 +208,31 @@ async fn serve(
 }
 
 /// Runs one call to its end, and tells the guest if it is given up.
-async fn one(
-    accessor: &Accessor<ConcurrentState>,
-    plugin: &PluginAsync,
-    calls: &Calls,
-    job: Job,
-) -> Result<(), Broken> {
+async fn one(accessor: &Accessor<Guest>, shared: &Shared<'_>, job: Job) -> Result<(), Broken> {
+    let calls = shared.calls;
     let Job { number, ask, call, over, turn, room } = job;
     let background = matches!(ask, Ask::Background).then(|| Arc::clone(&call.scope));
     if over.is_cancelled() {
         calls.answer(number, Err(Failure::Lost("it was given up before it began".to_owned())));
         return Ok(());
     }
-    accessor.with(|mut access| access.data_mut().lend(number, call, over.clone()));
+    let lent = SharedCall { call, over: over.clone(), turns: Arc::clone(shared.turns) };
+    accessor.with(|mut access| access.data_mut().begin_shared(number, lent));
     let ended = {
-        let mut ending = pin!(perform(accessor, plugin, number, ask));
+        let mut ending = pin!(perform(accessor, shared, number, ask));
         tokio::select! {
             biased;
             ended = &mut ending => ended,
             () = over.cancelled() => {
                 calls.heard(number);
-                let cancel = plugin.cofferdam_plugin_backend_async().func_cancel();
-                let told = start(accessor, cancel, number, (u64::from(number),));
+                let cancel = shared.plugin.cofferdam_plugin_backend_async().func_cancel();
+                let told = start(accessor, calls, cancel, number, (u64::from(number),));
                 let (told, ended) = join(told, ending).await;
                 told.and(ended)
             }
         }
     };
-    accessor.with(|mut access| access.data_mut().take_back(number));
+    accessor.with(|mut access| access.data_mut().lent.take_back(number));
     let outcome = ended.map_err(|cause| Broken { number, cause })?;
     drop((turn, room));
     if let (Some(scope), Err(_)) = (&background, &outcome)
@@ -207,8 +249,8 @@ async fn one(
 
 /// Makes the call of the guest that is asked for.
 async fn perform(
-    accessor: &Accessor<ConcurrentState>,
-    plugin: &PluginAsync,
+    accessor: &Accessor<Guest>,
+    Shared { plugin, calls, .. }: &Shared<'_>,
     number: CallNumber,
     ask: Ask,
 ) -> wasmtime::Result<Result<Answer, wit::Error>> {
@@ -216,25 +258,25 @@ async fn perform(
     let context = Resource::new_borrow(number);
     let done = |(result,): (Result<(), wit::Error>,)| result.map(|()| Answer::Done);
     match ask {
-        Ask::Setup => start(accessor, backend.func_setup(), number, (context,)).await.map(done),
-        Ask::Initialize => start(accessor, backend.func_initialize(), number, (context,)).await.map(done),
-        Ask::Background => start(accessor, backend.func_background(), number, (context,)).await.map(done),
+        Ask::Setup => start(accessor, calls, backend.func_setup(), number, (context,)).await.map(done),
+        Ask::Initialize => start(accessor, calls, backend.func_initialize(), number, (context,)).await.map(done),
+        Ask::Background => start(accessor, calls, backend.func_background(), number, (context,)).await.map(done),
         Ask::Handle(request) => {
             let parameters = (context, convert::request(request));
-            let (result,) = start(accessor, backend.func_handle(), number, parameters).await?;
+            let (result,) = start(accessor, calls, backend.func_handle(), number, parameters).await?;
             Ok(result.map(|response| Answer::Response(Box::new(convert::response(response)))))
         }
         Ask::Exists(request) => {
             let parameters = (context, convert::request(request));
-            let (result,) = start(accessor, backend.func_exists(), number, parameters).await?;
+            let (result,) = start(accessor, calls, backend.func_exists(), number, parameters).await?;
             Ok(result.map(Answer::Existence))
         }
         Ask::Invalidate(key) => {
-            start(accessor, backend.func_invalidate(), number, (context, key)).await?;
+            start(accessor, calls, backend.func_invalidate(), number, (context, key)).await?;
             Ok(Ok(Answer::Done))
         }
         Ask::Cleanup => {
-            start(accessor, backend.func_cleanup(), number, (context,)).await?;
+            start(accessor, calls, backend.func_cleanup(), number, (context,)).await?;
             Ok(Ok(Answer::Done))
         }
     }
@@ -242,7 +284,8 @@ async fn perform(
 
 /// Calls one of the guest's functions, and notes which of its tasks that is.
 async fn start<P, R>(
-    accessor: &Accessor<ConcurrentState>,
+    accessor: &Accessor<Guest>,
+    calls: &Calls,
     function: TypedFunc<P, R>,
     number: CallNumber,
     parameters: P,
@@ -252,8 +295,8 @@ where
     R: ComponentNamedList + Lift + 'static,
 {
     let call = accessor.with(|mut access| {
-        let call = function.start_call_concurrent::<ConcurrentState>(access.as_context_mut(), parameters);
-        call.inspect(|call| access.data_mut().became(number, call.task()))
+        let call = function.start_call_concurrent::<Guest>(access.as_context_mut(), parameters);
+        call.inspect(|call| calls.became(number, call.task()))
     })?;
     function.finish_call_concurrent(accessor, call).await
 }

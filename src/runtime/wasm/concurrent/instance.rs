@@ -17,11 +17,12 @@ use wasmtime::Store;
 use super::calls::{Answer, Calls, Entered, Outcome, Urgency};
 use super::event_loop::{self, Ask, Job};
 use super::share::{Governor, Ration};
-use super::state::{CallNumber, ConcurrentState};
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
 use crate::request::{Request, Response};
 use crate::runtime::wasm::bindings::concurrent::PluginAsync;
+use crate::runtime::wasm::guest::Guest;
+use crate::runtime::wasm::lent::CallNumber;
 use crate::runtime::wasm::memory::{Memory, NoRoom, Reserved};
 use crate::runtime::{Call, Failure, Instance};
 
@@ -47,19 +48,20 @@ struct Background {
 impl ConcurrentInstance {
     /// Starts the task that runs a sandbox.
     pub(in crate::runtime::wasm) fn start(
-        store: Store<ConcurrentState>,
+        store: Store<Guest>,
         plugin: PluginAsync,
         limits: &Arc<Limits>,
         background: &Arc<Ration>,
         meter: &Arc<PluginMeter>,
     ) -> Self {
-        let memory = Arc::clone(store.data().base.memory.memory());
+        let memory = Arc::clone(store.data().memory.memory());
         let turns = (limits.instance_calls_max as usize).clamp(1, Semaphore::MAX_PERMITS);
         let calls = Arc::new(Calls::new(limits.cancel_grace));
         // A call has its turn before it gets here, so half of it is always free for work in the background.
         let (inbox, jobs) = mpsc::channel(turns.saturating_mul(2).min(Semaphore::MAX_PERMITS));
         let governor = Governor::new(Arc::clone(&calls), Arc::clone(background), Arc::clone(meter));
-        let sandbox = Running::spawn(event_loop::run(store, plugin, jobs, Arc::clone(&calls)), governor);
+        let event_loop = event_loop::run(store, plugin, jobs, Arc::clone(&calls), Arc::clone(limits));
+        let sandbox = Running::spawn(event_loop, governor);
         Self {
             calls,
             inbox,

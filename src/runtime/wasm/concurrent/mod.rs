@@ -1,23 +1,20 @@
 //! Sandboxes of the async world: one serves many calls at once.
 //!
 //! `instance` is what others call: it hands each call to the sandbox's own task and waits for the answer, until the
-//! call's deadline. `event_loop` is that task, which owns the store. `calls` is what both know of the calls in flight;
-//! `state` what the store holds of them; `imports` what the guest may call. `share` keeps work that nobody waits for to
-//! its part of a core.
+//! call's deadline. `event_loop` is that task, which owns the store. `calls` is what both know of the calls in flight.
+//! `share` keeps work that nobody waits for to its part of a core. What the guest may call is written where the plain
+//! world's is, in `imports`.
 //!
 //! A guest that computes holds the whole store, and nothing inside its event loop can stop it. So deadlines are kept by
 //! whoever waits, and whether a given-up call ends is watched from outside the loop.
 
 mod calls;
 mod event_loop;
-mod imports;
 mod instance;
 mod share;
-mod state;
 
 pub(super) use instance::ConcurrentInstance;
 pub(super) use share::Ration;
-pub(super) use state::ConcurrentState;
 
 #[cfg(test)]
 mod tests;

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::calls::Calls;
 use crate::meter::PluginMeter;
-use crate::runtime::wasm::engine::EPOCH_TICK;
+use crate::runtime::wasm::clock::EPOCH_TICK;
 
 /// Which part of a core one instance has for what nobody waits for: one of so many. What refreshes a few leases needs
 /// far less.

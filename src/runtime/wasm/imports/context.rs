@@ -5,64 +5,35 @@
 
 use wasmtime::component::Resource;
 
-use super::facts::{self, value_of};
-use crate::runtime::wasm::bindings::cofferdam::plugin::host::{Caller, Entry, HostContext, Level, StorageError, Ttls};
-use crate::runtime::wasm::state::{ContextHandle, State, TransactionHandle};
-use crate::storage::{self, TransactionMode};
+use super::facts::{self, context_facts};
+use super::storage::{Stored, transaction_mode, value_of};
+use crate::runtime::wasm::bindings::cofferdam::plugin::host::{Entry, Host, HostContext, StorageError};
+use crate::runtime::wasm::bindings::cofferdam::plugin::types;
+use crate::runtime::wasm::guest::Guest;
+use crate::runtime::wasm::lent::{ContextHandle, TransactionHandle};
+use crate::storage;
 
 type Context = Resource<ContextHandle>;
-type Stored<T> = Result<T, StorageError>;
 
-impl HostContext for State {
-    fn mount_id(&mut self, context: Context) -> wasmtime::Result<String> {
-        Ok(self.call(&context)?.scope.id.to_string())
-    }
+impl Host for Guest {}
 
-    fn mount_path(&mut self, context: Context) -> wasmtime::Result<String> {
-        Ok(self.call(&context)?.scope.path.to_string())
-    }
-
-    fn options(&mut self, context: Context) -> wasmtime::Result<Vec<(String, String)>> {
-        Ok(facts::options(self.call(&context)?))
-    }
-
-    fn ttls(&mut self, context: Context) -> wasmtime::Result<Ttls> {
-        Ok(facts::ttls(self.call(&context)?))
-    }
-
-    fn caller(&mut self, context: Context) -> wasmtime::Result<Caller> {
-        Ok(facts::caller(self.call(&context)?))
-    }
-
-    fn header(&mut self, context: Context, name: String) -> wasmtime::Result<Vec<String>> {
-        Ok(facts::header(self.call(&context)?, &name))
-    }
-
-    fn log(
-        &mut self,
-        context: Context,
-        level: Level,
-        message: String,
-        fields: Vec<(String, String)>,
-    ) -> wasmtime::Result<()> {
-        facts::log(self.call(&context)?, level, message, fields, self.output.line_bytes_max());
-        Ok(())
-    }
+impl HostContext for Guest {
+    context_facts!();
 
     async fn get(&mut self, context: Context, key: String) -> wasmtime::Result<Stored<Option<Vec<u8>>>> {
-        let storage = &self.call(&context)?.storage;
+        let storage = &self.lent.call(&context)?.storage;
         Ok(storage.get(&key).await.map(value_of).map_err(StorageError::from))
     }
 
     async fn put(&mut self, context: Context, entry: Entry) -> wasmtime::Result<Stored<()>> {
-        let storage = &self.call(&context)?.storage;
+        let storage = &self.lent.call(&context)?.storage;
         let Entry { key, value, seal_wrap } = entry;
         let entry = storage::Entry { value: value.into(), seal_wrap };
         Ok(storage.put(&key, &entry).await.map_err(StorageError::from))
     }
 
     async fn delete(&mut self, context: Context, key: String) -> wasmtime::Result<Stored<()>> {
-        let storage = &self.call(&context)?.storage;
+        let storage = &self.lent.call(&context)?.storage;
         Ok(storage.delete(&key).await.map_err(StorageError::from))
     }
 
@@ -73,7 +44,7 @@ impl HostContext for State {
         after: Option<String>,
         limit: u32,
     ) -> wasmtime::Result<Stored<Vec<String>>> {
-        let storage = &self.call(&context)?.storage;
+        let storage = &self.lent.call(&context)?.storage;
         Ok(storage.list(&prefix, after.as_deref(), limit).await.map_err(StorageError::from))
     }
 
@@ -82,18 +53,11 @@ impl HostContext for State {
         context: Context,
         read_only: bool,
     ) -> wasmtime::Result<Stored<Resource<TransactionHandle>>> {
-        let mode = if read_only { TransactionMode::ReadOnly } else { TransactionMode::ReadWrite };
-        let transaction = match self.call(&context)?.storage.begin(mode).await {
+        let transaction = match self.lent.call(&context)?.storage.begin(transaction_mode(read_only)).await {
             Ok(transaction) => transaction,
             Err(error) => return Ok(Err(error.into())),
         };
-        Ok(self
-            .open_transaction(transaction)
-            .ok_or_else(|| StorageError::Unavailable("too many transactions are open in this call".to_owned())))
-    }
-
-    fn drop(&mut self, _context: Context) -> wasmtime::Result<()> {
-        // A context is only ever lent; there is nothing to free.
-        Ok(())
+        let opened = self.lent.open_transaction(&context, transaction);
+        Ok(opened.map_err(|why| StorageError::Unavailable(why.to_owned())))
     }
 }

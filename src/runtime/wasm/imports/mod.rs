@@ -1,28 +1,14 @@
-//! What a guest may call: one file for each door.
+//! What a guest may call: one file for each interface of ours.
 //!
-//! WASI's doors are wasmtime's own, closed; see `state.rs` for what is behind them.
+//! `context` and `transaction` are the plain world's `host`, `concurrent` is the async world's `host-async`. What both
+//! tell of a call at once is written once, in `facts`; `storage` words what comes of storage, and `turns` holds back
+//! what waits for it in the async world. `output` is behind WASI's standard output; the rest of WASI is wasmtime's own,
+//! closed (`guest.rs`).
 
+mod concurrent;
 mod context;
-pub(super) mod facts;
+mod facts;
 pub(super) mod output;
+mod storage;
 mod transaction;
-
-use super::bindings::cofferdam::plugin::host;
-use super::bindings::cofferdam::plugin::types::StorageError;
-use super::state::State;
-use crate::storage::ViewError;
-
-impl host::Host for State {}
-impl super::bindings::cofferdam::plugin::types::Host for State {}
-
-impl From<ViewError> for StorageError {
-    fn from(error: ViewError) -> Self {
-        match error {
-            ViewError::ReadOnly => StorageError::ReadOnly,
-            ViewError::TooLarge(limit) => StorageError::TooLarge(limit),
-            ViewError::InvalidKey(why) => StorageError::InvalidKey(why),
-            ViewError::Conflict => StorageError::Conflict,
-            ViewError::Unavailable(why) => StorageError::Unavailable(why),
-        }
-    }
-}
+pub(super) mod turns;

@@ -2,33 +2,29 @@
 
 use wasmtime::component::Resource;
 
-use super::facts::value_of;
+use super::storage::{Stored, transaction_is_over, value_of};
 use crate::runtime::wasm::bindings::cofferdam::plugin::host::{Entry, HostTransaction, StorageError};
-use crate::runtime::wasm::state::{State, TransactionHandle};
+use crate::runtime::wasm::guest::Guest;
+use crate::runtime::wasm::lent::TransactionHandle;
 use crate::storage;
 
 type Handle = Resource<TransactionHandle>;
-type Stored<T> = Result<T, StorageError>;
 
-fn over() -> StorageError {
-    StorageError::Unavailable("the transaction is over: it ended with the call that began it".to_owned())
-}
-
-impl HostTransaction for State {
+impl HostTransaction for Guest {
     async fn get(&mut self, handle: Handle, key: String) -> wasmtime::Result<Stored<Option<Vec<u8>>>> {
-        let Some(transaction) = self.transaction(&handle) else { return Ok(Err(over())) };
+        let Some(transaction) = self.lent.transaction(&handle) else { return Ok(Err(transaction_is_over())) };
         Ok(transaction.get(&key).await.map(value_of).map_err(StorageError::from))
     }
 
     async fn put(&mut self, handle: Handle, entry: Entry) -> wasmtime::Result<Stored<()>> {
-        let Some(transaction) = self.transaction(&handle) else { return Ok(Err(over())) };
+        let Some(transaction) = self.lent.transaction(&handle) else { return Ok(Err(transaction_is_over())) };
         let Entry { key, value, seal_wrap } = entry;
         let entry = storage::Entry { value: value.into(), seal_wrap };
         Ok(transaction.put(&key, &entry).map_err(StorageError::from))
     }
 
     async fn delete(&mut self, handle: Handle, key: String) -> wasmtime::Result<Stored<()>> {
-        let Some(transaction) = self.transaction(&handle) else { return Ok(Err(over())) };
+        let Some(transaction) = self.lent.transaction(&handle) else { return Ok(Err(transaction_is_over())) };
         Ok(transaction.delete(&key).map_err(StorageError::from))
     }
 
@@ -39,17 +35,17 @@ impl HostTransaction for State {
         after: Option<String>,
         limit: u32,
     ) -> wasmtime::Result<Stored<Vec<String>>> {
-        let Some(transaction) = self.transaction(&handle) else { return Ok(Err(over())) };
+        let Some(transaction) = self.lent.transaction(&handle) else { return Ok(Err(transaction_is_over())) };
         Ok(transaction.list(&prefix, after.as_deref(), limit).await.map_err(StorageError::from))
     }
 
     async fn commit(&mut self, handle: Handle) -> wasmtime::Result<Stored<()>> {
-        let Some(transaction) = self.transaction(&handle) else { return Ok(Err(over())) };
+        let Some(transaction) = self.lent.transaction(&handle) else { return Ok(Err(transaction_is_over())) };
         Ok(transaction.commit().await.map_err(StorageError::from))
     }
 
     fn drop(&mut self, handle: Handle) -> wasmtime::Result<()> {
-        self.close_transaction(&handle);
+        self.lent.close_transaction(&handle);
         Ok(())
     }
 }

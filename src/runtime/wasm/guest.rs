@@ -1,42 +1,33 @@
-//! What a sandbox's store holds: the limits it runs under, its closed WASI doors, and the call that it is in.
+//! What the host keeps of one guest, whichever world it is of: the limits it runs under, its closed WASI doors, its
+//! output, and what it is lent.
+//!
+//! It is the data of a sandbox's store, and the one type that every import acts on.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmtime::ResourceLimiter;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
+use super::bindings::cofferdam::plugin::types;
 use super::imports::output::{GuestOutput, OutputScope, StreamName};
+use super::lent::{CallNumber, ContextHandle, Lent, SharedCall};
 use super::memory::Memory;
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
 use crate::runtime::{Call, Launch};
-use crate::storage::{Room, Transaction};
-
-/// Stands for the context that a guest is lent; its handle's number is the number of the call.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct ContextHandle;
-
-/// Stands for a transaction that a guest began in the current call.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct TransactionHandle;
-
-/// Transactions that may be open at a time in one call. Each holds what it read and wrote in the host's memory, some
-/// megabytes at most; nearly every call needs one.
-pub(super) const TRANSACTIONS_OPEN_MAX: usize = 4;
+use crate::storage::Room;
 
 /// The data of one sandbox's store.
-pub(super) struct State {
+pub(super) struct Guest {
     wasi: WasiCtx,
     table: ResourceTable,
     pub(super) memory: MemoryLimiter,
     pub(super) output: OutputScope,
     streams: [GuestOutput; 2],
-    calls_begun: u32,
-    call: Option<Call>,
-    transactions: HashMap<u32, Transaction>,
-    transactions_begun: u32,
+    /// The number of the latest call, where the guest is in one at a time.
+    calls_begun: CallNumber,
+    pub(super) lent: Lent,
     /// For all that the host keeps for the guest.
     room: Room,
 }
@@ -49,8 +40,8 @@ pub(super) enum Grants<'a> {
     Launch(&'a Launch),
 }
 
-impl State {
-    /// Returns the state of a new sandbox.
+impl Guest {
+    /// Returns what is kept of a guest that is not in any call yet.
     pub(super) fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
         let output = OutputScope::new(limits.log_line_bytes_max);
         let streams = [StreamName::Stdout, StreamName::Stderr].map(|name| GuestOutput::new(name, &output));
@@ -68,16 +59,14 @@ impl State {
         }
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.instance_handles_max);
-        State {
+        Self {
             wasi: wasi.build(),
             table,
             memory: MemoryLimiter::new(limits, grants),
             output,
             streams,
             calls_begun: 0,
-            call: None,
-            transactions: HashMap::new(),
-            transactions_begun: 0,
+            lent: Lent::default(),
             room: Room::new(limits.instance_host_bytes_max, "instance_host_bytes_max"),
         }
     }
@@ -87,65 +76,44 @@ impl State {
         &self.room
     }
 
-    /// Begins a call and returns the context to lend for it.
+    /// Begins the one call that the guest is in, and returns the context to lend for it.
     pub(super) fn begin(&mut self, mut call: Call) -> Resource<ContextHandle> {
         self.calls_begun = self.calls_begun.wrapping_add(1);
         self.memory.refused = false;
         self.output.enter(&call.scope);
         call.storage = call.storage.within(&self.room);
-        self.call = Some(call);
+        self.lent.lend(self.calls_begun, call);
         Resource::new_borrow(self.calls_begun)
     }
 
-    /// Ends the call: what was lent is taken back, and transactions left open are undone.
+    /// Ends that call: what was lent is taken back.
     pub(super) fn end(&mut self) {
-        self.call = None;
-        self.transactions.clear();
+        self.lent.take_back(self.calls_begun);
         self.end_lines();
+    }
+
+    /// Begins a call beside others: from here on, the context of this number stands for it until it is taken back.
+    pub(super) fn begin_shared(&mut self, number: CallNumber, mut shared: SharedCall) {
+        self.output.join(&shared.call.scope);
+        shared.call.storage = shared.call.storage.within(&self.room);
+        self.lent.lend_shared(number, shared);
     }
 
     fn end_lines(&self) {
         self.streams.iter().for_each(GuestOutput::end_line);
     }
-
-    /// Returns the call that this context was lent for. A guest cannot make or keep a context, so any other number
-    /// means that the sandbox does not hold what it promises, and ends the call with a trap.
-    pub(super) fn call(&self, context: &Resource<ContextHandle>) -> wasmtime::Result<&Call> {
-        match &self.call {
-            Some(call) if context.rep() == self.calls_begun => Ok(call),
-            _ => Err(wasmtime::Error::msg("a context was used outside the call that it was lent for")),
-        }
-    }
-
-    /// Keeps a transaction for the rest of the call.
-    pub(super) fn open_transaction(&mut self, transaction: Transaction) -> Option<Resource<TransactionHandle>> {
-        if self.transactions.len() >= TRANSACTIONS_OPEN_MAX {
-            return None;
-        }
-        self.transactions_begun = self.transactions_begun.wrapping_add(1);
-        self.transactions.insert(self.transactions_begun, transaction);
-        Some(Resource::new_own(self.transactions_begun))
-    }
-
-    /// Returns a transaction, unless the call that began it is over.
-    pub(super) fn transaction(&mut self, handle: &Resource<TransactionHandle>) -> Option<&mut Transaction> {
-        self.transactions.get_mut(&handle.rep())
-    }
-
-    /// Lets a transaction go.
-    pub(super) fn close_transaction(&mut self, handle: &Resource<TransactionHandle>) {
-        self.transactions.remove(&handle.rep());
-    }
 }
 
 /// A trap often cuts off the very line that says why.
-impl Drop for State {
+impl Drop for Guest {
     fn drop(&mut self) {
         self.end_lines();
     }
 }
 
-impl WasiView for State {
+impl types::Host for Guest {}
+
+impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
     }
