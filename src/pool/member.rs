@@ -8,7 +8,7 @@ use tokio::time::timeout_at;
 
 use super::budget::{InstanceBudget, InstancePermit};
 use crate::meter::{InUse, LiveInstance, Retired};
-use crate::runtime::{Call, Failure, Instance, Program, Residence};
+use crate::runtime::{Call, Failure, Grants, Instance, Program, Residence};
 
 /// Mounts that one instance answers for in its life. A plugin keeps state for each, in a memory that is bounded; a
 /// fresh instance costs less than asking the plugin to forget one mount after the other.
@@ -68,13 +68,18 @@ pub(super) enum Readiness {
 }
 
 /// Makes an instance that is not set up for any mount yet.
-pub(super) async fn make(program: &dyn Program, budget: &Arc<InstanceBudget>, call: &Call) -> Result<Member, Failure> {
+pub(super) async fn make(
+    program: &dyn Program,
+    grants: &Grants,
+    budget: &Arc<InstanceBudget>,
+    call: &Call,
+) -> Result<Member, Failure> {
     let permit = match program.residence() {
         Residence::Evictable => Some(budget.admit(call.deadline).await?),
         Residence::Resident => None,
     };
     // A guest's code may run already while its instance is made.
-    let made = timeout_at(call.deadline, program.instantiate()).await;
+    let made = timeout_at(call.deadline, program.instantiate(grants)).await;
     let instance = made.map_err(|_| Failure::Deadline(call.limit))??;
     let counted = program.meter().created();
     Ok(Member { instance, counted, explained: AtomicBool::new(false), _permit: permit })

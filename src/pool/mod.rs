@@ -238,7 +238,7 @@ impl Pool {
                 Held::Kept(place)
             }
             InstancePolicy::PerRequest => {
-                let member = member::make(&*self.program, &self.budget, call).await?;
+                let member = member::make(&*self.program, &self.settings().grants, &self.budget, call).await?;
                 let in_use = member.lend();
                 let set_up = member.instance.setup(call.clone()).await;
                 set_up.inspect_err(|_| member.goes_as(Retired::SetupFailed))?;

@@ -198,7 +198,7 @@ impl Set {
             state.members.extract_if(.., |slot| slot.retiring && slot.busy == 0).collect()
         };
         drop(gone);
-        let member = Arc::new(make(&*self.program, &self.budget, call).await?);
+        let member = Arc::new(make(&*self.program, &self.settings.grants, &self.budget, call).await?);
         {
             let mut state = self.lock();
             if self.spread() == Spread::One {

@@ -1,16 +1,17 @@
-//! What an operator chose for a plugin's instances, with every default filled in.
+//! What an operator chose for a plugin's instances, with every default filled in, and what they are granted.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::limits::Limits;
-use crate::runtime::{Program, Spread};
+use crate::runtime::{Grants, Program, Spread};
 
 /// Calls that all instances together may run at a time, whatever is asked: what a semaphore holds on every machine, and
 /// more than any host runs.
 const CAPACITY_MAX: u32 = u32::MAX >> 4;
 
-/// How instances are kept. Mounts share instances only if theirs are kept alike.
+/// How instances are kept and what they are granted. Mounts share instances only if both are the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PoolSettings {
     pub(crate) policy: InstancePolicy,
@@ -26,6 +27,8 @@ pub(crate) struct PoolSettings {
     pub(super) requests_max: Option<u64>,
     /// Calls at a time in one instance.
     pub(super) concurrency: u32,
+    /// What each instance may reach.
+    pub(super) grants: Arc<Grants>,
 }
 
 impl PoolSettings {
@@ -61,6 +64,7 @@ impl PoolSettings {
             idle_timeout: chosen.idle_timeout.unwrap_or(limits.instance_idle_timeout),
             requests_max: chosen.max_requests,
             concurrency,
+            grants: program.grants(),
         }
     }
 
@@ -75,5 +79,34 @@ impl PoolSettings {
     /// Calls that all instances together may run at a time.
     pub(super) fn capacity(&self) -> u32 {
         self.instances_max.saturating_mul(self.concurrency).min(CAPACITY_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pool::{InstanceBudget, PoolLimits, Pools};
+    use crate::runtime::Residence;
+    use crate::runtime::double::{Double, call};
+
+    #[tokio::test(start_paused = true)]
+    async fn mounts_share_instances_only_where_they_are_granted_the_same() {
+        let double = Arc::new(Double::new(Residence::Evictable));
+        let program = Arc::clone(&double) as Arc<dyn Program>;
+        let chosen = InstanceLimits::default();
+        let settings = PoolSettings::resolve(InstancePolicy::Pooled, &chosen, &*program, &Limits::default());
+        let of = |region: &str| {
+            let grants = Grants { args: Vec::new(), env: vec![("REGION".to_owned(), region.to_owned())] };
+            PoolSettings { grants: Arc::new(grants), ..settings.clone() }
+        };
+        let pools = Pools::new(InstanceBudget::new(2), PoolLimits { queue_max: 1, shared_queue_max: 1 });
+        let pool = pools.open(Arc::clone(&program), &of("eu"));
+        drop(pool.lease(&call()).await.expect("an instance can be made"));
+        assert_eq!(double.take_asked(), ["setup"]);
+        for (region, asked) in [("eu", &[][..]), ("us", &["setup"])] {
+            let other = pools.open(Arc::clone(&program), &of(region));
+            drop(other.lease(&call()).await.expect("an instance is free"));
+            assert_eq!(double.take_asked(), asked, "{region}");
+        }
     }
 }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::sleep_until;
 
-use super::{Call, Description, Failure, Instance, LogBudget, MountScope, PathRules, Program, Residence, Spread};
+use super::{
+    Call, Description, Failure, Grants, Instance, LogBudget, MountScope, PathRules, Program, Residence, Spread,
+};
 use crate::ident::PluginKind;
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
@@ -90,7 +92,7 @@ impl Program for Double {
         self.residence
     }
 
-    async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+    async fn instantiate(&self, _: &Grants) -> Result<Arc<dyn Instance>, Failure> {
         if self.never_makes {
             return std::future::pending().await;
         }

@@ -17,6 +17,7 @@ pub(crate) mod builtin;
 mod description;
 #[cfg(test)]
 pub(crate) mod double;
+mod grants;
 #[cfg(feature = "process")]
 pub(crate) mod process;
 mod scope;
@@ -40,6 +41,7 @@ use crate::request::{BackendError, Caller, Headers, Request, Response};
 use crate::storage::StorageView;
 
 pub(crate) use description::{Description, PathRules, Spread};
+pub(crate) use grants::Grants;
 #[cfg(feature = "process")]
 pub(crate) use scope::LogPermit;
 pub(crate) use scope::{LogBudget, MountScope};
@@ -85,8 +87,14 @@ pub(crate) trait Program: Send + Sync {
         Residence::Evictable
     }
 
-    /// Makes an instance that is not set up for any mount yet.
-    async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure>;
+    /// What its registration grants its instances. Nothing, if an instance is no sandbox of its own: a process was
+    /// granted what it has when it was started.
+    fn grants(&self) -> Arc<Grants> {
+        Arc::default()
+    }
+
+    /// Makes an instance that is granted this, and that is not set up for any mount yet.
+    async fn instantiate(&self, grants: &Grants) -> Result<Arc<dyn Instance>, Failure>;
 }
 
 /// How long instances stay.

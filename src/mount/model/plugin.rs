@@ -19,7 +19,7 @@ use crate::meter::PluginMeter;
 use crate::mount::{Attempt, Launched, Launcher, StartError};
 use crate::pool::PoolSettings;
 use crate::request::{BackendError, Operation, Request, Response};
-use crate::runtime::{Call, Description, Failure, Instance, Program, Residence};
+use crate::runtime::{Call, Description, Failure, Grants, Instance, Program, Residence};
 
 pub(super) struct Plugin {
     pub(super) sort: Sort,
@@ -87,7 +87,7 @@ impl Program for Plugin {
         if self.sort == Sort::Native { Residence::Resident } else { Residence::Evictable }
     }
 
-    async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+    async fn instantiate(&self, _: &Grants) -> Result<Arc<dyn Instance>, Failure> {
         pause(&self.book).await;
         let mut book = lock(&self.book);
         if book.takes(Failing::Make) {

@@ -24,7 +24,7 @@ use self::instance::BuiltinInstance;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
-use crate::runtime::{Description, Failure, Instance, Launch, LoadError, Program};
+use crate::runtime::{Description, Failure, Grants, Instance, Launch, LoadError, Program};
 
 /// Calls that one instance serves at a time: as many as keep some cores busy while others wait for storage, and few
 /// enough that the mounts of a busy plugin leave places to others.
@@ -130,7 +130,7 @@ impl Program for BuiltinProgram {
         CALLS_PER_INSTANCE
     }
 
-    async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+    async fn instantiate(&self, _: &Grants) -> Result<Arc<dyn Instance>, Failure> {
         Ok(Arc::new(BuiltinInstance::new(self.plugin.backend(), Arc::clone(&self.shared))))
     }
 }

@@ -18,7 +18,8 @@ use crate::ident::{MountPath, PluginKind, PluginVersion};
 use crate::meter::PluginMeter;
 use crate::runtime::text::brief;
 use crate::runtime::{
-    Description, Failure, Instance, Launch, LoadError, LogBudget, MountScope, PathRules, Program, Residence, Spread,
+    Description, Failure, Grants, Instance, Launch, LoadError, LogBudget, MountScope, PathRules, Program, Residence,
+    Spread,
 };
 use crate::storage::{MemoryStorage, StorageView, ViewLimits};
 
@@ -95,7 +96,7 @@ impl Program for ProcessProgram {
         Residence::Resident
     }
 
-    async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+    async fn instantiate(&self, _: &Grants) -> Result<Arc<dyn Instance>, Failure> {
         Ok(Arc::new(ProcessInstance::new(Arc::clone(&self.core))))
     }
 }

@@ -19,11 +19,12 @@ use super::bindings::concurrent::PluginAsync;
 use super::budget::{self, DESCRIBE_SLOTS, MEMORIES_PER_COMPONENT_MAX, STACKS_PER_CONCURRENT_INSTANCE};
 use super::clock::{self, YIELD_TICKS};
 use super::concurrent::Ration;
-use super::guest::{Grants, Guest};
+use super::guest::Guest;
 use super::proposals;
 use super::world::World;
 use crate::limits::Limits;
-use crate::runtime::LoadError;
+use crate::meter::PluginMeter;
+use crate::runtime::{Grants, LoadError};
 
 /// Stack for guest code. Rust plugins keep their own stack in linear memory and need little of it.
 const WASM_STACK_BYTES: usize = 512 << 10;
@@ -120,9 +121,10 @@ impl WasmEngine {
         Ok(Self { world, engine, linker, limits })
     }
 
-    /// Returns a store for a new sandbox, with every limit set and its clock running.
-    pub(super) fn store(&self, grants: &Grants<'_>) -> Store<Guest> {
-        let mut store = Store::new(&self.engine, Guest::new(&self.limits, grants));
+    /// Returns a store for a new sandbox that is granted this, with every limit set and its clock running. The meter is
+    /// where its memory counts; `None` for a sandbox that only says what it is.
+    pub(super) fn store(&self, grants: &Grants, meter: Option<&Arc<PluginMeter>>) -> Store<Guest> {
+        let mut store = Store::new(&self.engine, Guest::new(&self.limits, grants, meter));
         store.limiter(|guest| &mut guest.memory);
         store.set_hostcall_fuel(self.limits.hostcall_bytes_max);
         store.set_max_component_handles(self.limits.instance_handles_max);

@@ -15,7 +15,7 @@ use super::lent::{CallNumber, ContextHandle, Lent, SharedCall};
 use super::memory::Memory;
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
-use crate::runtime::{Call, Launch};
+use crate::runtime::{Call, Grants};
 use crate::storage::Room;
 
 /// The data of one sandbox's store.
@@ -32,17 +32,9 @@ pub(super) struct Guest {
     room: Room,
 }
 
-/// What a sandbox may see of its registration.
-pub(super) enum Grants<'a> {
-    /// Nothing at all: it is asked what it is.
-    Nothing,
-    /// The arguments and variables it was registered with.
-    Launch(&'a Launch),
-}
-
 impl Guest {
     /// Returns what is kept of a guest that is not in any call yet.
-    pub(super) fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
+    pub(super) fn new(limits: &Limits, grants: &Grants, meter: Option<&Arc<PluginMeter>>) -> Self {
         let output = OutputScope::new(limits.log_line_bytes_max);
         let streams = [StreamName::Stdout, StreamName::Stderr].map(|name| GuestOutput::new(name, &output));
         let [stdout, stderr] = streams.clone();
@@ -50,19 +42,13 @@ impl Guest {
         wasi.stdout(stdout).stderr(stderr);
         wasi.max_random_size(limits.random_bytes_max);
         wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);
-        if let Grants::Launch(launch) = grants {
-            wasi.arg(&*launch.label).args(&launch.args);
-            for pair in &launch.env {
-                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-                wasi.env(key, value);
-            }
-        }
+        wasi.args(&grants.args).envs(&grants.env);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.instance_handles_max);
         Self {
             wasi: wasi.build(),
             table,
-            memory: MemoryLimiter::new(limits, grants),
+            memory: MemoryLimiter::new(limits, meter.cloned()),
             output,
             streams,
             calls_begun: 0,
@@ -132,11 +118,7 @@ pub(super) struct MemoryLimiter {
 }
 
 impl MemoryLimiter {
-    fn new(limits: &Limits, grants: &Grants<'_>) -> Self {
-        let meter = match grants {
-            Grants::Nothing => None,
-            Grants::Launch(launch) => Some(Arc::clone(&launch.meter)),
-        };
+    fn new(limits: &Limits, meter: Option<Arc<PluginMeter>>) -> Self {
         Self {
             meter,
             memory: Arc::new(Memory::new(limits.instance_memory_bytes_max)),

@@ -13,7 +13,7 @@ use super::bindings::concurrent::{PluginAsync, PluginAsyncIndices};
 use super::bindings::{Plugin, PluginIndices};
 use super::concurrent::ConcurrentInstance;
 use super::engine::{WasmEngine, WasmEngines};
-use super::guest::{Grants, Guest};
+use super::guest::Guest;
 use super::instance::{WasmInstance, trap_report};
 use super::walk::Stopped;
 use super::world::World;
@@ -21,7 +21,7 @@ use super::{capabilities, convert, proposals, walk};
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
 use crate::runtime::text::brief;
-use crate::runtime::{Description, Failure, Instance, Launch, LoadError, Program};
+use crate::runtime::{Description, Failure, Grants, Instance, Launch, LoadError, Program};
 
 /// What compiling and linking leaves: a component, linked to what its world offers.
 pub(super) struct Linked {
@@ -59,7 +59,7 @@ impl Linked {
     /// Asks the component what it is, in a sandbox that is granted nothing and that is gone when it has answered.
     async fn describe(&self, limits: &Limits) -> Result<wit::Description, LoadError> {
         let limit = limits.lifecycle_deadline;
-        let mut store = self.engine.store(&Grants::Nothing);
+        let mut store = self.engine.store(&Grants::default(), None);
         let described = timeout(limit, async {
             match self.instantiate(&mut store).await? {
                 Backend::Plain(plugin) => plugin.cofferdam_plugin_backend().call_describe(&mut store).await,
@@ -157,7 +157,8 @@ fn misfit(cause: wasmtime::Error) -> LoadError {
 pub(super) struct WasmProgram {
     engines: Arc<WasmEngines>,
     linked: Linked,
-    launch: Launch,
+    grants: Arc<Grants>,
+    meter: Arc<PluginMeter>,
     description: Description,
 }
 
@@ -171,7 +172,8 @@ impl WasmProgram {
         drop(turn);
         let description = convert::description(description)
             .map_err(|why| LoadError::Unfit(format!("the plugin's description of itself is wrong: {why}")))?;
-        Ok(Self { engines, linked, launch, description })
+        let grants = Grants::of_registration(&launch.label, &launch.args, &launch.env);
+        Ok(Self { engines, linked, grants: Arc::new(grants), meter: launch.meter, description })
     }
 }
 
@@ -190,7 +192,7 @@ impl Program for WasmProgram {
     }
 
     fn meter(&self) -> &Arc<PluginMeter> {
-        &self.launch.meter
+        &self.meter
     }
 
     fn concurrency(&self) -> NonZeroU32 {
@@ -202,16 +204,20 @@ impl Program for WasmProgram {
         }
     }
 
-    async fn instantiate(&self) -> Result<Arc<dyn Instance>, Failure> {
+    fn grants(&self) -> Arc<Grants> {
+        Arc::clone(&self.grants)
+    }
+
+    async fn instantiate(&self, grants: &Grants) -> Result<Arc<dyn Instance>, Failure> {
         let limits = &self.engines.limits;
         let deadline = Instant::now() + limits.lifecycle_deadline;
-        let mut store = self.linked.engine.store(&Grants::Launch(&self.launch));
+        let mut store = self.linked.engine.store(grants, Some(&self.meter));
         let made = timeout_at(deadline, self.linked.instantiate(&mut store)).await;
         match made.map_err(|_| Failure::Deadline(limits.lifecycle_deadline))? {
             Ok(Backend::Plain(plugin)) => Ok(Arc::new(WasmInstance::new(store, plugin))),
             Ok(Backend::Async(plugin)) => {
-                let (background, meter) = (&self.engines.background, &self.launch.meter);
-                Ok(Arc::new(ConcurrentInstance::start(store, plugin, limits, background, meter)))
+                let background = &self.engines.background;
+                Ok(Arc::new(ConcurrentInstance::start(store, plugin, limits, background, &self.meter)))
             }
             Err(cause) => Err(Failure::Trap(trap_report(&cause, store.data()))),
         }

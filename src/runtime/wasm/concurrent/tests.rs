@@ -56,7 +56,7 @@ impl Stage {
 
     /// Returns an instance that is set up for these mounts.
     async fn instance(&self, mounts: &[&str]) -> Arc<dyn Instance> {
-        let instance = self.program.instantiate().await.expect("an instance can be made");
+        let instance = self.program.instantiate(&self.program.grants()).await.expect("an instance can be made");
         for mount in mounts {
             instance.setup(self.call(mount)).await.expect("it can be set up");
         }
