@@ -1,4 +1,5 @@
-//! The calls in flight in one sandbox, as those who wait for them and those who run them both see them.
+//! The calls in flight in one sandbox, known both to the requests that wait for them and to the event loop that runs
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,7 +31,7 @@ pub(super) struct Calls {
     book: Mutex<Book>,
     /// Something changed that the watch looks at.
     changed: Notify,
-    /// Wakes the sandbox if it rests while nobody waits for it.
+    /// Wakes the sandbox, which rests at times while no request waits for it.
     sandbox: AtomicWaker,
     grace: Duration,
 }
@@ -46,10 +47,10 @@ struct Book {
 enum Life {
     /// It does.
     Open,
-    /// It should get no new ones, and goes when nobody has used it for the grace: whoever has begun with it may have
-    /// more to ask, as a write has that first asked whether its path exists.
+    /// It should get no new calls, and goes when it was not used for the grace. Until then it still answers: a request
+    /// that began with it may make a second call, as a write does that first asks whether its path exists.
     Retired {
-        /// Since when nobody uses it.
+        /// Since when no request uses it.
         unused_since: Option<Instant>,
     },
     /// It is gone.
@@ -57,22 +58,23 @@ enum Life {
 }
 
 struct InFlight {
-    /// Where the answer goes. `None` once nobody waits for it.
+    /// Where the answer goes. `None` once no request waits for it.
     answer: Option<oneshot::Sender<Outcome>>,
     over: CancellationToken,
     /// Whether an instance that takes no new calls is kept for it.
     urgency: Urgency,
-    /// Until when others may keep the instance computing for all that this call is told; `None` if nobody waits for it.
+    /// The call's deadline. Other calls may keep the instance computing until then, even if this call's request stopped
+    /// waiting earlier. `None` for work in the background.
     deadline: Option<Instant>,
     stage: Stage,
     /// The guest's tasks that it is: the call itself, and the one that tells the guest to end it.
     tasks: [Option<GuestTaskId>; 2],
 }
 
-/// Whether somebody waits for a call.
+/// Whether a request waits for a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// Somebody does.
+    /// A request does.
     Awaited,
     /// It is work in the background.
     Background,
@@ -96,7 +98,7 @@ enum Stage {
 pub(super) enum Stop {
     /// It computes without end, past the deadline of a call.
     Stuck,
-    /// A call that was given up does not end, and nobody uses the sandbox any more.
+    /// A call that was given up does not end, and no request uses the sandbox any more.
     Ignored,
 }
 
@@ -161,12 +163,12 @@ impl Calls {
         self.book().calls.values().all(is_patient)
     }
 
-    /// Wakes this when somebody comes to wait, or work in the background is given up.
+    /// Registers this waker: it is woken when a request begins to wait, or when work in the background is given up.
     pub(super) fn hurried(&self, waker: &Waker) {
         self.sandbox.register(waker);
     }
 
-    /// Nobody waits for this call any more: all that it waits for ends, and it has the grace to end itself.
+    /// Gives a call up: whatever the call waits for ends, and the guest has the grace to end the call itself.
     pub(super) fn give_up(&self, number: CallNumber) {
         let mut book = self.book();
         let Some(call) = book.calls.get_mut(&number) else { return };
@@ -213,7 +215,7 @@ impl Calls {
         let answer = self.book().calls.remove(&number).and_then(|call| call.answer);
         self.changed.notify_one();
         if let Some(answer) = answer {
-            // Whoever stopped waiting does not mind.
+            // It fails if the request stopped waiting, which needs no answer.
             drop(answer.send(outcome));
         }
     }
@@ -270,8 +272,8 @@ impl Calls {
                         call.stage = Stage::Overdue;
                         continue;
                     }
-                    // Whoever left early does not say how long others may compute. At its own deadline they have, or
-                    // have been told.
+                    // A request that stopped waiting early does not shorten how long other calls may compute. At its
+                    // deadline they have ended, or were given up themselves.
                     let patience = call.deadline.map_or(until, |deadline| until.max(deadline + self.grace));
                     if patience <= now {
                         return Err(Stop::Stuck);

@@ -115,22 +115,25 @@ pub(super) async fn run(
         },
     };
     match end {
-        End::Unneeded => {}
+        End::Unneeded | End::Stopped(Stop::Ignored) => {}
         End::Stopped(Stop::Stuck) => ending.tell(|_| {
             Failure::Lost("its instance was stopped, as another request kept it computing past its deadline".to_owned())
         }),
-        End::Stopped(Stop::Ignored) => {}
         End::Failed(cause, culprit) => {
             let culprit = culprit.or_else(|| culprit_in(&mut store, &calls)).or_else(|| calls.only());
             let report = trap_report(&cause, store.data());
-            ending.tell(|number| match culprit {
-                Some(culprit) if culprit == number => Failure::Trap(report.clone()),
-                Some(_) => {
-                    Failure::Lost(format!("another request crashed the instance that this one was in: {report}"))
-                }
-                None => Failure::Lost(format!("the instance that it was in crashed: {report}")),
-            });
+            ending.tell(|number| crashed(number, culprit, &report));
         }
+    }
+}
+
+/// Returns what a call in flight comes to when its sandbox crashed. The culprit is the call that crashed it, if that is
+/// known.
+fn crashed(number: CallNumber, culprit: Option<CallNumber>, report: &str) -> Failure {
+    match culprit {
+        Some(culprit) if culprit == number => Failure::Trap(report.to_owned()),
+        Some(_) => Failure::Lost(format!("another request crashed the instance that this one was in: {report}")),
+        None => Failure::Lost(format!("the instance that it was in crashed: {report}")),
     }
 }
 
@@ -153,21 +156,21 @@ fn interrupt(store: &mut Store<Guest>, limits: &Limits, turns: &Arc<StorageTurns
 
 /// Why a sandbox's task ends.
 enum End {
-    /// Nobody has it any more.
+    /// The instance was dropped, so no call can come any more.
     Unneeded,
-    /// It had to be.
+    /// It has to be stopped, for this reason.
     Stopped(Stop),
     /// It trapped, in this call if that is known.
     Failed(wasmtime::Error, Option<CallNumber>),
 }
 
-/// Returns the call whose task was running when the store failed. A plugin that runs one call's work in another's task
-/// is blamed by the task: nobody outside can tell.
+/// Returns the call whose task was running when the store failed. Where a plugin runs one call's work in the task of
+/// another, the call of the task is returned: the host cannot see more.
 fn culprit_in(store: &mut Store<Guest>, calls: &Calls) -> Option<CallNumber> {
     calls.call_of(store.as_context_mut().async_call_stack().ok()?)
 }
 
-/// Sees to it that nobody waits for a sandbox that is gone, however its task ended.
+/// Answers every call that still waits for a sandbox when its task ends, however it ends.
 struct Ending<'a>(&'a Calls);
 
 impl Ending<'_> {
@@ -182,7 +185,7 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// Takes calls and runs them, all at once, until nobody can send any more.
+/// Takes calls and runs them, all at once, until the instance is dropped and all have ended.
 async fn serve(accessor: &Accessor<Guest>, shared: &Shared<'_>, inbox: &mut mpsc::Receiver<Job>) -> Result<(), Broken> {
     let mut running = FuturesUnordered::new();
     let mut is_open = true;
@@ -238,7 +241,7 @@ async fn one(accessor: &Accessor<Guest>, shared: &Shared<'_>, job: Job) -> Resul
     if let (Some(scope), Err(_)) = (&background, &outcome)
         && !over.is_cancelled()
     {
-        // Its own words may hold a secret, and there is nobody whom they are for.
+        // Its own words are for the client of a request and may hold a secret, so they do not go to the log.
         scope.log_fault(
             "its work in the background ended with an error; it begins again with the mount's next instance",
         );

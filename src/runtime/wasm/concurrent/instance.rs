@@ -30,7 +30,7 @@ use crate::runtime::{Call, Failure, Instance};
 pub(in crate::runtime::wasm) struct ConcurrentInstance {
     calls: Arc<Calls>,
     inbox: mpsc::Sender<Job>,
-    sandbox: Arc<Running>,
+    sandbox: Arc<SandboxTask>,
     /// The calls that may be in flight: those that were given up count until the guest has ended them.
     turns: Arc<Semaphore>,
     /// Where there has to be room for what is sent.
@@ -61,7 +61,7 @@ impl ConcurrentInstance {
         let (inbox, jobs) = mpsc::channel(turns.saturating_mul(2).min(Semaphore::MAX_PERMITS));
         let governor = Governor::new(Arc::clone(&calls), Arc::clone(background), Arc::clone(meter));
         let event_loop = event_loop::run(store, plugin, jobs, Arc::clone(&calls), Arc::clone(limits));
-        let sandbox = Running::spawn(event_loop, governor);
+        let sandbox = SandboxTask::spawn(event_loop, governor);
         Self {
             calls,
             inbox,
@@ -133,23 +133,23 @@ impl Drop for ConcurrentInstance {
 
 type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A sandbox's task, which can be ended from outside: whoever lets an instance go has its memory, its place and its
-/// mounts' storage back then, and not when the task happens to run again.
-struct Running {
+/// A sandbox's task, which can be ended from outside: when an instance is dropped, its memory, its place in the budget
+/// and its mounts' storage are free at once, and not when the task happens to run again.
+struct SandboxTask {
     task: Mutex<Option<Task>>,
     /// Of what polls it.
     poller: OnceLock<AbortHandle>,
     is_needed: AtomicBool,
 }
 
-impl Running {
+impl SandboxTask {
     fn spawn(task: impl Future<Output = ()> + Send + 'static, mut governor: Governor) -> Arc<Self> {
-        let running = Arc::new(Self {
+        let sandbox = Arc::new(Self {
             task: Mutex::new(Some(Box::pin(task))),
             poller: OnceLock::new(),
             is_needed: AtomicBool::new(true),
         });
-        let shared = Arc::clone(&running);
+        let shared = Arc::clone(&sandbox);
         let poller = tokio::spawn(poll_fn(move |context| {
             let Poll::Ready(whom) = governor.admit(context) else { return Poll::Pending };
             // Out of its place while it runs: no lock is held meanwhile, and a panic ends it.
@@ -165,9 +165,9 @@ impl Running {
             *place = Some(task);
             polled
         }));
-        // Nobody else sets it.
-        let _ = running.poller.set(poller.abort_handle());
-        running
+        // It is set here only.
+        let _ = sandbox.poller.set(poller.abort_handle());
+        sandbox
     }
 
     fn place(&self) -> MutexGuard<'_, Option<Task>> {

@@ -2,11 +2,11 @@
 //!
 //! `instance` is what others call: it hands each call to the sandbox's own task and waits for the answer, until the
 //! call's deadline. `event_loop` is that task, which owns the store. `calls` is what both know of the calls in flight.
-//! `share` keeps work that nobody waits for to its part of a core. What the guest may call is written where the plain
-//! world's is, in `imports`.
+//! `share` keeps work that no request waits for to its part of a core. What the guest may call is beside the plain
+//! world's, in `imports`.
 //!
 //! A guest that computes holds the whole store, and nothing inside its event loop can stop it. So deadlines are kept by
-//! whoever waits, and whether a given-up call ends is watched from outside the loop.
+//! the future that waits, and whether a given-up call ends is watched from outside the loop.
 
 mod calls;
 mod event_loop;

@@ -1,8 +1,8 @@
-//! How much processor time work has that nobody waits for, and how a sandbox's task keeps to it.
+//! How much processor time work has that no request waits for, and how a sandbox's task keeps to it.
 //!
-//! Whoever waits for an answer has the whole core that its instance runs on. What runs beside that, in the background
-//! or after an answer, has a share: a sandbox that used it up rests, and is woken at once when somebody asks something
-//! of it. All sandboxes of a host together have a share too, however many there are.
+//! A request that waits has the whole core that its instance runs on. What runs beside that, in the background or after
+//! an answer, has a share: a sandbox that used it up rests, and is woken at once when a request comes. All sandboxes of
+//! a host together have a share too, however many there are.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,7 @@ use super::calls::Calls;
 use crate::meter::PluginMeter;
 use crate::runtime::wasm::clock::EPOCH_TICK;
 
-/// Which part of a core one instance has for what nobody waits for: one of so many. What refreshes a few leases needs
+/// One instance has a core divided by this for work that no request waits for. What refreshes a few leases needs
 /// far less.
 const INSTANCE_PARTS: u32 = 20;
 
@@ -26,7 +26,7 @@ const HOST_PARTS: u32 = 2;
 /// What an instance that has rested may use at once: some large job, such as reading what was stored.
 const INSTANCE_BURST: Duration = Duration::from_millis(200);
 
-/// The same for all together. Whoever asks something waits behind no more than this.
+/// The same for all together. A request waits behind no more than this.
 const HOST_BURST: Duration = Duration::from_millis(50);
 
 /// What is set aside before something runs: a guest that computes is interrupted after this long.
@@ -88,9 +88,9 @@ pub(super) struct Governor {
 /// For whom a sandbox runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum For {
-    /// For somebody who waits.
+    /// For a request that waits.
     Somebody,
-    /// For nobody.
+    /// For work that no request waits for.
     Nobody,
 }
 
@@ -102,7 +102,7 @@ impl Governor {
 
     /// Waits until the sandbox may run, and says for whom it does.
     pub(super) fn admit(&mut self, context: &mut Context<'_>) -> Poll<For> {
-        // First, so that nobody comes unnoticed between the look and the rest.
+        // First, so that no request goes unnoticed that comes between the look and the rest.
         self.calls.hurried(context.waker());
         if !self.calls.nobody_waits() {
             return Poll::Ready(For::Somebody);
@@ -206,7 +206,7 @@ mod tests {
         calls.answer(asked.await.unwrap().number, Err(crate::runtime::Failure::Host("over".to_owned())));
         assert!(calls.nobody_waits());
         assert!(std::future::poll_fn(|context| Poll::Ready(governor.admit(context))).await.is_pending());
-        // So does whoever gives the work up, which has to hear of it.
+        // So does giving the work up, which it has to hear of.
         calls.give_up(background.number);
         let whom = std::future::poll_fn(|context| governor.admit(context)).await;
         assert_eq!((whom, begun.elapsed()), (For::Somebody, Duration::ZERO));

@@ -2,7 +2,7 @@
 //!
 //! Whatever waits looks up what was lent with the context it names, lets go of the store, and waits: for its turn, for
 //! the storage, or until the call that it is for is over. After that a guest's imports still take a turn of the event
-//! loop each, so that one which tries again and again keeps nobody from running, least of all whoever cancels it.
+//! loop each, so that a guest that tries again and again keeps no other call from running, nor its own cancellation.
 
 use std::sync::Arc;
 use std::time::Duration;

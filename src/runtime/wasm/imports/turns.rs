@@ -13,8 +13,8 @@ use crate::storage::{Room, Taken, Transaction, ViewError};
 /// memory until the guest takes it.
 const STORAGE_OPERATIONS_MAX: usize = 64;
 
-/// Which part of the host's bytes for an instance is set aside for answers: one of so many. So an operation that waits
-/// for room for its answer waits for nothing but other answers to be taken.
+/// The host's bytes for an instance divided by this are set aside for answers. So an operation that waits for room for
+/// its answer waits for nothing but other answers to be taken.
 const ANSWERS_SHARE: usize = 4;
 
 /// The turns of one instance, all its calls together.
@@ -30,7 +30,7 @@ pub(in crate::runtime::wasm) struct StorageTurns {
 }
 
 impl StorageTurns {
-    /// Returns the turns of an instance for which the host may keep so many bytes, which this room is for.
+    /// Returns the turns of an instance. The host may keep `bytes_max` for it, all of which come out of `room`.
     pub(in crate::runtime::wasm) fn of(room: &Room, bytes_max: usize) -> Self {
         let bytes = bytes_max / ANSWERS_SHARE;
         Self {
@@ -56,7 +56,7 @@ impl StorageTurns {
         done
     }
 
-    /// An answer of so many bytes came, for which room was reserved.
+    /// An answer of this size came, for which room was reserved.
     fn came(&self, reserved: Option<Taken>, bytes: usize) {
         let Some(mut reserved) = reserved else { return };
         reserved.shrink_to(bytes);
@@ -82,9 +82,9 @@ impl StorageTurns {
     }
 }
 
-/// What comes of an operation, which is in the host's memory until the guest has it.
+/// The result of an operation, which is in the host's memory until the guest has it.
 pub(super) trait Answer {
-    /// Returns how many bytes that are.
+    /// Returns the size of the result in bytes.
     fn bytes(&self) -> usize;
 }
 
