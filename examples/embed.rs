@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sha256 = Digest::of(&std::fs::read(directory.join("hello_plugin.wasm"))?);
     let registration = Registration::new("hello".parse()?, "hello_plugin.wasm".parse()?, sha256);
     let plugin = host.register_plugin(registration).await?;
-    println!("registered {} {sha256}, which may use: {}", plugin.name, plugin.capabilities.join("; "));
+    println!("registered {} {sha256}, which may use: {}", plugin.key.name, plugin.found.capabilities.join("; "));
 
     host.enable(MountRequest::new("greetings".parse()?, "hello".parse()?)).await?;
 

@@ -19,6 +19,7 @@ mod json;
 mod limits;
 mod meter;
 mod mount;
+mod plugin;
 mod pool;
 pub mod request;
 mod runtime;
@@ -30,15 +31,16 @@ pub use confinement::Confinement;
 pub use host::{Access, Admission, Answer, AnsweredBy, Asked, Audit, SystemBackend};
 pub use host::{
     DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
-    PluginIdentity, PluginMetrics, Retired, StorageCounts,
+    PluginMetrics, Retired, StorageCounts,
 };
 pub use host::{
-    Declared, DeprecationStatus, EffectiveTtls, Error, ErrorKind, Host, HostBuilder, InstanceLimits, InstancePolicy,
-    MountConfig, MountInfo, MountRequest, MountState, Pin, PluginInfo, Registration, ReloadedMount, RuntimeKind,
-    TokenType, TtlChange, Tune, VersionChange,
+    Declared, DeprecationStatus, EffectiveTtls, Error, ErrorKind, Host, HostBuilder, MountConfig, MountInfo,
+    MountRequest, MountSettings, MountState, Pin, PluginInfo, Registration, ReloadedMount, TokenType, TtlChange, Tune,
+    VersionChange,
 };
 pub use host::{StorageReport, check_storage, replace_root_token};
 pub use limits::Limits;
+pub use plugin::{Found, InstanceLimits, InstancePolicy, Launchable, PluginKey, RuntimeKind, Source};
 #[cfg(feature = "process")]
 pub use runtime::process::NativePlugins;
 #[cfg(feature = "wasm")]

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use cofferdam::ident::{Digest, PluginKind, PluginName};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
-use cofferdam::{Error, ErrorKind, Host, Limits, MountRequest, PluginDirectory, Registration};
+use cofferdam::{Error, ErrorKind, Host, Limits, MountRequest, PluginDirectory, PluginKey, Registration};
 use cofferdam_sdk::embed::Embedded;
 use cofferdam_sdk::{Context, Description, Plugin, Response, Storage, StorageError};
 use serde_json::{Value, json};
@@ -208,10 +208,8 @@ async fn a_reload_follows_the_catalog_to_an_unversioned_plugin_and_back() {
     let builder = Host::builder().limits(limits).plugin_directory(PluginDirectory::open(directory.path()).unwrap());
     let host = builder.shipped_plugins().build().await.unwrap();
     let kv: PluginName = "kv".parse().unwrap();
-    let request = MountRequest {
-        options: [("version".to_owned(), "2".to_owned())].into(),
-        ..MountRequest::new("m".parse().unwrap(), kv.clone())
-    };
+    let mut request = MountRequest::new("m".parse().unwrap(), kv.clone());
+    request.settings.options = [("version".to_owned(), "2".to_owned())].into();
     host.enable(request).await.unwrap();
     // The engine with versions always has a configuration; the other plugin has what was written.
     let has_versions = async || matches!(host.handle(read("config")).await.unwrap().body, Body::Data(_));
@@ -224,7 +222,7 @@ async fn a_reload_follows_the_catalog_to_an_unversioned_plugin_and_back() {
     assert!(reloaded.len() == 1 && reloaded[0].failure.is_none(), "{reloaded:?}");
     assert_eq!((runs_a_file(), has_versions().await), (Some(digest), false));
 
-    host.deregister_plugin(PluginKind::Secret, &kv, None).await.unwrap();
+    host.deregister_plugin(&PluginKey::new(PluginKind::Secret, kv.clone(), None)).await.unwrap();
     assert_eq!((runs_a_file(), has_versions().await), (Some(digest), false));
     host.reload_mounts(&["m".parse().unwrap()]).await.unwrap();
     assert_eq!((runs_a_file(), has_versions().await), (None, true));

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// The ranks of `src/`, lowest first. A module names only modules of lower ranks, and itself.
 const RANKS: [&[&str]; 9] = [
     &["ident", "limits", "confinement", "json", "meter", "complaints"],
-    &["request", "storage", "artifact"],
+    &["plugin", "request", "storage", "artifact"],
     &["catalog", "runtime"],
     &["pool"],
     &["mount"],

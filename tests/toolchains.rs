@@ -11,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use cofferdam::ident::{Digest, PluginKind, PluginName};
+use cofferdam::ident::{Digest, PluginName};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::{Host, Limits, MountRequest, PluginDirectory, Registration};
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ async fn serves(component: &Path) {
     let command = command.parse().expect("the command is well formed");
     let registration = Registration::new(name.clone(), command, Digest::of(&bytes));
     host.register_plugin(registration).await.expect("the plugin can be registered");
-    let mount = MountRequest { kind: PluginKind::Secret, ..MountRequest::new("m".parse().expect("a path"), name) };
+    let mount = MountRequest::new("m".parse().expect("a path"), name);
     host.enable(mount).await.expect("the plugin can be mounted");
 
     let stored = json!({ "user": "ada" });

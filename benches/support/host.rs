@@ -7,7 +7,7 @@ use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::storage::Storage;
 use cofferdam::system::{ServerInfo, SystemApi};
-use cofferdam::{Host, InstancePolicy, MountConfig, MountRequest, NativePlugins, PluginDirectory, Registration};
+use cofferdam::{Host, InstancePolicy, MountRequest, NativePlugins, PluginDirectory, Registration};
 
 /// A plugin that was built.
 pub struct Plugin {
@@ -58,18 +58,10 @@ pub async fn register(host: &Host, plugin: &Plugin, instances: InstancePolicy) {
 /// Puts a plugin in the catalog under a name.
 pub async fn register_as(host: &Host, name: &str, file: &Path, instances: InstancePolicy) {
     let command = file.file_name().and_then(|file| file.to_str()).expect("the file has a name");
-    let registration = Registration {
-        kind: Some(PluginKind::Secret),
-        name: name.parse().expect("the name is well formed"),
-        version: None,
-        command: command.parse().expect("the command is well formed"),
-        args: Vec::new(),
-        env: Vec::new(),
-        sha256: Digest::of(&std::fs::read(file).expect("the plugin's file is there")),
-        instances,
-        instance_limits: Default::default(),
-        confinement: None,
-    };
+    let sha256 = Digest::of(&std::fs::read(file).expect("the plugin's file is there"));
+    let (name, command) = (name.parse().expect("the name is well formed"), command.parse());
+    let mut registration = Registration::new(name, command.expect("the command is well formed"), sha256);
+    (registration.kind, registration.instances) = (Some(PluginKind::Secret), instances);
     host.register_plugin(registration).await.expect("the plugin is registered");
 }
 
@@ -87,17 +79,8 @@ pub async fn enable(host: &Host, path: &str) {
 
 /// Mounts the plugin of this name.
 pub async fn enable_as(host: &Host, name: &str, path: &str) {
-    let request = MountRequest {
-        path: path.parse().expect("the path is well formed"),
-        kind: PluginKind::Secret,
-        plugin: name.parse().expect("the name is well formed"),
-        version: None,
-        description: String::new(),
-        options: Default::default(),
-        local: false,
-        seal_wrap: false,
-        config: MountConfig::default(),
-    };
+    let plugin = name.parse().expect("the name is well formed");
+    let request = MountRequest::new(path.parse().expect("the path is well formed"), plugin);
     host.enable(request).await.expect("the plugin is mounted");
 }
 

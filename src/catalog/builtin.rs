@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 #[cfg(any(test, feature = "builtin"))]
 use super::Origin;
-use super::{Catalog, PluginRecord, RuntimeKind};
+use super::{Catalog, PluginRecord};
+use crate::ident::{PluginKind, PluginName};
 #[cfg(any(test, feature = "builtin"))]
-use crate::ident::Digest;
-use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::plugin::{Found, Launchable, RuntimeKind};
+use crate::plugin::{PluginKey, Source};
 
 /// Whether a built-in plugin will be there in the versions to come: Vault's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,13 +46,9 @@ impl Builtins {
     }
 
     /// Returns the plugin if this is its version, or if any will do.
-    pub(super) fn get(
-        &self,
-        kind: PluginKind,
-        name: &PluginName,
-        version: Option<&PluginVersion>,
-    ) -> Option<&Arc<PluginRecord>> {
-        self.find(kind, name).filter(|record| version.is_none() || version == record.version.as_ref())
+    pub(super) fn get(&self, key: &PluginKey) -> Option<&Arc<PluginRecord>> {
+        let found = self.find(key.kind, &key.name);
+        found.filter(|record| key.version.is_none() || key.version == record.key.version)
     }
 }
 
@@ -59,14 +56,15 @@ impl Catalog {
     /// Returns the catalog with these plugins built in.
     #[cfg(any(test, feature = "builtin"))]
     pub(crate) fn with_builtins(mut self, records: impl IntoIterator<Item = PluginRecord>) -> Self {
-        let keyed = |record: PluginRecord| ((record.kind, record.name.clone()), Arc::new(record));
+        let keyed = |record: PluginRecord| ((record.key.kind, record.key.name.clone()), Arc::new(record));
         self.builtins.records = records.into_iter().map(keyed).collect();
         self
     }
 
     /// Returns whether a built-in plugin of this name gives way to an unversioned one.
     pub(crate) fn is_overridden(&self, kind: PluginKind, name: &PluginName) -> bool {
-        self.get(kind, name, None).is_some_and(|record| record.runtime != RuntimeKind::Builtin)
+        let unversioned = self.get(&PluginKey::new(kind, name.clone(), None));
+        unversioned.is_some_and(|record| record.launch.source != Source::Builtin)
     }
 
     /// Returns the status of the built-in plugin of this name, overridden or not; `None` if there is none.
@@ -77,37 +75,29 @@ impl Catalog {
     /// Returns the built-in plugins that are not overridden.
     pub(super) fn listed_builtins(&self) -> Vec<Arc<PluginRecord>> {
         let records = self.builtins.records.values();
-        records.filter(|record| !self.is_overridden(record.kind, &record.name)).cloned().collect()
+        records.filter(|record| !self.is_overridden(record.key.kind, &record.key.name)).cloned().collect()
     }
 }
 
 #[cfg(any(test, feature = "builtin"))]
 impl PluginRecord {
-    /// Returns the entry of a built-in plugin. No file stands behind it: its command is its name and its digest that of
-    /// nothing, and neither is shown.
-    pub(crate) fn builtin(kind: PluginKind, name: PluginName, version: Option<PluginVersion>) -> Result<Self, String> {
-        Ok(Self {
-            kind,
-            command: name.as_str().parse().map_err(|error| format!("the built-in plugin {name}: {error}"))?,
-            name,
-            version,
-            args: Vec::new(),
-            env: Vec::new(),
-            sha256: Digest::of(b""),
-            runtime: RuntimeKind::Builtin,
+    /// Returns the entry of a built-in plugin, which could use this.
+    pub(crate) fn builtin(key: PluginKey, capabilities: Vec<String>) -> Self {
+        Self {
+            key,
+            launch: Launchable::new(Source::Builtin),
             instances: Default::default(),
             instance_limits: Default::default(),
-            capabilities: Vec::new(),
-            imports: Vec::new(),
-            confinement: None,
+            found: Found { runtime: RuntimeKind::Builtin, capabilities, imports: Vec::new() },
             origin: Origin::Request,
-        })
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ident::PluginVersion;
     use crate::storage::MemoryStorage;
 
     fn kv() -> PluginName {
@@ -115,22 +105,25 @@ mod tests {
     }
 
     async fn catalog() -> Catalog {
-        let version = PluginVersion::builtin("0.1.0").unwrap();
-        let builtin = PluginRecord::builtin(PluginKind::Secret, kv(), Some(version)).unwrap();
+        let builtin = PluginRecord::builtin(key(PluginVersion::builtin("0.1.0").ok()), Vec::new());
         crate::catalog::load(Arc::new(MemoryStorage::new())).await.with_builtins([builtin])
     }
 
+    fn key(version: Option<PluginVersion>) -> PluginKey {
+        PluginKey::new(PluginKind::Secret, kv(), version)
+    }
+
     fn external(version: Option<&str>) -> PluginRecord {
-        let version = version.map(|version| version.parse().unwrap());
-        PluginRecord { runtime: RuntimeKind::Wasm, ..PluginRecord::builtin(PluginKind::Secret, kv(), version).unwrap() }
+        PluginRecord::of_file(key(version.map(|version| version.parse().unwrap())), RuntimeKind::Wasm)
     }
 
     /// Returns what a mount without a version gets at first, then at a later start, and what is listed; versions, or
     /// "-" for none.
     fn chosen(catalog: &Catalog) -> (String, String, Vec<String>) {
-        let shown = |record: &Arc<PluginRecord>| record.version.as_ref().map_or("-".to_owned(), ToString::to_string);
+        let shown =
+            |record: &Arc<PluginRecord>| record.key.version.as_ref().map_or("-".to_owned(), ToString::to_string);
         let selected = catalog.select(PluginKind::Secret, &kv(), None);
-        let later = catalog.get(PluginKind::Secret, &kv(), None);
+        let later = catalog.get(&key(None));
         (shown(&selected.unwrap()), shown(&later.unwrap()), catalog.all().iter().map(shown).collect())
     }
 
@@ -148,10 +141,10 @@ mod tests {
         assert_eq!(chosen(&catalog), row("-", "-", &["-", "v0.0.9"]));
         assert!(catalog.is_overridden(PluginKind::Secret, &kv()));
         // What runs it goes on with it, and it is known for what it is.
-        let asked = catalog.get(PluginKind::Secret, &kv(), Some(&BUILTIN.parse().unwrap())).unwrap();
-        assert_eq!(asked.runtime, RuntimeKind::Builtin);
+        let asked = catalog.get(&key(BUILTIN.parse().ok())).unwrap();
+        assert_eq!(asked.launch.source, Source::Builtin);
         assert_eq!(catalog.deprecation_status(PluginKind::Secret, &kv()), Some(DeprecationStatus::Supported));
-        catalog.remove(PluginKind::Secret, &kv(), None, Origin::Request).await.unwrap();
+        catalog.remove(&key(None), Origin::Request).await.unwrap();
         assert_eq!(chosen(&catalog), row("v0.0.9", BUILTIN, &["v0.0.9", BUILTIN]));
         assert_eq!(catalog.deprecation_status(PluginKind::Auth, &kv()), None);
         assert_eq!(catalog.versions(PluginKind::Secret, &kv()), ["0.0.9".parse().unwrap()]);

@@ -14,21 +14,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::plugin::PluginKey;
 use crate::storage::{Batch, Control, Storage, StorageError, load_records, store_record};
 
 use builtin::Builtins;
 pub use builtin::DeprecationStatus;
 pub use pins::Pin;
-pub use record::{InstanceLimits, InstancePolicy, RuntimeKind};
 pub(crate) use record::{Origin, PluginRecord};
 pub(crate) use selection::SelectError;
 
 /// Where the records lie: `core/catalog/<kind>/<name>@<version>`, the version empty for the unversioned plugin. A name
 /// cannot hold an `@`.
 const RECORDS: &str = "core/catalog/";
-
-/// Kind, name and version: what identifies a plugin.
-type Key = (PluginKind, PluginName, Option<PluginVersion>);
 
 /// Why the catalog was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -37,26 +34,26 @@ pub(crate) enum ChangeError {
     Storage(#[from] StorageError),
     /// There is no such entry to pin.
     #[error("{0} does not exist")]
-    Absent(String),
+    Absent(PluginKey),
     /// The entry is built in, and its version goes with the server's.
     #[error("cannot pin a builtin plugin: {0}")]
-    Builtin(String),
+    Builtin(PluginKey),
     /// The entry is pinned, and so may not go.
     #[error("cannot delete a pinned version: {0} is pinned; remove the pin first")]
-    Pinned(String),
+    Pinned(PluginKey),
     /// The entry came from the configuration, and whoever asks did not.
     #[error("{0} is declared in the server's configuration; change it there")]
-    Declared(String),
+    Declared(PluginKey),
     /// The entry was registered by somebody, and the configuration is not to take it over.
     #[error("{0} is registered already, and not by the configuration; deregister it first")]
-    Registered(String),
+    Registered(PluginKey),
 }
 
 /// The registered plugins.
 pub(crate) struct Catalog {
     storage: Arc<dyn Storage>,
     control: Arc<Control>,
-    records: RwLock<BTreeMap<Key, Arc<PluginRecord>>>,
+    records: RwLock<BTreeMap<PluginKey, Arc<PluginRecord>>>,
     builtins: Builtins,
     pins: RwLock<BTreeMap<(PluginKind, PluginName), PluginVersion>>,
     /// Held while a change is stored and then published, so that memory and storage see changes in the same order.
@@ -70,7 +67,7 @@ impl Catalog {
         for (key, record) in load_records::<PluginRecord>(&*storage, RECORDS).await? {
             match record {
                 Ok(record) => {
-                    records.insert(key_of(&record), Arc::new(record));
+                    records.insert(record.key.clone(), Arc::new(record));
                 }
                 Err(error) => tracing::error!(key, %error, "a catalog entry cannot be read; register the plugin again"),
             }
@@ -89,72 +86,50 @@ impl Catalog {
 
     /// Stores a record in place of the one with the same kind, name, version and origin. One of the other origin stays.
     pub(crate) async fn put(&self, record: PluginRecord) -> Result<(), ChangeError> {
-        let batch = store_record(Batch::default(), &storage_key(&key_of(&record)), &record)?;
+        let batch = store_record(Batch::default(), &storage_key(&record.key), &record)?;
         let _change = self.change.lock().await;
-        self.check_origin(record.kind, &record.name, record.version.as_ref(), record.origin)?;
+        self.check_origin(&record.key, record.origin)?;
         self.control.commit(batch).await?;
         let mut records = self.records.write().unwrap_or_else(PoisonError::into_inner);
-        records.insert(key_of(&record), Arc::new(record));
+        records.insert(record.key.clone(), Arc::new(record));
         Ok(())
     }
 
     /// Refuses to change what came from elsewhere. Whoever calls alone holds the turn to change, or asks ahead of much
     /// work.
-    pub(crate) fn check_origin(
-        &self,
-        kind: PluginKind,
-        name: &PluginName,
-        version: Option<&PluginVersion>,
-        origin: Origin,
-    ) -> Result<(), ChangeError> {
-        let there = self.get(kind, name, version).map(|record| record.origin);
+    pub(crate) fn check_origin(&self, key: &PluginKey, origin: Origin) -> Result<(), ChangeError> {
+        let there = self.get(key).map(|record| record.origin);
         match (there, origin) {
-            (Some(Origin::Configuration), Origin::Request) => {
-                Err(ChangeError::Declared(described(kind, name, version)))
-            }
-            (Some(Origin::Request), Origin::Configuration) => {
-                Err(ChangeError::Registered(described(kind, name, version)))
-            }
+            (Some(Origin::Configuration), Origin::Request) => Err(ChangeError::Declared(key.clone())),
+            (Some(Origin::Request), Origin::Configuration) => Err(ChangeError::Registered(key.clone())),
             _ => Ok(()),
         }
     }
 
     /// Removes a record that has this origin. Nothing happens if there is none.
-    pub(crate) async fn remove(
-        &self,
-        kind: PluginKind,
-        name: &PluginName,
-        version: Option<&PluginVersion>,
-        origin: Origin,
-    ) -> Result<(), ChangeError> {
-        let key = (kind, name.clone(), version.cloned());
+    pub(crate) async fn remove(&self, key: &PluginKey, origin: Origin) -> Result<(), ChangeError> {
         let _change = self.change.lock().await;
-        self.check_origin(kind, name, version, origin)?;
-        if version.is_some() && self.pinned(kind, name).as_ref() == version {
-            return Err(ChangeError::Pinned(described(kind, name, version)));
+        self.check_origin(key, origin)?;
+        if key.version.is_some() && self.pinned(key.kind, &key.name) == key.version {
+            return Err(ChangeError::Pinned(key.clone()));
         }
-        self.control.commit(Batch::default().delete(storage_key(&key))).await?;
-        self.records.write().unwrap_or_else(PoisonError::into_inner).remove(&key);
+        self.control.commit(Batch::default().delete(storage_key(key))).await?;
+        self.records.write().unwrap_or_else(PoisonError::into_inner).remove(key);
         Ok(())
     }
 
-    /// Returns the record with exactly this version. `None` is the unversioned plugin, else the built-in one.
-    pub(crate) fn get(
-        &self,
-        kind: PluginKind,
-        name: &PluginName,
-        version: Option<&PluginVersion>,
-    ) -> Option<Arc<PluginRecord>> {
+    /// Returns the record with exactly this key. Without a version that is the unversioned plugin, else the built-in
+    /// one.
+    pub(crate) fn get(&self, key: &PluginKey) -> Option<Arc<PluginRecord>> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        let record = records.get(&(kind, name.clone(), version.cloned()));
-        record.or_else(|| self.builtins.get(kind, name, version)).cloned()
+        records.get(key).or_else(|| self.builtins.get(key)).cloned()
     }
 
     /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of
     /// them.
     pub(crate) fn versions(&self, kind: PluginKind, name: &PluginName) -> Vec<PluginVersion> {
         let records = self.records.read().unwrap_or_else(PoisonError::into_inner);
-        named(&records, kind, name).filter_map(|record| record.version.clone()).collect()
+        named(&records, kind, name).filter_map(|record| record.key.version.clone()).collect()
     }
 
     /// Returns whether there is any entry under a name; `kind` `None` means of either type.
@@ -168,32 +143,22 @@ impl Catalog {
     pub(crate) fn all(&self) -> Vec<Arc<PluginRecord>> {
         let mut all = self.listed_builtins();
         all.extend(self.records.read().unwrap_or_else(PoisonError::into_inner).values().cloned());
-        all.sort_by_cached_key(|record| key_of(record));
+        all.sort_by(|one, other| one.key.cmp(&other.key));
         all
     }
 }
 
-/// Returns how messages name an entry.
-pub(crate) fn described(kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> String {
-    let version = version.map(|version| format!(" version {version}")).unwrap_or_default();
-    format!("{kind} plugin {:?}{version}", name.as_str())
-}
-
 /// Returns all records of a name, the unversioned one first and the newest last.
 fn named<'a>(
-    records: &'a BTreeMap<Key, Arc<PluginRecord>>,
+    records: &'a BTreeMap<PluginKey, Arc<PluginRecord>>,
     kind: PluginKind,
     name: &PluginName,
 ) -> impl Iterator<Item = &'a Arc<PluginRecord>> {
-    let from = records.range((kind, name.clone(), None)..);
-    from.map(|(_, record)| record).take_while(move |record| record.kind == kind && record.name == *name)
+    let from = records.range(PluginKey::new(kind, name.clone(), None)..);
+    from.take_while(move |(key, _)| key.kind == kind && key.name == *name).map(|(_, record)| record)
 }
 
-fn key_of(record: &PluginRecord) -> Key {
-    (record.kind, record.name.clone(), record.version.clone())
-}
-
-fn storage_key((kind, name, version): &Key) -> String {
+fn storage_key(PluginKey { kind, name, version }: &PluginKey) -> String {
     let version = version.as_ref().map(ToString::to_string).unwrap_or_default();
     format!("{RECORDS}{kind}/{name}@{version}")
 }

@@ -4,8 +4,9 @@ use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Catalog, ChangeError, described};
+use super::{Catalog, ChangeError};
 use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::plugin::PluginKey;
 use crate::storage::{Batch, StorageError, load_records, store_record};
 
 /// Where the pins lie: `core/pins/<kind>/<name>`.
@@ -39,11 +40,12 @@ impl Catalog {
     /// Pins a plugin to a version that is in the catalog, in place of another.
     pub(crate) async fn pin(&self, pin: Pin) -> Result<(), ChangeError> {
         let _change = self.change.lock().await;
+        let key = PluginKey::new(pin.kind, pin.name.clone(), Some(pin.version.clone()));
         if pin.version.is_builtin() {
-            return Err(ChangeError::Builtin(described(pin.kind, &pin.name, Some(&pin.version))));
+            return Err(ChangeError::Builtin(key));
         }
-        if self.get(pin.kind, &pin.name, Some(&pin.version)).is_none() {
-            return Err(ChangeError::Absent(described(pin.kind, &pin.name, Some(&pin.version))));
+        if self.get(&key).is_none() {
+            return Err(ChangeError::Absent(key));
         }
         self.control.commit(store_record(Batch::default(), &storage_key(pin.kind, &pin.name), &pin)?).await?;
         self.publish_pin(pin);

@@ -8,8 +8,9 @@
 
 use std::sync::{Arc, PoisonError};
 
-use super::{Catalog, PluginRecord, RuntimeKind, named};
+use super::{Catalog, PluginRecord, named};
 use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::plugin::{PluginKey, Source};
 
 /// Why a mount does not get what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,13 +29,14 @@ impl Catalog {
         name: &PluginName,
         asked: Option<&PluginVersion>,
     ) -> Result<Arc<PluginRecord>, SelectError> {
+        let get = |version| self.get(&PluginKey::new(kind, name.clone(), version));
         let found = match (self.pinned(kind, name), asked) {
             (Some(pinned), Some(asked)) if pinned != *asked => return Err(SelectError::Pinned(pinned)),
-            (Some(pinned), _) => self.get(kind, name, Some(&pinned)),
-            (None, Some(asked)) => self.get(kind, name, Some(asked)),
+            (Some(pinned), _) => get(Some(pinned)),
+            (None, Some(asked)) => get(Some(asked.clone())),
             (None, None) => {
-                let unversioned = self.get(kind, name, None);
-                let registered = unversioned.clone().filter(|record| record.runtime != RuntimeKind::Builtin);
+                let unversioned = get(None);
+                let registered = unversioned.clone().filter(|record| record.launch.source != Source::Builtin);
                 registered.or_else(|| self.newest(kind, name)).or(unversioned)
             }
         };
@@ -51,9 +53,9 @@ impl Catalog {
         self.pinned(kind, name).or_else(|| recorded.cloned())
     }
 
-    /// Returns whether mounts that run the entry with this version could be started without it.
-    pub(crate) fn has_substitute(&self, kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> bool {
-        version.is_none() && self.deprecation_status(kind, name).is_some()
+    /// Returns whether mounts that run the entry with this key could be started without it.
+    pub(crate) fn has_substitute(&self, key: &PluginKey) -> bool {
+        key.version.is_none() && self.deprecation_status(key.kind, &key.name).is_some()
     }
 
     fn newest(&self, kind: PluginKind, name: &PluginName) -> Option<Arc<PluginRecord>> {

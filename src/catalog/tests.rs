@@ -1,7 +1,7 @@
 //! The catalog over a storage in memory: what is selected, what a pin holds, and who may change an entry.
 
 use super::*;
-use crate::ident::Digest;
+use crate::plugin::RuntimeKind;
 use crate::storage::MemoryStorage;
 
 const KV: PluginKind = PluginKind::Secret;
@@ -14,23 +14,12 @@ fn version(typed: &str) -> Option<PluginVersion> {
     (!typed.is_empty()).then(|| typed.parse().unwrap())
 }
 
+fn key(typed: &str) -> PluginKey {
+    PluginKey::new(KV, kv(), version(typed))
+}
+
 fn record(typed: &str) -> PluginRecord {
-    PluginRecord {
-        kind: KV,
-        name: kv(),
-        version: version(typed),
-        command: "kv".parse().unwrap(),
-        args: Vec::new(),
-        env: Vec::new(),
-        sha256: Digest::of(typed.as_bytes()),
-        runtime: RuntimeKind::Wasm,
-        instances: InstancePolicy::default(),
-        instance_limits: InstanceLimits::default(),
-        capabilities: Vec::new(),
-        imports: Vec::new(),
-        confinement: None,
-        origin: Origin::Request,
-    }
+    PluginRecord::of_file(key(typed), RuntimeKind::Wasm)
 }
 
 fn pin(typed: &str) -> Pin {
@@ -65,7 +54,7 @@ async fn pinned_before_asked_before_unversioned_before_newest() {
         if let Some(to) = pin_to {
             catalog.pin(pin(to)).await.unwrap();
         }
-        let answer = catalog.select(KV, &kv(), version(asked).as_ref()).map(|record| record.version.clone());
+        let answer = catalog.select(KV, &kv(), version(asked).as_ref()).map(|record| record.key.version.clone());
         assert_eq!(answer, selected, "{versions:?}, pinned to {pin_to:?}, asked for {asked:?}");
         let started = catalog.version_at_start(KV, &kv(), version(asked).as_ref());
         assert_eq!(started, pin_to.map_or(version(asked), version), "{versions:?}");
@@ -80,15 +69,15 @@ async fn a_pin_is_of_what_is_there_holds_it_and_lasts() {
     assert_eq!(refused, "secret plugin \"kv\" version v3.0.0 does not exist");
     first.pin(pin("1.0.0")).await.unwrap();
     first.pin(pin("2.0.0")).await.unwrap();
-    let refused = first.remove(KV, &kv(), version("2.0.0").as_ref(), Origin::Request).await.unwrap_err().to_string();
+    let refused = first.remove(&key("2.0.0"), Origin::Request).await.unwrap_err().to_string();
     assert!(refused.starts_with("cannot delete a pinned version: "), "{refused}");
-    first.remove(KV, &kv(), version("1.0.0").as_ref(), Origin::Request).await.unwrap();
+    first.remove(&key("1.0.0"), Origin::Request).await.unwrap();
 
     let second = catalog(&storage, &[]).await;
     assert_eq!(second.pins(), [pin("2.0.0")]);
     second.unpin(KV, &kv()).await.unwrap();
     second.unpin(KV, &kv()).await.unwrap();
-    second.remove(KV, &kv(), version("2.0.0").as_ref(), Origin::Request).await.unwrap();
+    second.remove(&key("2.0.0"), Origin::Request).await.unwrap();
     let third = catalog(&storage, &[]).await;
     assert!(third.pins().is_empty() && third.all().is_empty());
 }
@@ -104,12 +93,12 @@ async fn who_put_an_entry_changes_it() {
             catalog.put(record("")).await,
             "secret plugin \"kv\" is declared in the server's configuration; change it there",
         ),
-        (catalog.remove(KV, &kv(), None, Origin::Request).await, "is declared in the server's configuration"),
+        (catalog.remove(&key(""), Origin::Request).await, "is declared in the server's configuration"),
         (catalog.put(declared("1.0.0")).await, "secret plugin \"kv\" version v1.0.0 is registered already"),
-        (catalog.remove(KV, &kv(), version("1.0.0").as_ref(), Origin::Configuration).await, "is registered already"),
+        (catalog.remove(&key("1.0.0"), Origin::Configuration).await, "is registered already"),
     ] {
         assert!(refused.as_ref().is_err_and(|error| error.to_string().contains(why)), "{refused:?} should say {why}");
     }
-    catalog.remove(KV, &kv(), None, Origin::Configuration).await.unwrap();
+    catalog.remove(&key(""), Origin::Configuration).await.unwrap();
     assert_eq!(catalog.all().len(), 1);
 }

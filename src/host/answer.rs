@@ -213,7 +213,7 @@ pub(super) fn checked(
 ) -> Result<Response, Error> {
     let fault = |why: &str| Err(unusable(record, why));
     let facts = AnswerFacts {
-        is_auth: record.kind == PluginKind::Auth,
+        is_auth: record.settings.kind == PluginKind::Auth,
         // A caller that has a token already gets no other one by asking, unless it renews the one that it has.
         may_log_in: is_open || operation == Operation::Renew,
         is_login: response.login.is_some(),
@@ -241,7 +241,7 @@ pub(super) fn checked(
         Body::Raw { .. } | Body::Redirect(_) | Body::Empty => {}
     }
     if !response.headers.is_empty() {
-        let allowed = &record.config.allowed_response_headers;
+        let allowed = &record.settings.config.allowed_response_headers;
         response.headers.retain(|(name, _)| allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(name)));
     }
     Ok(response)
@@ -261,14 +261,14 @@ fn choking(why: &str) -> String {
 
 /// Returns the error for what a plugin may not answer.
 pub(super) fn unusable(record: &MountRecord, why: &str) -> Error {
-    let (path, plugin) = (&record.path, &record.plugin);
+    let (path, plugin) = (&record.path, &record.settings.plugin);
     Error::new(ErrorKind::PluginFault, format!("the plugin {plugin} at {path} answered what it may not: {why}"))
 }
 
 /// Returns what answers for a mount with this record.
 pub(super) fn answered_by(record: &MountRecord) -> AnsweredBy {
-    let token_type = record.config.token_type.unwrap_or_default();
-    AnsweredBy { path: record.path.clone(), kind: record.kind, token_type }
+    let token_type = record.settings.config.token_type.unwrap_or_default();
+    AnsweredBy { path: record.path.clone(), kind: record.settings.kind, token_type }
 }
 
 /// Gives an outcome its kind, and names the mount where the fault is not the caller's.
@@ -289,7 +289,7 @@ fn meaning(error: MountError, record: &MountRecord, is_known: bool) -> Error {
 }
 
 fn failed(failure: Failure, record: &MountRecord) -> Error {
-    let (path, plugin) = (&record.path, &record.plugin);
+    let (path, plugin) = (&record.path, &record.settings.plugin);
     let kind = kind_of(&failure);
     let text = match failure {
         Failure::Backend(error) => return declined(error),

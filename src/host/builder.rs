@@ -175,7 +175,7 @@ impl HostBuilder {
         let control = Arc::new(Control::take_over(Arc::clone(&storage)).await?);
         let catalog = Catalog::load(Arc::clone(&storage), Arc::clone(&control)).await?;
         #[cfg(feature = "builtin")]
-        let catalog = catalog.with_builtins(builtins::records(&runtimes.builtin)?);
+        let catalog = catalog.with_builtins(builtins::records(&runtimes.builtin));
         let programs = Programs::new(self.plugin_directory, runtimes, Arc::clone(&limits));
         let root_token = Arc::new(RootTokenAccess::new(self.root_token.or(system.root_token)));
         let generations = GenerationSettings {

@@ -2,7 +2,6 @@
 
 pub(super) use cofferdam_sdk::embed::Embedded;
 
-use super::{Error, ErrorKind};
 use crate::catalog::PluginRecord;
 use crate::ident::PluginName;
 use crate::runtime::builtin::{BuiltinRuntime, CAPABILITIES};
@@ -17,11 +16,6 @@ pub(super) fn shipped() -> [Builtin; 2] {
 }
 
 /// Returns the catalog's entries of what is built in.
-pub(super) fn records(runtime: &BuiltinRuntime) -> Result<Vec<PluginRecord>, Error> {
-    let record = |(kind, name, version): (_, &PluginName, Option<&_>)| {
-        let record = PluginRecord::builtin(kind, name.clone(), version.cloned())
-            .map_err(|why| Error::new(ErrorKind::Internal, why))?;
-        Ok(PluginRecord { capabilities: vec![CAPABILITIES.to_owned()], ..record })
-    };
-    runtime.plugins().map(record).collect()
+pub(super) fn records(runtime: &BuiltinRuntime) -> impl Iterator<Item = PluginRecord> {
+    runtime.plugins().map(|key| PluginRecord::builtin(key, vec![CAPABILITIES.to_owned()]))
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::StreamExt;
 
 use super::{Error, Host, Inner, PluginInfo, Registration};
-use crate::catalog::{Origin, PluginRecord, described};
-use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::catalog::{Origin, PluginRecord};
+use crate::ident::PluginName;
+use crate::plugin::PluginKey;
 
 /// Declared plugins that are verified at a time. Each may compile a component or start a process.
 const DECLARATIONS_MAX: usize = 4;
@@ -27,13 +28,13 @@ pub enum Declared {
     },
     /// It was declared before, is not any more, and has left the catalog.
     Removed {
-        /// The entry, as messages name it.
-        entry: String,
+        /// What it was.
+        plugin: PluginKey,
     },
     /// It is not declared any more and stays for this reason: mounts use it, or it is pinned.
     Kept {
-        /// The entry, as messages name it.
-        entry: String,
+        /// What it was.
+        plugin: PluginKey,
         /// Why.
         reason: Error,
     },
@@ -62,17 +63,17 @@ impl Inner {
         let mut outcomes: Vec<Declared> =
             futures_util::stream::iter(applied).buffer_unordered(DECLARATIONS_MAX).collect().await;
 
-        let mut wanted: BTreeSet<(PluginKind, PluginName, Option<PluginVersion>)> = BTreeSet::new();
+        let mut wanted: BTreeSet<PluginKey> = BTreeSet::new();
         // What a declaration stands for that failed and names no version, nobody knows: nothing of that name goes.
         let mut unclear: BTreeSet<PluginName> = BTreeSet::new();
         for outcome in &outcomes {
             match outcome {
                 Declared::Unchanged(plugin) | Declared::Registered(plugin) => {
-                    wanted.insert((plugin.kind, plugin.name.clone(), plugin.version.clone()));
+                    wanted.insert(plugin.key.clone());
                 }
                 Declared::Refused { index, .. } => match &declared[*index] {
                     Registration { kind: Some(kind), name, version: version @ Some(_), .. } => {
-                        wanted.insert((*kind, name.clone(), version.clone()));
+                        wanted.insert(PluginKey::new(*kind, name.clone(), version.clone()));
                     }
                     Registration { name, .. } => {
                         unclear.insert(name.clone());
@@ -82,15 +83,13 @@ impl Inner {
             }
         }
         for record in self.catalog.all() {
-            let PluginRecord { kind, name, version, origin, .. } = &*record;
-            let is_wanted = wanted.contains(&(*kind, name.clone(), version.clone())) || unclear.contains(name);
-            if *origin == Origin::Request || is_wanted {
+            let key = &record.key;
+            if record.origin == Origin::Request || wanted.contains(key) || unclear.contains(&key.name) {
                 continue;
             }
-            let entry = described(*kind, name, version.as_ref());
-            outcomes.push(match self.deregister(*kind, name, version.as_ref(), Origin::Configuration).await {
-                Ok(()) => Declared::Removed { entry },
-                Err(reason) => Declared::Kept { entry, reason },
+            outcomes.push(match self.deregister(key, Origin::Configuration).await {
+                Ok(()) => Declared::Removed { plugin: key.clone() },
+                Err(reason) => Declared::Kept { plugin: key.clone(), reason },
             });
         }
         outcomes
@@ -110,17 +109,12 @@ impl Inner {
 /// Returns whether an entry is what a declaration would put there. A declaration that leaves something to the plugin
 /// takes what that said.
 fn is_the_same(record: &PluginRecord, registration: &Registration) -> bool {
-    let Registration { kind, name, version, command, args, env, sha256, instances, instance_limits, confinement } =
-        registration;
+    let Registration { kind, name, version, launch, instances, instance_limits } = registration;
     record.origin == Origin::Configuration
-        && kind.is_none_or(|kind| kind == record.kind)
-        && *name == record.name
-        && version.as_ref().is_none_or(|version| record.version.as_ref() == Some(version))
-        && *command == record.command
-        && *args == record.args
-        && *env == record.env
-        && *sha256 == record.sha256
+        && kind.is_none_or(|kind| kind == record.key.kind)
+        && *name == record.key.name
+        && version.as_ref().is_none_or(|version| record.key.version.as_ref() == Some(version))
+        && *launch == record.launch
         && *instances == record.instances
         && *instance_limits == record.instance_limits
-        && *confinement == record.confinement
 }

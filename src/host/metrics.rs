@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Host, Inner, MountState};
-use crate::catalog::PluginRecord;
-use crate::ident::{MountPath, PluginKind, PluginName, PluginVersion};
+use crate::ident::MountPath;
 use crate::meter::PluginMeter;
+use crate::plugin::PluginKey;
 
 pub use crate::meter::{DURATION_BUCKETS, Distribution, MountCounts, Outcome, PluginCounts, Retired, StorageCounts};
 
@@ -37,22 +37,11 @@ pub struct MountsByState {
     pub disabled: u64,
 }
 
-/// Which plugin something is of.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct PluginIdentity {
-    /// Auth method or secrets engine.
-    pub kind: PluginKind,
-    /// The name in the catalog.
-    pub name: PluginName,
-    /// `None` for the unversioned plugin of this name.
-    pub version: Option<PluginVersion>,
-}
-
 /// What one plugin's instances take and did.
 #[derive(Debug, Clone)]
 pub struct PluginMetrics {
     /// Whose they are.
-    pub plugin: PluginIdentity,
+    pub plugin: PluginKey,
     /// What was counted.
     pub counts: PluginCounts,
 }
@@ -63,7 +52,7 @@ pub struct MountMetrics {
     /// Where it is now.
     pub path: MountPath,
     /// What runs there; what is to run there, if it does not.
-    pub plugin: PluginIdentity,
+    pub plugin: PluginKey,
     /// What was counted.
     pub counts: MountCounts,
 }
@@ -83,7 +72,7 @@ impl Host {
             }
             let Some(counts) = mount.meter().read_counts() else { continue };
             let (record, version) = (&now.record, now.running_version().cloned());
-            let plugin = PluginIdentity { kind: record.kind, name: record.plugin.clone(), version };
+            let plugin = record.settings.key_of(version);
             mounts.push(MountMetrics { path: record.path.clone(), plugin, counts });
         }
         Metrics {
@@ -99,7 +88,7 @@ impl Host {
 impl Inner {
     fn plugin_metrics(&self) -> Vec<PluginMetrics> {
         let catalog = &self.catalog;
-        self.programs.meters.read(|plugin| catalog.get(plugin.kind, &plugin.name, plugin.version.as_ref()).is_some())
+        self.programs.meters.read(|plugin| catalog.get(plugin).is_some())
     }
 }
 
@@ -107,7 +96,7 @@ impl Inner {
 /// again with another digest, and mounts still run the one before.
 #[derive(Default)]
 pub(super) struct PluginMeters {
-    plugins: Mutex<BTreeMap<PluginIdentity, Meters>>,
+    plugins: Mutex<BTreeMap<PluginKey, Meters>>,
 }
 
 /// What the programs of one plugin counted.
@@ -121,23 +110,22 @@ struct Meters {
 
 impl PluginMeters {
     /// Counts a program with its plugin, from now on and until it is gone.
-    pub(super) fn watch(&self, record: &PluginRecord, meter: &Arc<PluginMeter>) {
-        let (kind, name, version) = (record.kind, record.name.clone(), record.version.clone());
+    pub(super) fn watch(&self, plugin: &PluginKey, meter: &Arc<PluginMeter>) {
         let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
-        let meters = plugins.entry(PluginIdentity { kind, name, version }).or_default();
+        let meters = plugins.entry(plugin.clone()).or_default();
         meters.settle();
         meters.live.push(Arc::clone(meter));
     }
 
     /// Returns what was counted, and forgets those plugins that nobody uses and that are not `known` any more. So there
     /// are at most as many as the catalog holds and programs live, and those that went since they were last read.
-    fn read(&self, known: impl Fn(&PluginIdentity) -> bool) -> Vec<PluginMetrics> {
+    fn read(&self, known: impl Fn(&PluginKey) -> bool) -> Vec<PluginMetrics> {
         let mut plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         plugins.retain(|plugin, meters| {
             meters.settle();
             !meters.live.is_empty() || known(plugin)
         });
-        let read = |(plugin, meters): (&PluginIdentity, &Meters)| {
+        let read = |(plugin, meters): (&PluginKey, &Meters)| {
             let mut counts = meters.gone.clone();
             meters.live.iter().for_each(|meter| counts.add(&meter.read()));
             PluginMetrics { plugin: plugin.clone(), counts }
@@ -164,38 +152,23 @@ impl Meters {
 mod tests {
     use super::*;
     use crate::host::stage::host_with;
-    use crate::ident::Digest;
+    use crate::ident::PluginKind;
     use crate::request::{Operation, Request};
     use crate::runtime::Residence;
     use crate::runtime::double::Double;
 
-    fn record(name: &str) -> PluginRecord {
-        PluginRecord {
-            kind: PluginKind::Secret,
-            name: name.parse().unwrap(),
-            version: None,
-            command: name.parse().unwrap(),
-            args: Vec::new(),
-            env: Vec::new(),
-            sha256: Digest::of(b""),
-            runtime: crate::catalog::RuntimeKind::Wasm,
-            instances: Default::default(),
-            instance_limits: Default::default(),
-            capabilities: Vec::new(),
-            imports: Vec::new(),
-            confinement: None,
-            origin: Default::default(),
-        }
+    fn plugin(name: &str) -> PluginKey {
+        PluginKey::new(PluginKind::Secret, name.parse().unwrap(), None)
     }
 
     #[test]
     fn what_programs_counted_outlives_them_as_long_as_their_plugin_is_known() {
         let meters = PluginMeters::default();
         let (one, two) = (Arc::new(PluginMeter::default()), Arc::new(PluginMeter::default()));
-        meters.watch(&record("a"), &one);
+        meters.watch(&plugin("a"), &one);
         drop(one.created());
         drop(one);
-        meters.watch(&record("a"), &two);
+        meters.watch(&plugin("a"), &two);
         let live = two.created();
         // The registry and the instance are all that is left of it.
         drop(two);

@@ -66,12 +66,12 @@ pub use declare::Declared;
 pub use error::{Error, ErrorKind};
 pub use metrics::{
     DURATION_BUCKETS, Distribution, Metrics, MountCounts, MountMetrics, MountsByState, Outcome, PluginCounts,
-    PluginIdentity, PluginMetrics, Retired, StorageCounts,
+    PluginMetrics, Retired, StorageCounts,
 };
 pub use reload::ReloadedMount;
 pub use types::{
-    Answer, AnsweredBy, DeprecationStatus, EffectiveTtls, InstanceLimits, InstancePolicy, MountConfig, MountInfo,
-    MountRequest, MountState, Pin, PluginInfo, Registration, RuntimeKind, TokenType, TtlChange, Tune, VersionChange,
+    Answer, AnsweredBy, DeprecationStatus, EffectiveTtls, MountConfig, MountInfo, MountRequest, MountSettings,
+    MountState, Pin, PluginInfo, Registration, TokenType, TtlChange, Tune, VersionChange,
 };
 
 /// A plugin host. Cheap to clone; all clones are the same host.

@@ -11,9 +11,12 @@ use super::programs::{MountLauncher, VersionAtLaunch, label};
 use super::reservations::{PluginClaim, Reservation};
 use super::types::{EffectiveTtls, MountInfo, MountRequest};
 use super::{Admission, Error, ErrorKind, Host, Inner, places};
-use crate::catalog::{PluginRecord, RuntimeKind, SelectError};
-use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion, RequestPath};
-use crate::mount::{Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountState, MountStorage, TokenType};
+use crate::catalog::{PluginRecord, SelectError};
+use crate::ident::{MountPath, PluginKind, PluginName, PluginVersion, RequestPath};
+use crate::mount::{
+    Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountSettings, MountState, MountStorage, TokenType,
+};
+use crate::plugin::RuntimeKind;
 use crate::runtime::{LogBudget, MountScope};
 use crate::storage::{StorageView, ViewLimits};
 
@@ -59,7 +62,7 @@ impl Host {
     /// Returns the mounts that say of themselves that everybody may see them, sorted by path. It costs little where
     /// there are few of them among many.
     pub fn public_mounts(&self) -> Vec<MountInfo> {
-        let is_public = |mount: &&Arc<Mount>| mount.record().config.listing_visibility == "unauth";
+        let is_public = |mount: &&Arc<Mount>| mount.record().settings.config.listing_visibility == "unauth";
         self.inner.mounts.routes.all().iter().filter(is_public).map(|mount| self.inner.info(mount)).collect()
     }
 
@@ -128,16 +131,18 @@ impl Host {
 
 impl Inner {
     async fn enable(&self, request: MountRequest) -> Result<MountInfo, Error> {
-        places::check_new(&request.path, request.kind)?;
-        check_token_type(request.kind, request.config.token_type)?;
-        self.check_ttls(&request.config)?;
-        let _reserved = self.reserve(&request.path)?;
-        self.check_free(&request.path, None)?;
-        let _relied_on = self.rely_on(request.kind, &request.plugin)?;
-        let plugin = self.select(request.kind, &request.plugin, request.version.as_ref())?;
-        check_instances(&plugin, &request.config)?;
-        let record = new_record(request, &plugin);
-        let (storage, path) = (record.storage(), record.path.clone());
+        let MountRequest { path, mut settings } = request;
+        places::check_new(&path, settings.kind)?;
+        check_token_type(settings.kind, settings.config.token_type)?;
+        self.check_ttls(&settings.config)?;
+        let _reserved = self.reserve(&path)?;
+        self.check_free(&path, None)?;
+        let _relied_on = self.rely_on(settings.kind, &settings.plugin)?;
+        let plugin = self.select(settings.kind, &settings.plugin, settings.version.as_ref())?;
+        check_instances(&plugin, &settings.config)?;
+        settings.version = asked_version(&plugin);
+        let record = MountRecord::new(path.clone(), settings);
+        let storage = record.storage();
 
         self.mounts.store_intent(storage).await?;
         let mount = self.mount_of_record(record, Attempt::Anew);
@@ -193,7 +198,7 @@ impl Inner {
 
     /// Makes a mount of a record, not started.
     pub(super) fn mount_of_record(&self, record: MountRecord, attempt: Attempt) -> Arc<Mount> {
-        let version = VersionAtLaunch::Asked(record.version.clone());
+        let version = VersionAtLaunch::Asked(record.settings.version.clone());
         let generation = self.generation_of(&record, attempt, version);
         let scope = self.new_scope(&record);
         Mount::new(record, scope, generation)
@@ -209,11 +214,11 @@ impl Inner {
         let launcher = MountLauncher {
             programs: Arc::clone(&self.programs),
             catalog: Arc::clone(&self.catalog),
-            kind: record.kind,
-            name: record.plugin.clone(),
+            kind: record.settings.kind,
+            name: record.settings.plugin.clone(),
             version,
-            instances: record.config.instances,
-            instance_limits: record.config.instance_limits.clone(),
+            instances: record.settings.config.instances,
+            instance_limits: record.settings.config.instance_limits.clone(),
         };
         Generation::new(Arc::new(launcher), attempt, self.generations.clone())
     }
@@ -230,7 +235,7 @@ impl Inner {
         let bare = MountScope {
             accessor: record.accessor.to_string().into(),
             id: record.uuid.to_string().into(),
-            plugin: label(&record.plugin, self.version_at_start(record).as_ref()),
+            plugin: label(&record.settings.plugin, self.version_at_start(record).as_ref()),
             storage: self.view(record.storage()).metered(&meter),
             log: budget(),
             faults: budget(),
@@ -247,11 +252,11 @@ impl Inner {
     /// Returns the same with what a changed record says. The plugin that is named is the one that runs, which a tuned
     /// version does not before the mount is started again.
     pub(super) fn changed_scope(&self, before: &MountScope, record: &MountRecord) -> MountScope {
-        let ttls = self.effective_ttls(&record.config);
-        let headers = &record.config.passthrough_request_headers;
+        let ttls = self.effective_ttls(&record.settings.config);
+        let headers = &record.settings.config.passthrough_request_headers;
         MountScope {
             path: record.path.clone(),
-            options: record.options.clone(),
+            options: record.settings.options.clone(),
             default_ttl: ttls.default,
             max_ttl: ttls.max,
             passthrough_headers: headers.iter().map(|header| header.to_lowercase()).collect(),
@@ -319,7 +324,8 @@ impl Inner {
 
     /// Returns the version that a mount is started with next.
     pub(super) fn version_at_start(&self, record: &MountRecord) -> Option<PluginVersion> {
-        self.catalog.version_at_start(record.kind, &record.plugin, record.version.as_ref())
+        let MountSettings { kind, plugin, version, .. } = &record.settings;
+        self.catalog.version_at_start(*kind, plugin, version.as_ref())
     }
 
     /// Keeps the entries of a plugin in the catalog until what relies on one of them is published.
@@ -356,70 +362,43 @@ impl Inner {
         let (record, running) = (&now.record, now.running());
         MountInfo {
             path: record.path.clone(),
-            kind: record.kind,
-            plugin: record.plugin.to_string(),
-            version: record.version.clone(),
-            running_version: running.and_then(|running| running.version.clone()),
-            // No file stands behind what is built in.
-            running_sha256: running
-                .filter(|running| running.version.as_ref().is_none_or(|version| !version.is_builtin()))
-                .map(|running| running.sha256),
-            deprecation_status: self.catalog.deprecation_status(record.kind, &record.plugin),
-            running_instances: running.map(|running| running.pool.settings().policy),
             accessor: record.accessor.clone(),
             uuid: record.uuid,
-            description: record.description.clone(),
-            options: record.options.clone(),
-            local: record.local,
-            seal_wrap: record.seal_wrap,
-            config: record.config.clone(),
+            settings: record.settings.clone(),
+            running_version: running.and_then(|running| running.version.clone()),
+            running_sha256: running.and_then(|running| running.sha256),
+            deprecation_status: self.catalog.deprecation_status(record.settings.kind, &record.settings.plugin),
+            running_instances: running.map(|running| running.pool.settings().policy),
             state: now.state(),
         }
     }
 
     fn system_info(&self) -> MountInfo {
+        let plugin = SYSTEM_TYPE.parse().expect("the name is well formed");
+        let settings = MountSettings {
+            description: "system endpoints used for control, policy and debugging".to_owned(),
+            seal_wrap: true,
+            config: MountConfig { passthrough_request_headers: vec!["Accept".to_owned()], ..MountConfig::default() },
+            ..MountSettings::new(PluginKind::Secret, plugin)
+        };
         MountInfo {
             path: "sys".parse().expect("the path is well formed"),
-            kind: PluginKind::Secret,
-            plugin: SYSTEM_TYPE.to_owned(),
-            version: None,
+            accessor: self.system.accessor.clone(),
+            uuid: self.system.uuid,
+            settings,
             running_version: None,
             running_sha256: None,
             deprecation_status: None,
             running_instances: None,
-            accessor: self.system.accessor.clone(),
-            uuid: self.system.uuid,
-            description: "system endpoints used for control, policy and debugging".to_owned(),
-            options: Default::default(),
-            local: false,
-            seal_wrap: true,
-            config: MountConfig { passthrough_request_headers: vec!["Accept".to_owned()], ..MountConfig::default() },
             state: MountState::Running,
         }
     }
 }
 
-fn new_record(request: MountRequest, plugin: &PluginRecord) -> MountRecord {
-    let MountRequest { path, kind, plugin: name, description, options, local, seal_wrap, config, version: _ } = request;
-    MountRecord {
-        uuid: MountUuid::random(),
-        accessor: Accessor::random(kind, &name),
-        path,
-        kind,
-        plugin: name,
-        version: asked_version(plugin),
-        description,
-        options,
-        local,
-        seal_wrap,
-        config,
-    }
-}
-
 /// Returns the version that a mount of this plugin asks for: none where it is built in, since the next server has
 /// another.
-fn asked_version(plugin: &PluginRecord) -> Option<PluginVersion> {
-    plugin.version.clone().filter(|version| !version.is_builtin())
+pub(super) fn asked_version(plugin: &PluginRecord) -> Option<PluginVersion> {
+    plugin.key.version.clone().filter(|version| !version.is_builtin())
 }
 
 /// Refuses a version beside the one that all mounts of the plugin get.
@@ -432,12 +411,12 @@ pub(super) fn pinned_elsewhere(name: &PluginName, asked: Option<&PluginVersion>,
 
 /// Refuses instances that the plugin cannot have.
 pub(super) fn check_instances(plugin: &PluginRecord, config: &MountConfig) -> Result<(), Error> {
-    if plugin.runtime != RuntimeKind::Native {
+    if plugin.found.runtime != RuntimeKind::Native {
         return Ok(());
     }
     let policy = config.instances.unwrap_or(plugin.instances);
     check_native_instances(policy, &config.instance_limits.or(&plugin.instance_limits))
-        .map_err(|why| Error::new(ErrorKind::InvalidRequest, format!("{}: {why}", plugin.name)))
+        .map_err(|why| Error::new(ErrorKind::InvalidRequest, format!("{}: {why}", plugin.key.name)))
 }
 
 /// Refuses a token type where no tokens come from.
@@ -452,7 +431,6 @@ pub(super) fn check_token_type(kind: PluginKind, token_type: Option<TokenType>) 
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
@@ -471,20 +449,12 @@ pub(super) mod tests {
     /// Returns a host with one mount, `kv/`, whose plugin is not in the catalog.
     pub(in crate::host) async fn host_with_mount(config: MountConfig) -> Host {
         let host = Host::builder().build().await.unwrap();
-        let plugin: PluginName = "kv".parse().unwrap();
-        let record = MountRecord {
-            uuid: MountUuid::random(),
-            accessor: Accessor::random(PluginKind::Secret, &plugin),
-            path: "kv".parse().unwrap(),
-            kind: PluginKind::Secret,
-            plugin,
-            version: None,
+        let settings = MountSettings {
             description: "before".to_owned(),
-            options: BTreeMap::new(),
-            local: false,
-            seal_wrap: false,
             config,
+            ..MountSettings::new(PluginKind::Secret, "kv".parse().unwrap())
         };
+        let record = MountRecord::new("kv".parse().unwrap(), settings);
         let mount = host.inner.mount_of_record(record, Attempt::Shared);
         host.inner.mounts.routes.publish(&"kv".parse().unwrap(), &mount);
         host
@@ -502,17 +472,8 @@ pub(super) mod tests {
             (config(Some(769), None), "given default lease TTL greater than system max lease TTL of 2764800"),
             (config(Some(1), Some(2)), "plugin not found in the catalog: kv"),
         ] {
-            let request = MountRequest {
-                path: "kv".parse().unwrap(),
-                kind: PluginKind::Secret,
-                plugin: "kv".parse().unwrap(),
-                version: None,
-                description: String::new(),
-                options: BTreeMap::new(),
-                local: false,
-                seal_wrap: false,
-                config,
-            };
+            let mut request = MountRequest::new("kv".parse().unwrap(), "kv".parse().unwrap());
+            request.settings.config = config;
             let refused = host.enable(request).await.unwrap_err();
             assert_eq!((refused.kind(), refused.message()), (ErrorKind::InvalidRequest, message));
         }

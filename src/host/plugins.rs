@@ -4,9 +4,10 @@ use std::path::Component;
 
 use super::programs::{launch_of, runtime_of};
 use super::{DeprecationStatus, Error, ErrorKind, Host, Inner, PluginInfo, Registration};
-use crate::catalog::{ChangeError, InstanceLimits, InstancePolicy, Origin, PluginRecord, RuntimeKind, described};
+use crate::catalog::{ChangeError, Origin, PluginRecord};
 use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::plugin::{Found, InstanceLimits, InstancePolicy, PluginKey, RuntimeKind, Source};
 use crate::runtime::{Description, Program};
 
 /// Paths that one plugin may be granted. Each is a rule that the kernel is given when the plugin starts.
@@ -30,9 +31,9 @@ impl Host {
         self.inner.catalog.all().iter().map(|record| self.inner.plugin_info(record)).collect()
     }
 
-    /// Returns the entry with exactly this version; `None` means the unversioned one, else the built-in one.
-    pub fn plugin(&self, kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> Option<PluginInfo> {
-        self.inner.catalog.get(kind, name, version).map(|record| self.inner.plugin_info(&record))
+    /// Returns the entry with exactly this key; without a version that is the unversioned one, else the built-in one.
+    pub fn plugin(&self, key: &PluginKey) -> Option<PluginInfo> {
+        self.inner.catalog.get(key).map(|record| self.inner.plugin_info(&record))
     }
 
     /// Returns the versions that are registered under a name, in ascending order. The unversioned plugin is none of
@@ -49,61 +50,50 @@ impl Host {
     /// [`ErrorKind::InvalidRequest`] for an entry that mounts run or ask for, which are named, that is pinned, that was
     /// declared, or that is built in; [`ErrorKind::Busy`] while a mount of the plugin is being made;
     /// [`ErrorKind::Storage`].
-    pub async fn deregister_plugin(
-        &self,
-        kind: PluginKind,
-        name: &PluginName,
-        version: Option<&PluginVersion>,
-    ) -> Result<(), Error> {
-        if let Some(version) = version.filter(|version| version.is_builtin()) {
+    pub async fn deregister_plugin(&self, key: &PluginKey) -> Result<(), Error> {
+        if let Some(version) = key.version.as_ref().filter(|version| version.is_builtin()) {
             return Err(Error::new(ErrorKind::InvalidRequest, format!("version \"{version}\" cannot be deleted")));
         }
-        let (name, version) = (name.clone(), version.cloned());
-        self.conduct(move |inner| async move { inner.deregister(kind, &name, version.as_ref(), Origin::Request).await })
-            .await
+        let key = key.clone();
+        self.conduct(move |inner| async move { inner.deregister(&key, Origin::Request).await }).await
     }
 }
 
 impl Inner {
     /// Removes an entry unless a mount would be lost with it.
-    pub(super) async fn deregister(
-        &self,
-        kind: PluginKind,
-        name: &PluginName,
-        version: Option<&PluginVersion>,
-        origin: Origin,
-    ) -> Result<(), Error> {
-        let _removing = self.plugin_claims.remove(kind, name).ok_or_else(|| {
-            let text = format!("another change of plugin {:?} is under way; try again when it is done", name.as_str());
+    pub(super) async fn deregister(&self, key: &PluginKey, origin: Origin) -> Result<(), Error> {
+        let _removing = self.plugin_claims.remove(key.kind, &key.name).ok_or_else(|| {
+            let name = key.name.as_str();
+            let text = format!("another change of plugin {name:?} is under way; try again when it is done");
             Error::new(ErrorKind::Busy, text)
         })?;
-        let users = self.users_of(kind, name, version);
-        if !users.is_empty() && !self.catalog.has_substitute(kind, name, version) {
-            let (entry, users) = (described(kind, name, version), users.join(", "));
+        let users = self.users_of(key);
+        if !users.is_empty() && !self.catalog.has_substitute(key) {
+            let users = users.join(", ");
             let text = format!(
-                "cannot deregister {entry}: it is used by {users}; tune what uses it to another version and reload it, or \
+                "cannot deregister {key}: it is used by {users}; tune what uses it to another version and reload it, or \
                  disable it"
             );
             return Err(Error::new(ErrorKind::InvalidRequest, text));
         }
-        Ok(self.catalog.remove(kind, name, version, origin).await?)
+        Ok(self.catalog.remove(key, origin).await?)
     }
 
     /// Returns the paths of the mounts that run an entry, or that their records ask for it.
-    fn users_of(&self, kind: PluginKind, name: &PluginName, version: Option<&PluginVersion>) -> Vec<String> {
+    fn users_of(&self, key: &PluginKey) -> Vec<String> {
         let mounts = self.mounts.routes.all().into_iter().filter(|mount| {
             let now = mount.now();
-            let record = &now.record;
-            let of_plugin = record.kind == kind && record.plugin == *name;
-            of_plugin && (record.version.as_ref() == version || now.running_version() == version)
+            let settings = &now.record.settings;
+            let asked = settings.key_of(settings.version.clone());
+            asked == *key || settings.key_of(now.running_version().cloned()) == *key
         });
         mounts.map(|mount| mount.record().path.to_string()).collect()
     }
 
     /// Returns an entry as listings show it.
     pub(super) fn plugin_info(&self, record: &PluginRecord) -> PluginInfo {
-        let pinned = self.catalog.pinned(record.kind, &record.name);
-        PluginInfo { pinned: pinned.is_some() && pinned == record.version, ..info(record) }
+        let pinned = self.catalog.pinned(record.key.kind, &record.key.name);
+        PluginInfo { pinned: pinned.is_some() && pinned == record.key.version, ..info(record) }
     }
 
     async fn register(&self, registration: Registration) -> Result<PluginInfo, Error> {
@@ -113,19 +103,23 @@ impl Inner {
     /// Verifies a plugin and puts it into the catalog.
     pub(super) async fn register_from(&self, registration: Registration, origin: Origin) -> Result<PluginInfo, Error> {
         check_version(registration.version.as_ref())?;
-        check_env(&registration.env)?;
-        registration.confinement.as_ref().map_or(Ok(()), check_confinement)?;
-        let artifact = self.programs.artifact(&registration.command, registration.sha256).await?;
+        check_env(&registration.launch.env)?;
+        registration.launch.confinement.as_ref().map_or(Ok(()), check_confinement)?;
+        let Source::File { command, sha256 } = &registration.launch.source else {
+            return Err(Error::new(ErrorKind::InvalidRequest, "a plugin that is built in cannot be registered"));
+        };
+        let sha256 = *sha256;
+        let artifact = self.programs.artifact(command, sha256).await?;
         let runtime = runtime_of(artifact.format);
         check_fits(&registration, runtime)?;
         let program = self.programs.learn(artifact, launch_of(&registration)).await?;
         let record = PluginRecord { origin, ..record_of(registration, runtime, &*program)? };
-        check_version(record.version.as_ref())?;
-        self.catalog.check_origin(record.kind, &record.name, record.version.as_ref(), origin)?;
+        check_version(record.key.version.as_ref())?;
+        self.catalog.check_origin(&record.key, origin)?;
         self.programs.keep(&record, program).await;
-        let (registered, sha256) = (self.plugin_info(&record), record.sha256);
+        let registered = self.plugin_info(&record);
         self.catalog.put(record).await?;
-        tracing::info!(plugin = %registered.name, %sha256, "registered a plugin");
+        tracing::info!(plugin = %registered.key.name, %sha256, "registered a plugin");
         Ok(registered)
     }
 }
@@ -135,21 +129,13 @@ fn record_of(registration: Registration, runtime: RuntimeKind, program: &dyn Pro
     let description = program.description();
     let kind = checked_kind(&registration, description)?;
     let version = checked_version(&registration, description)?;
-    let Registration { name, command, args, env, sha256, instances, instance_limits, confinement, .. } = registration;
+    let Registration { name, launch, instances, instance_limits, .. } = registration;
     Ok(PluginRecord {
-        kind,
-        name,
-        version,
-        command,
-        args,
-        env,
-        sha256,
-        runtime,
+        key: PluginKey::new(kind, name, version),
+        launch,
         instances,
         instance_limits,
-        capabilities: program.capabilities().to_vec(),
-        imports: program.imports().to_vec(),
-        confinement,
+        found: Found { runtime, capabilities: program.capabilities().to_vec(), imports: program.imports().to_vec() },
         origin: Origin::default(),
     })
 }
@@ -158,7 +144,7 @@ fn record_of(registration: Registration, runtime: RuntimeKind, program: &dyn Pro
 fn check_fits(registration: &Registration, runtime: RuntimeKind) -> Result<(), Error> {
     let refuse = |why: &str| Err(Error::new(ErrorKind::InvalidRequest, format!("{}: {why}", registration.name)));
     match runtime {
-        RuntimeKind::Wasm if registration.confinement.is_some() => {
+        RuntimeKind::Wasm if registration.launch.confinement.is_some() => {
             refuse("a component cannot be confined further: it runs in a sandbox that reaches nothing")
         }
         RuntimeKind::Native => check_native_instances(registration.instances, &registration.instance_limits)
@@ -253,39 +239,17 @@ fn check_confinement(confinement: &Confinement) -> Result<(), Error> {
 }
 
 fn info(record: &PluginRecord) -> PluginInfo {
-    let PluginRecord {
-        kind,
-        name,
-        version,
-        command,
-        args,
-        env: _,
-        sha256,
-        runtime,
-        instances,
-        instance_limits,
-        capabilities,
-        ..
-    } = record.clone();
-    let (imports, confinement) = (record.imports.clone(), record.confinement.clone());
-    let is_builtin = runtime == RuntimeKind::Builtin;
-    let (command, sha256) = if is_builtin { (None, None) } else { (Some(command), Some(sha256)) };
+    let PluginRecord { key, launch, instances, instance_limits, found, origin } = record.clone();
+    let is_builtin = launch.source == Source::Builtin;
     PluginInfo {
-        pinned: false,
-        declarative: record.origin == Origin::Configuration,
-        confinement,
-        deprecation_status: is_builtin.then_some(DeprecationStatus::Supported),
-        kind,
-        name,
-        version,
-        command,
-        args,
-        sha256,
-        runtime,
+        key,
+        launch,
         instances,
         instance_limits,
-        capabilities,
-        imports,
+        found,
+        deprecation_status: is_builtin.then_some(DeprecationStatus::Supported),
+        pinned: false,
+        declarative: origin == Origin::Configuration,
     }
 }
 
@@ -293,22 +257,8 @@ fn info(record: &PluginRecord) -> PluginInfo {
 impl Host {
     /// Puts an entry into the catalog that no file stands behind, for tests of what is done with entries.
     pub(crate) async fn put_entry(&self, name: PluginName, version: Option<PluginVersion>) {
-        let record = PluginRecord {
-            kind: PluginKind::Secret,
-            command: name.as_str().parse().expect("a name without a slash is a command"),
-            name,
-            version,
-            args: Vec::new(),
-            env: Vec::new(),
-            sha256: crate::ident::Digest::of(b""),
-            runtime: RuntimeKind::Native,
-            instances: InstancePolicy::default(),
-            instance_limits: InstanceLimits::default(),
-            capabilities: Vec::new(),
-            imports: Vec::new(),
-            confinement: None,
-            origin: Origin::default(),
-        };
+        let key = PluginKey::new(PluginKind::Secret, name, version);
+        let record = PluginRecord::of_file(key, RuntimeKind::Native);
         self.inner.catalog.put(record).await.expect("memory takes a record");
     }
 }

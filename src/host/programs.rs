@@ -10,11 +10,11 @@ use tokio::task::spawn_blocking;
 use super::metrics::PluginMeters;
 use super::types::Registration;
 use crate::artifact::{Artifact, ArtifactError, Format, PluginDirectory};
-use crate::catalog::{Catalog, InstanceLimits, InstancePolicy, PluginRecord, RuntimeKind};
-use crate::confinement::Confinement;
+use crate::catalog::{Catalog, PluginRecord};
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
 use crate::mount::{Attempt, Launched, Launcher, StartError};
+use crate::plugin::{InstanceLimits, InstancePolicy, Launchable, PluginKey, RuntimeKind, Source};
 use crate::pool::PoolSettings;
 use crate::runtime::{Launch, LoadError, Program};
 
@@ -25,14 +25,8 @@ const PROGRAMS_UNUSED_MAX: usize = 8;
 /// What tells programs apart: mounts of the same identity share one.
 #[derive(PartialEq, Eq, Hash)]
 struct Identity {
-    kind: PluginKind,
-    name: PluginName,
-    version: Option<PluginVersion>,
-    command: Command,
-    args: Vec<String>,
-    env: Vec<String>,
-    confinement: Option<Confinement>,
-    sha256: Digest,
+    key: PluginKey,
+    launch: Launchable,
 }
 
 /// What programs run on: each runtime that this host was built with.
@@ -123,7 +117,7 @@ impl Programs {
             #[cfg(feature = "process")]
             Format::Elf | Format::Script => {
                 let bytes = executable(&artifact)?;
-                Ok(self.runtimes.process.load(bytes, launch(record), record.kind)?)
+                Ok(self.runtimes.process.load(bytes, launch(record), record.key.kind)?)
             }
             _ => self.prepare(artifact, launch(record)).await,
         }
@@ -169,7 +163,7 @@ impl Programs {
 
     /// Keeps a program that was just prepared for this record, for the mounts that will follow.
     pub(super) async fn keep(&self, record: &PluginRecord, program: Arc<dyn Program>) {
-        self.meters.watch(record, program.meter());
+        self.meters.watch(&record.key, program.meter());
         *self.slot(record).loaded.lock().await = Some(Ok(Arc::downgrade(&program)));
         self.linger(program);
     }
@@ -208,32 +202,29 @@ impl Programs {
     }
 
     async fn load(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, LoadError> {
-        #[cfg(feature = "builtin")]
-        if record.runtime == RuntimeKind::Builtin {
-            let program = self.runtimes.builtin.load(record.kind, &launch(record))?;
-            self.meters.watch(record, program.meter());
-            return Ok(program);
-        }
-        let artifact = self.artifact(&record.command, record.sha256).await?;
-        let program = self.run(artifact, record).await?;
-        if program.description().kind != record.kind {
+        let program = match &record.launch.source {
+            Source::File { command, sha256 } => self.run(self.artifact(command, *sha256).await?, record).await?,
+            Source::Builtin => self.builtin(record)?,
+        };
+        if program.description().kind != record.key.kind {
             return Err(LoadError::Unfit("the plugin says now that it is of another type".to_owned()));
         }
-        self.meters.watch(record, program.meter());
+        self.meters.watch(&record.key, program.meter());
         Ok(program)
     }
 
+    #[cfg(feature = "builtin")]
+    fn builtin(&self, record: &PluginRecord) -> Result<Arc<dyn Program>, LoadError> {
+        self.runtimes.builtin.load(record.key.kind, &launch(record))
+    }
+
+    #[cfg(not(feature = "builtin"))]
+    fn builtin(&self, _: &PluginRecord) -> Result<Arc<dyn Program>, LoadError> {
+        Err(LoadError::Unfit("this host was built without the feature \"builtin\"".to_owned()))
+    }
+
     fn slot(&self, record: &PluginRecord) -> Arc<Slot> {
-        let identity = Identity {
-            kind: record.kind,
-            name: record.name.clone(),
-            version: record.version.clone(),
-            command: record.command.clone(),
-            args: record.args.clone(),
-            env: record.env.clone(),
-            confinement: record.confinement.clone(),
-            sha256: record.sha256,
-        };
+        let identity = Identity { key: record.key.clone(), launch: record.launch.clone() };
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         if !slots.contains_key(&identity) {
             // Room for a new one: what nobody runs or waits for can be loaded again.
@@ -253,23 +244,16 @@ impl Programs {
 
 /// Returns what a record says about starting its plugin.
 fn launch(record: &PluginRecord) -> Launch {
-    Launch {
-        label: label(&record.name, record.version.as_ref()),
-        name: record.name.clone(),
-        kind: Some(record.kind),
-        version: record.version.clone(),
-        args: record.args.clone(),
-        env: record.env.clone(),
-        confinement: record.confinement.clone(),
-        meter: Arc::default(),
-    }
+    let PluginKey { kind, name, version } = record.key.clone();
+    let label = label(&name, version.as_ref());
+    Launch { label, name, kind: Some(kind), version, launchable: record.launch.clone(), meter: Arc::default() }
 }
 
 /// Returns how to start a plugin that has no record yet.
 pub(super) fn launch_of(registration: &Registration) -> Launch {
-    let Registration { kind, name, version, args, env, confinement, .. } = registration.clone();
+    let Registration { kind, name, version, launch: launchable, .. } = registration.clone();
     let label = label(&name, version.as_ref());
-    Launch { label, name, kind, version, args, env, confinement, meter: Arc::default() }
+    Launch { label, name, kind, version, launchable, meter: Arc::default() }
 }
 
 /// Returns the bytes of a file that the plugin directory allows to be executed.
@@ -317,15 +301,16 @@ impl Launcher for MountLauncher {
             VersionAtLaunch::Exactly(version) => version.clone(),
             VersionAtLaunch::Asked(asked) => self.catalog.version_at_start(self.kind, &self.name, asked.as_ref()),
         };
-        let record = self.catalog.get(self.kind, &self.name, version.as_ref()).ok_or_else(|| {
-            let version = version.as_ref().map(|version| format!(", version={version}")).unwrap_or_default();
+        let key = PluginKey::new(self.kind, self.name.clone(), version);
+        let record = self.catalog.get(&key).ok_or_else(|| {
+            let version = key.version.as_ref().map(|version| format!(", version={version}")).unwrap_or_default();
             StartError::NotInCatalog(format!("{}{version}", self.name))
         })?;
         let program = self.programs.get(&record, attempt).await?;
         let policy = self.instances.unwrap_or(record.instances);
         let limits = self.instance_limits.or(&record.instance_limits);
         let settings = PoolSettings::resolve(policy, &limits, &*program, &self.programs.limits);
-        Ok(Launched { program, settings, version: record.version.clone(), sha256: record.sha256 })
+        Ok(Launched { program, settings, version: record.key.version.clone(), sha256: record.launch.source.sha256() })
     }
 }
 

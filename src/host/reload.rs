@@ -9,11 +9,11 @@ use futures_util::StreamExt;
 
 use super::programs::{VersionAtLaunch, label};
 use super::{Error, ErrorKind, Host, Inner};
-use crate::catalog::{InstancePolicy, RuntimeKind};
 use crate::ident::{MountPath, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
 use crate::meter::Retired;
 use crate::mount::{Attempt, Generation, Mount, MountRecord, StartError};
+use crate::plugin::{InstancePolicy, RuntimeKind};
 use crate::runtime::{Call, MountScope};
 
 /// Mounts that are reloaded at a time. Each starts an instance, whose code may wait.
@@ -74,8 +74,8 @@ impl Host {
         let name = name.clone();
         self.conduct(move |inner| async move {
             let mounts = inner.mounts.routes.all().into_iter().filter(|mount| {
-                let record = mount.record();
-                record.plugin == name && kind.is_none_or(|kind| record.kind == kind)
+                let settings = &mount.record().settings;
+                settings.plugin == name && kind.is_none_or(|kind| settings.kind == kind)
             });
             let mounts: Vec<_> = mounts.collect();
             if mounts.is_empty() && !inner.catalog.knows(kind, &name) {
@@ -123,7 +123,7 @@ impl Inner {
                 Err(other) => Err(format!("another change of {other} is under way; try again when it is done")),
             };
             if let Err(reason) = &reloaded {
-                tracing::error!(plugin = %mount.record().plugin, mount = %path, "the mount was not reloaded: {reason}");
+                tracing::error!(plugin = %mount.record().settings.plugin, mount = %path, "the mount was not reloaded: {reason}");
             }
             ReloadedMount { path, failure: reloaded.err() }
         });
@@ -150,7 +150,7 @@ impl Inner {
         version: Option<PluginVersion>,
     ) -> Result<Beside, StartError> {
         let scope = MountScope {
-            plugin: label(&record.plugin, version.as_ref()),
+            plugin: label(&record.settings.plugin, version.as_ref()),
             ..self.changed_scope(&mount.now().scope, record)
         };
         let next = self.generation_of(record, Attempt::Anew, VersionAtLaunch::Exactly(version));
@@ -164,8 +164,8 @@ impl Inner {
     fn renew_processes(&self, mounts: &[Arc<Mount>]) {
         for mount in mounts {
             let record = mount.record();
-            let plugin = self.catalog.get(record.kind, &record.plugin, self.version_at_start(&record).as_ref());
-            if let Some(plugin) = plugin.filter(|plugin| plugin.runtime == RuntimeKind::Native) {
+            let plugin = self.catalog.get(&record.settings.key_of(self.version_at_start(&record)));
+            if let Some(plugin) = plugin.filter(|plugin| plugin.found.runtime == RuntimeKind::Native) {
                 self.programs.renew(&plugin);
             }
         }

@@ -32,7 +32,7 @@ impl Inner {
     ) -> Result<Answer, Error> {
         let Response { body, mut secret, mut login, mut warnings, headers } =
             checked(response, operation, is_open, record)?;
-        let ttls = self.effective_ttls(&record.config);
+        let ttls = self.effective_ttls(&record.settings.config);
         let (default, max) = (ttls.default.as_secs(), ttls.max.as_secs());
         if let Some(login) = &mut login {
             login.policies = sanitised(login);
@@ -40,7 +40,7 @@ impl Inner {
                 return Err(Error::new(ErrorKind::InvalidRequest, "auth methods cannot create root tokens"));
             }
             warnings.extend(limit(login, default, max));
-            if matches!(record.config.token_type, Some(TokenType::Batch | TokenType::DefaultBatch)) {
+            if matches!(record.settings.config.token_type, Some(TokenType::Batch | TokenType::DefaultBatch)) {
                 login.lease.renewable = false;
             }
         }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::{Host, HostBuilder};
-use crate::catalog::{InstanceLimits, InstancePolicy};
-use crate::ident::{Accessor, Digest, MountUuid, PluginKind, PluginName};
+use crate::ident::{PluginKind, PluginName};
 use crate::limits::Limits;
-use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountConfig, MountRecord, StartError};
+use crate::mount::{Attempt, Generation, Launched, Launcher, Mount, MountRecord, MountSettings, StartError};
+use crate::plugin::{InstanceLimits, InstancePolicy};
 use crate::pool::PoolSettings;
 use crate::runtime::double::{self, Double};
 use crate::runtime::{MountScope, Program};
@@ -22,7 +22,7 @@ impl Launcher for Ready {
         let program = Arc::clone(&self.0) as Arc<dyn Program>;
         let (policy, limits) = (InstancePolicy::PerMount, InstanceLimits::default());
         let settings = PoolSettings::resolve(policy, &limits, &*program, &Limits::default());
-        Ok(Launched { program, settings, version: None, sha256: Digest::of(b"") })
+        Ok(Launched { program, settings, version: None, sha256: None })
     }
 }
 
@@ -35,19 +35,7 @@ pub(super) async fn host_with(double: &Arc<Double>) -> Host {
 pub(super) async fn build_with(builder: HostBuilder, double: &Arc<Double>) -> Host {
     let host = builder.build().await.unwrap();
     let plugin: PluginName = "double".parse().unwrap();
-    let record = MountRecord {
-        uuid: MountUuid::random(),
-        accessor: Accessor::random(PluginKind::Secret, &plugin),
-        path: "t".parse().unwrap(),
-        kind: PluginKind::Secret,
-        plugin,
-        version: None,
-        description: String::new(),
-        options: Default::default(),
-        local: false,
-        seal_wrap: false,
-        config: MountConfig::default(),
-    };
+    let record = MountRecord::new("t".parse().unwrap(), MountSettings::new(PluginKind::Secret, plugin));
     let scope = MountScope { id: record.uuid.to_string().into(), ..double::scope() };
     let launcher = Arc::new(Ready(Arc::clone(double)));
     let generation = Generation::new(launcher, Attempt::Anew, host.inner.generations.clone());

@@ -80,6 +80,6 @@ async fn start_one(mount: Arc<Mount>, host: Weak<Inner>) {
     }
     if let Err(reason) = started {
         let record = mount.record();
-        tracing::error!(plugin = %record.plugin, mount = %record.path, "the mount is disabled: {reason}");
+        tracing::error!(plugin = %record.settings.plugin, mount = %record.path, "the mount is disabled: {reason}");
     }
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::answer::not_started;
-use super::mounts::{check_instances, check_token_type, pinned_elsewhere};
+use super::mounts::{asked_version, check_instances, check_token_type, pinned_elsewhere};
 use super::programs::VersionAtLaunch;
 use super::types::{TtlChange, Tune, VersionChange};
 use super::{Error, ErrorKind, Host, Inner, places};
 use crate::catalog::PluginRecord;
 use crate::ident::{MountPath, PluginKind};
-use crate::mount::{Attempt, Mount, MountConfig, MountRecord};
+use crate::mount::{Attempt, Mount, MountConfig, MountRecord, MountSettings};
 
 /// The plugin whose option `version` says how its data is laid out.
 const KEY_VALUE: &str = "kv";
@@ -41,29 +41,30 @@ impl Inner {
         let mount = self.existing(path)?;
         let before = mount.record();
         let mut record = MountRecord::clone(&before);
-        check_token_type(record.kind, tune.token_type)?;
-        check_layout(&record, tune.options.as_ref())?;
+        check_token_type(record.settings.kind, tune.token_type)?;
+        check_layout(&record.settings, tune.options.as_ref())?;
         let mut relied_on = None;
         let mut version = None;
         if let Some(change) = &tune.plugin_version {
-            relied_on = Some(self.rely_on(record.kind, &record.plugin)?);
+            relied_on = Some(self.rely_on(record.settings.kind, &record.settings.plugin)?);
             version = Some(self.tuned_version(&record, change)?);
         }
-        apply(tune, &mut record);
+        apply(tune, &mut record.settings);
         if let Some(entry) = version {
-            // A built-in version is never asked for: the next server has another.
-            record.version = entry.version.clone().filter(|version| !version.is_builtin());
+            record.settings.version = asked_version(&entry);
         }
-        self.check_tuned_ttls(&record.config)?;
-        let starts_anew = record.options != before.options
-            || record.config.instances != before.config.instances
-            || record.config.instance_limits != before.config.instance_limits;
+        self.check_tuned_ttls(&record.settings.config)?;
+        let ([after, before], [config, config_before]) =
+            ([&record.settings, &before.settings], [&record.settings.config, &before.settings.config]);
+        let starts_anew = after.options != before.options
+            || config.instances != config_before.instances
+            || config.instance_limits != config_before.instance_limits;
         if starts_anew {
             self.tune_anew(&mount, record).await?;
         } else {
             self.mounts.store_changed(&record).await?;
             let scope = self.changed_scope(&mount.now().scope, &record);
-            let version = VersionAtLaunch::Asked(record.version.clone());
+            let version = VersionAtLaunch::Asked(record.settings.version.clone());
             let generation = self.generation_of(&record, Attempt::Anew, version);
             mount.update(record, scope);
             mount.try_anew(&generation);
@@ -82,8 +83,8 @@ impl Inner {
             Some(running) => running.version.clone(),
             None => self.version_at_start(&record),
         };
-        let plugin = self.catalog.get(record.kind, &record.plugin, version.as_ref());
-        plugin.map_or(Ok(()), |plugin| check_instances(&plugin, &record.config))?;
+        let plugin = self.catalog.get(&record.settings.key_of(version.clone()));
+        plugin.map_or(Ok(()), |plugin| check_instances(&plugin, &record.settings.config))?;
         let path = record.path.clone();
         let beside = self
             .start_beside(mount, &record, version)
@@ -99,10 +100,10 @@ impl Inner {
 
     /// Returns the catalog entry that a mount is tuned to.
     fn tuned_version(&self, record: &MountRecord, change: &VersionChange) -> Result<Arc<PluginRecord>, Error> {
-        let (kind, plugin) = (record.kind, &record.plugin);
+        let (kind, plugin) = (record.settings.kind, &record.settings.plugin);
         match (change, self.catalog.pinned(kind, plugin)) {
             (VersionChange::Unversioned, Some(pinned)) => Err(pinned_elsewhere(plugin, None, &pinned)),
-            (VersionChange::Unversioned, None) => self.catalog.get(kind, plugin, None).ok_or_else(|| {
+            (VersionChange::Unversioned, None) => self.catalog.get(&record.settings.key_of(None)).ok_or_else(|| {
                 let text = format!("plugin not found in the catalog: {plugin}, without a version");
                 Error::new(ErrorKind::InvalidRequest, text)
             }),
@@ -128,11 +129,11 @@ impl Inner {
 
 /// Refuses to lay out data as an older version of an engine did: what is stored would be lost to whoever reads it so.
 /// As in Vault, this goes for every plugin that counts its versions, and the key-value engine has two of them.
-fn check_layout(record: &MountRecord, options: Option<&BTreeMap<String, String>>) -> Result<(), Error> {
+fn check_layout(settings: &MountSettings, options: Option<&BTreeMap<String, String>>) -> Result<(), Error> {
     let Some(asked) = options.and_then(|options| options.get(VERSION)) else { return Ok(()) };
     let refuse = |text: String| Err(Error::new(ErrorKind::InvalidRequest, text));
-    let is_key_value = record.kind == PluginKind::Secret && record.plugin.as_str() == KEY_VALUE;
-    let before = record.options.get(VERSION).and_then(|version| version.parse::<u32>().ok());
+    let is_key_value = settings.kind == PluginKind::Secret && settings.plugin.as_str() == KEY_VALUE;
+    let before = settings.options.get(VERSION).and_then(|version| version.parse::<u32>().ok());
     let asked_number = if asked.is_empty() { Some(0) } else { asked.parse::<u32>().ok() };
     match (before.unwrap_or_default(), asked_number) {
         (before, Some(asked)) if asked < before => refuse(format!("cannot downgrade mount from version {before}")),
@@ -155,7 +156,7 @@ fn upsert(options: &mut BTreeMap<String, String>, changes: BTreeMap<String, Stri
     }
 }
 
-fn apply(tune: Tune, record: &mut MountRecord) {
+fn apply(tune: Tune, settings: &mut MountSettings) {
     fn set<T>(field: &mut T, change: Option<T>) {
         if let Some(value) = change {
             *field = value;
@@ -165,9 +166,9 @@ fn apply(tune: Tune, record: &mut MountRecord) {
         TtlChange::System => None,
         TtlChange::To(ttl) => Some(ttl),
     };
-    let config = &mut record.config;
-    set(&mut record.description, tune.description);
-    upsert(&mut record.options, tune.options.unwrap_or_default());
+    let config = &mut settings.config;
+    set(&mut settings.description, tune.description);
+    upsert(&mut settings.options, tune.options.unwrap_or_default());
     set(&mut config.default_lease_ttl, tune.default_lease_ttl.map(ttl));
     set(&mut config.max_lease_ttl, tune.max_lease_ttl.map(ttl));
     set(&mut config.listing_visibility, tune.listing_visibility);
@@ -185,8 +186,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::catalog::{InstancePolicy, RuntimeKind};
     use crate::host::mounts::tests::{config, host_with_mount, kv};
+    use crate::plugin::{PluginKey, RuntimeKind};
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -211,7 +212,7 @@ mod tests {
     #[tokio::test]
     async fn a_layout_of_data_does_not_go_back() {
         let host = host_with_mount(MountConfig::default()).await;
-        let mut record = MountRecord::clone(&host.inner.mounts.routes.get(&"kv".parse().unwrap()).unwrap().record());
+        let mut settings = kv(&host).settings;
         for (plugin, before, asked, refused) in [
             ("kv", Some("2"), Some("1"), Some("cannot downgrade mount from version 2")),
             ("kv", Some("2"), Some(""), Some("cannot downgrade mount from version 2")),
@@ -228,10 +229,10 @@ mod tests {
             ("other", None, Some("blue"), None),
             ("other", Some("blue"), Some(""), None),
         ] {
-            record.plugin = plugin.parse().unwrap();
-            record.options = before.map(|version| (VERSION.to_owned(), version.to_owned())).into_iter().collect();
+            settings.plugin = plugin.parse().unwrap();
+            settings.options = before.map(|version| (VERSION.to_owned(), version.to_owned())).into_iter().collect();
             let options = asked.map(|version| BTreeMap::from([(VERSION.to_owned(), version.to_owned())]));
-            let found = check_layout(&record, options.as_ref()).err();
+            let found = check_layout(&settings, options.as_ref()).err();
             let row = format!("{plugin} {before:?} {asked:?}: {found:?}");
             assert_eq!(found.is_some(), refused.is_some(), "{row}");
             assert!(found.is_none_or(|found| found.message().contains(refused.unwrap_or_default())), "{row}");
@@ -264,10 +265,10 @@ mod tests {
             let tuned = host.tune(&"kv".parse().unwrap(), tune).await;
             let row = format!("{before:?} {default_lease_ttl:?} {max_lease_ttl:?}");
             assert_eq!(tuned.err().map(|error| error.message().to_owned()), refused, "{row}");
-            let mount = kv(&host);
+            let settings = kv(&host).settings;
             match refused {
-                Some(_) => assert_eq!((mount.description.as_str(), mount.config), ("before", before), "{row}"),
-                None => assert_eq!(mount.description, "after", "{row}"),
+                Some(_) => assert_eq!((settings.description.as_str(), settings.config), ("before", before), "{row}"),
+                None => assert_eq!(settings.description, "after", "{row}"),
             }
         }
     }
@@ -280,29 +281,15 @@ mod tests {
         let refused = host.tune(&path, tune()).await.unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::InvalidRequest);
         assert_eq!(refused.message(), "plugin not found in the catalog: kv, version=v1.0.0");
-        assert_eq!(kv(&host).version, None);
+        assert_eq!(kv(&host).settings.version, None);
 
-        let record = PluginRecord {
-            kind: PluginKind::Secret,
-            name: "kv".parse().unwrap(),
-            version: Some("1.0.0".parse().unwrap()),
-            command: "kv".parse().unwrap(),
-            args: Vec::new(),
-            env: Vec::new(),
-            sha256: "00".repeat(32).parse().unwrap(),
-            runtime: RuntimeKind::Native,
-            instances: InstancePolicy::default(),
-            instance_limits: Default::default(),
-            capabilities: Vec::new(),
-            imports: Vec::new(),
-            confinement: None,
-            origin: Default::default(),
-        };
+        let key = PluginKey::new(PluginKind::Secret, "kv".parse().unwrap(), "1.0.0".parse().ok());
+        let record = PluginRecord::of_file(key, RuntimeKind::Native);
         host.inner.catalog.put(record).await.unwrap();
         host.tune(&path, tune()).await.unwrap();
         let mount = kv(&host);
         assert_eq!(
-            (mount.version.map(|version| version.to_string()), mount.running_version),
+            (mount.settings.version.map(|version| version.to_string()), mount.running_version),
             (Some("v1.0.0".to_owned()), None)
         );
     }

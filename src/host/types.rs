@@ -1,24 +1,23 @@
 //! What goes into a host's operations and what comes out, as an embedder or an edge writes it.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::confinement::Confinement;
 use crate::ident::{
     Accessor, Command, Digest, IdentError, MountPath, MountUuid, PluginKind, PluginName, PluginVersion,
 };
+use crate::plugin::{Found, InstanceLimits, InstancePolicy, Launchable, PluginKey, Source};
 use crate::request::{Body, Lease, Login};
 
-pub use crate::catalog::{DeprecationStatus, InstanceLimits, InstancePolicy, Pin, RuntimeKind};
-pub use crate::mount::{MountConfig, MountState, TokenType};
+pub use crate::catalog::{DeprecationStatus, Pin};
+pub use crate::mount::{MountConfig, MountSettings, MountState, TokenType};
 
 // ------------------------------------------------------------------------------------------------------------------
 // plugins
 
 /// What to put in the catalog.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registration {
     /// Auth method or secrets engine; `None` takes what the plugin says of itself.
     pub kind: Option<PluginKind>,
@@ -26,20 +25,12 @@ pub struct Registration {
     pub name: PluginName,
     /// `None` registers the version that the plugin reports, or the unversioned plugin of this name if it reports none.
     pub version: Option<PluginVersion>,
-    /// The file in the plugin directory.
-    pub command: Command,
-    /// Arguments for the plugin.
-    pub args: Vec<String>,
-    /// `KEY=value` pairs: all the environment that a sandboxed plugin sees.
-    pub env: Vec<String>,
-    /// The digest that the file must have.
-    pub sha256: Digest,
+    /// What is started: a file in the plugin directory, and with what.
+    pub launch: Launchable,
     /// How instances are kept.
     pub instances: InstancePolicy,
     /// How many, and for how long.
     pub instance_limits: InstanceLimits,
-    /// Confines a native plugin; `None` leaves it what the server's user may do. Components are always in a sandbox.
-    pub confinement: Option<Confinement>,
 }
 
 impl Registration {
@@ -50,60 +41,28 @@ impl Registration {
             kind: None,
             name,
             version: None,
-            command,
-            args: Vec::new(),
-            env: Vec::new(),
-            sha256,
+            launch: Launchable::new(Source::File { command, sha256 }),
             instances: InstancePolicy::default(),
             instance_limits: InstanceLimits::default(),
-            confinement: None,
         }
-    }
-}
-
-/// Leaves the environment and the arguments out, which may hold secrets.
-impl fmt::Debug for Registration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registration")
-            .field("kind", &self.kind)
-            .field("name", &self.name)
-            .field("version", &self.version)
-            .field("command", &self.command)
-            .field("sha256", &self.sha256)
-            .field("confinement", &self.confinement)
-            .finish_non_exhaustive()
     }
 }
 
 /// A catalog entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginInfo {
-    /// Auth method or secrets engine.
-    pub kind: PluginKind,
-    /// The name to mount it by.
-    pub name: PluginName,
-    /// Semantic version; `None` for the unversioned plugin of this name.
-    pub version: Option<PluginVersion>,
-    /// The file in the plugin directory; `None` for a built-in plugin.
-    pub command: Option<Command>,
-    /// Arguments for the plugin.
-    pub args: Vec<String>,
-    /// The digest of its file; `None` for a built-in plugin.
-    pub sha256: Option<Digest>,
-    /// Whether it runs in the sandbox, as a process, or inside the host.
-    pub runtime: RuntimeKind,
-    /// Whether it will go on being built in; `None` for a plugin that is not.
-    pub deprecation_status: Option<DeprecationStatus>,
+    /// Type, name and version.
+    pub key: PluginKey,
+    /// What is started when it is.
+    pub launch: Launchable,
     /// How instances are kept.
     pub instances: InstancePolicy,
     /// How many, and for how long.
     pub instance_limits: InstanceLimits,
-    /// What the plugin could use, in words: `storage`, `clocks`, `filesystem (no directory granted)` …
-    pub capabilities: Vec<String>,
-    /// The interfaces that the component imports, as it names them. Empty for native plugins.
-    pub imports: Vec<String>,
-    /// What a native plugin is confined to, if it is.
-    pub confinement: Option<Confinement>,
+    /// What was found in it when it was registered.
+    pub found: Found,
+    /// Whether it will go on being built in; `None` for a plugin that is not.
+    pub deprecation_status: Option<DeprecationStatus>,
     /// Whether all mounts of the plugin are started with this version.
     pub pinned: bool,
     /// Whether it was declared, and can be changed by another declaration only; see
@@ -157,43 +116,19 @@ pub struct AnsweredBy {
 pub struct MountRequest {
     /// Where: below `auth/` for an auth method, anywhere else for a secrets engine.
     pub path: MountPath,
-    /// Auth method or secrets engine.
-    pub kind: PluginKind,
-    /// The plugin's name in the catalog.
-    pub plugin: PluginName,
-    /// `None` selects as Vault does: the unversioned plugin, else the newest version, else the built-in one.
-    pub version: Option<PluginVersion>,
-    /// For people.
-    pub description: String,
-    /// For the plugin.
-    pub options: BTreeMap<String, String>,
-    /// Kept and shown; every mount is local while there is one node.
-    pub local: bool,
-    /// Kept and shown; there is no seal yet that could wrap.
-    pub seal_wrap: bool,
-    /// TTLs and header rules.
-    pub config: MountConfig,
+    /// What, and how.
+    pub settings: MountSettings,
 }
 
 impl MountRequest {
     /// Returns the request to mount a secrets engine, in the version that is selected, with the system's settings.
     pub fn new(path: MountPath, plugin: PluginName) -> Self {
-        Self {
-            path,
-            kind: PluginKind::Secret,
-            plugin,
-            version: None,
-            description: String::new(),
-            options: BTreeMap::new(),
-            local: false,
-            seal_wrap: false,
-            config: MountConfig::default(),
-        }
+        Self { path, settings: MountSettings::new(PluginKind::Secret, plugin) }
     }
 
     /// Returns the request to mount an auth method likewise. The path is whole, such as `auth/userpass/`.
     pub fn auth(path: MountPath, plugin: PluginName) -> Self {
-        Self { kind: PluginKind::Auth, ..Self::new(path, plugin) }
+        Self { path, settings: MountSettings::new(PluginKind::Auth, plugin) }
     }
 }
 
@@ -268,12 +203,12 @@ pub enum TtlChange {
 pub struct MountInfo {
     /// Where it is, whole: an auth method's begins with `auth/`, which [`MountPath::name`] leaves out.
     pub path: MountPath,
-    /// Auth method or secrets engine. The host's own `sys/` counts as one.
-    pub kind: PluginKind,
-    /// The plugin's name; `system` for the host's own `sys/`.
-    pub plugin: String,
-    /// The version that the mount asks for.
-    pub version: Option<PluginVersion>,
+    /// A short public name.
+    pub accessor: Accessor,
+    /// Identity and storage prefix.
+    pub uuid: MountUuid,
+    /// What is mounted, and how.
+    pub settings: MountSettings,
     /// The version that answers now; `None` when none runs or it has none.
     pub running_version: Option<PluginVersion>,
     /// The digest of what answers now; `None` when the mount has not been started or could not be, and for a built-in
@@ -283,20 +218,6 @@ pub struct MountInfo {
     pub deprecation_status: Option<DeprecationStatus>,
     /// How the instances are kept that answer now; `None` when none do.
     pub running_instances: Option<InstancePolicy>,
-    /// A short public name.
-    pub accessor: Accessor,
-    /// Identity and storage prefix.
-    pub uuid: MountUuid,
-    /// For people.
-    pub description: String,
-    /// For the plugin.
-    pub options: BTreeMap<String, String>,
-    /// Kept and shown.
-    pub local: bool,
-    /// Kept and shown.
-    pub seal_wrap: bool,
-    /// TTLs and header rules.
-    pub config: MountConfig,
     /// Whether it answers.
     pub state: MountState,
 }

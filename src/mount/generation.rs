@@ -65,7 +65,8 @@ pub(crate) struct Launched {
     pub(crate) program: Arc<dyn Program>,
     pub(crate) settings: PoolSettings,
     pub(crate) version: Option<PluginVersion>,
-    pub(crate) sha256: Digest,
+    /// The digest of its file, if it is one.
+    pub(crate) sha256: Option<Digest>,
 }
 
 /// What all generations of a host share.
@@ -107,7 +108,8 @@ pub(crate) struct Running {
     pub(crate) pool: Arc<Pool>,
     pub(crate) unauthenticated: PathRules,
     pub(crate) version: Option<PluginVersion>,
-    pub(crate) sha256: Digest,
+    /// The digest of its file, if it is one.
+    pub(crate) sha256: Option<Digest>,
 }
 
 impl Generation {

@@ -44,7 +44,7 @@ use crate::runtime::{Call, Failure, MountScope};
 
 pub(crate) use generation::{Attempt, Generation, GenerationSettings, Launched, Launcher, StartError};
 use generation::{Inside, Running};
-pub use record::{MountConfig, TokenType};
+pub use record::{MountConfig, MountSettings, TokenType};
 pub(crate) use record::{MountRecord, MountStorage};
 pub(crate) use table::MountTable;
 
@@ -153,7 +153,7 @@ impl Now {
 
     /// Returns the version that answers, or else the one that the mount asks for.
     pub(crate) fn running_version(&self) -> Option<&PluginVersion> {
-        self.running().map_or(self.record.version.as_ref(), |running| running.version.as_ref())
+        self.running().map_or(self.record.settings.version.as_ref(), |running| running.version.as_ref())
     }
 
     /// Tells whether a path below the mount is open to everybody. None is before the mount has been started.

@@ -6,31 +6,72 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::ident::{Accessor, MountPath, MountUuid, PluginKind, PluginName, PluginVersion};
+use crate::plugin::{InstanceLimits, InstancePolicy, PluginKey};
 
-/// A mount as it is stored.
+/// A mount as it is stored: its settings lie beside what identifies it in one object.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct MountRecord {
     pub(crate) uuid: MountUuid,
     pub(crate) accessor: Accessor,
     pub(crate) path: MountPath,
-    pub(crate) kind: PluginKind,
-    pub(crate) plugin: PluginName,
-    /// The version that the mount asks for. What no version was asked for and a versioned plugin was found is frozen
-    /// here.
-    pub(crate) version: Option<PluginVersion>,
-    pub(crate) description: String,
-    pub(crate) options: BTreeMap<String, String>,
-    pub(crate) local: bool,
-    pub(crate) seal_wrap: bool,
-    pub(crate) config: MountConfig,
+    #[serde(flatten)]
+    pub(crate) settings: MountSettings,
 }
 
 impl MountRecord {
+    /// Returns the record of a new mount.
+    pub(crate) fn new(path: MountPath, settings: MountSettings) -> Self {
+        let accessor = Accessor::random(settings.kind, &settings.plugin);
+        Self { uuid: MountUuid::random(), accessor, path, settings }
+    }
+
     /// Returns which storage is the mount's.
     pub(crate) fn storage(&self) -> MountStorage {
-        MountStorage { kind: self.kind, uuid: self.uuid }
+        MountStorage { kind: self.settings.kind, uuid: self.uuid }
+    }
+}
+
+/// What is mounted, and how.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountSettings {
+    /// Auth method or secrets engine. The host's own `sys/` counts as one.
+    pub kind: PluginKind,
+    /// The plugin's name in the catalog; `system` for the host's own `sys/`.
+    pub plugin: PluginName,
+    /// The version that the mount asks for. Of who asks for none, Vault's order selects one: the unversioned plugin,
+    /// else the newest version, which the mount asks for from then on, else the built-in one.
+    pub version: Option<PluginVersion>,
+    /// For people.
+    pub description: String,
+    /// For the plugin.
+    pub options: BTreeMap<String, String>,
+    /// Kept and shown; every mount is local while there is one node.
+    pub local: bool,
+    /// Kept and shown; there is no seal yet that could wrap.
+    pub seal_wrap: bool,
+    /// TTLs, header rules and instances.
+    pub config: MountConfig,
+}
+
+impl MountSettings {
+    /// Returns the settings of a plugin in the version that is selected, with what the system has for the rest.
+    pub fn new(kind: PluginKind, plugin: PluginName) -> Self {
+        Self {
+            kind,
+            plugin,
+            version: None,
+            description: String::new(),
+            options: BTreeMap::new(),
+            local: false,
+            seal_wrap: false,
+            config: MountConfig::default(),
+        }
+    }
+
+    /// Returns the catalog's key of a version of the plugin.
+    pub(crate) fn key_of(&self, version: Option<PluginVersion>) -> PluginKey {
+        PluginKey::new(self.kind, self.plugin.clone(), version)
     }
 }
 
@@ -128,7 +169,13 @@ mod tests {
     fn records_from_before_auth_methods_are_read() {
         let record: MountRecord = serde_json::from_str(OLD).unwrap();
         assert_eq!(record.storage().to_string(), "logical/6ba7b810-9dad-11d1-80b4-00c04fd430c8/");
-        assert_eq!((record.config.token_type, record.config.default_lease_ttl), (None, Some(Duration::from_secs(60))));
+        let config = &record.settings.config;
+        assert_eq!((config.token_type, config.default_lease_ttl), (None, Some(Duration::from_secs(60))));
+        // And a host from before reads what this one stores.
+        let (stored, old): (serde_json::Value, serde_json::Value) =
+            (serde_json::to_value(&record).unwrap(), serde_json::from_str(OLD).unwrap());
+        let members = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(members(&stored), members(&old));
     }
 
     #[test]

@@ -26,9 +26,9 @@ use std::time::Duration;
 use tokio::sync::{SemaphorePermit, SetOnce};
 use tokio::time::timeout_at;
 
-use crate::catalog::InstancePolicy;
 use crate::ident::RequestPath;
 use crate::meter::{InUse, Retired};
+use crate::plugin::InstancePolicy;
 use crate::request::{BackendError, Operation, Request, Response};
 use crate::runtime::{Call, Failure, Instance, PathRules, Program, Residence, Spread};
 use crate::storage::WriteObserver;

@@ -7,8 +7,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::InstanceLimits;
 use crate::limits::Limits;
+use crate::plugin::InstanceLimits;
 use crate::runtime::MountScope;
 use crate::runtime::double::{Double, scope};
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::{InstanceLimits, InstancePolicy};
 use crate::limits::Limits;
+use crate::plugin::{InstanceLimits, InstancePolicy};
 use crate::runtime::{Grants, Program, Spread};
 
 /// Calls that all instances together may run at a time, whatever is asked: what a semaphore holds on every machine, and

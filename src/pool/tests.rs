@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering;
 use futures_util::FutureExt as _;
 
 use super::*;
-use crate::catalog::InstanceLimits;
 use crate::limits::Limits;
+use crate::plugin::InstanceLimits;
 use crate::runtime::MountScope;
 use crate::runtime::double::{Double, call, scope};
 

@@ -34,9 +34,9 @@ use async_trait::async_trait;
 use cofferdam_contract::GoDuration;
 use tokio::time::Instant;
 
-use crate::confinement::Confinement;
 use crate::ident::{PluginKind, PluginName, PluginVersion};
 use crate::meter::{PluginMeter, Retired};
+use crate::plugin::Launchable;
 use crate::request::{BackendError, Caller, Headers, Request, Response};
 use crate::storage::StorageView;
 
@@ -46,7 +46,7 @@ pub(crate) use grants::Grants;
 pub(crate) use scope::LogPermit;
 pub(crate) use scope::{LogBudget, MountScope};
 
-/// What a registration says about starting a plugin. Not `Debug`: the environment may hold secrets.
+/// What a registration says about starting a plugin.
 #[derive(Clone)]
 pub(crate) struct Launch {
     /// For log lines: the plugin's name and version.
@@ -55,11 +55,7 @@ pub(crate) struct Launch {
     /// As it was asked for; `None` before the plugin was registered, if it was left to the plugin.
     pub(crate) kind: Option<PluginKind>,
     pub(crate) version: Option<PluginVersion>,
-    pub(crate) args: Vec<String>,
-    /// `KEY=value` pairs.
-    pub(crate) env: Vec<String>,
-    /// What a native plugin is confined to, if it is.
-    pub(crate) confinement: Option<Confinement>,
+    pub(crate) launchable: Launchable,
     /// What the program's instances count on. A program of its own gets one of its own; the host knows whose it is.
     pub(crate) meter: Arc<PluginMeter>,
 }

@@ -10,8 +10,9 @@ use super::instances::{self, InstancesView};
 use super::refusal::Refusal;
 use super::reply::Reply;
 use crate::confinement::Confinement;
-use crate::host::{DeprecationStatus, Host, InstanceLimits, PluginInfo, Registration, RuntimeKind};
+use crate::host::{DeprecationStatus, Host, PluginInfo, Registration};
 use crate::ident::{Command, Digest, PluginKind, PluginName, PluginVersion};
+use crate::plugin::{InstanceLimits, Launchable, PluginKey, Source};
 
 /// First segments that are a type and not part of a name. Vault has no types by the words `database` and `unknown`
 /// here, yet its clients send them.
@@ -90,27 +91,30 @@ pub(super) fn read(host: &Host, rest: &str, mut fields: Fields) -> Result<Reply,
             "Deprecated API endpoint, cannot read plugin information from catalog for {name:?}"
         ))),
         Entry::Typed(kind, name) => {
-            let (kind, name, version) = (kind.parse()?, name.parse()?, version(&mut fields)?);
-            if let Some(plugin) = host.plugin(kind, &name, version.as_ref()) {
-                return Ok(Reply::data(&Shown::of(&plugin)));
-            }
-            match version {
-                Some(_) => Err(Refusal::nothing_there()),
-                None => read_only_version(host, kind, &name),
+            let key = PluginKey::new(kind.parse()?, name.parse()?, version(&mut fields)?);
+            match host.plugin(&key) {
+                Some(plugin) => Ok(Reply::data(&Shown::of(&plugin))),
+                None if key.version.is_some() => Err(Refusal::nothing_there()),
+                None => read_only_version(host, key),
             }
         }
     }
 }
 
 /// Shows the version that there is, though none was asked for, if there is no choice. As newest Vault does.
-fn read_only_version(host: &Host, kind: PluginKind, name: &PluginName) -> Result<Reply, Refusal> {
-    let versions = host.plugin_versions(kind, name);
+fn read_only_version(host: &Host, unversioned: PluginKey) -> Result<Reply, Refusal> {
+    let versions = host.plugin_versions(unversioned.kind, &unversioned.name);
     let [only] = versions.as_slice() else {
-        return Err(if versions.is_empty() { Refusal::nothing_there() } else { ambiguous(name, &versions) });
+        return Err(if versions.is_empty() {
+            Refusal::nothing_there()
+        } else {
+            ambiguous(&unversioned.name, &versions)
+        });
     };
-    let plugin = host.plugin(kind, name, Some(only)).ok_or_else(Refusal::nothing_there)?;
-    let warning =
-        format!("no version was specified: this is the only one of plugin {:?}, -version={only}", name.as_str());
+    let key = PluginKey { version: Some(only.clone()), ..unversioned };
+    let plugin = host.plugin(&key).ok_or_else(Refusal::nothing_there)?;
+    let name = key.name.as_str();
+    let warning = format!("no version was specified: this is the only one of plugin {name:?}, -version={only}");
     Ok(Reply::data(&Shown::of(&plugin)).with_warning(warning))
 }
 
@@ -140,12 +144,12 @@ pub(super) async fn register(host: &Host, rest: &str, fields: Fields) -> Result<
     }
     let plugin = host.register_plugin(registration(rest, fields)?).await?;
     Ok(Reply::data(&Registered {
-        capabilities: &plugin.capabilities,
+        capabilities: &plugin.found.capabilities,
         instances: plugin.instances.as_str(),
-        name: plugin.name.as_str(),
-        runtime: plugin.runtime.as_str(),
+        name: plugin.key.name.as_str(),
+        runtime: plugin.found.runtime.as_str(),
         sha256: shown_digest(&plugin),
-        r#type: plugin.kind.as_str(),
+        r#type: plugin.key.kind.as_str(),
         version: shown_version(&plugin),
     }))
 }
@@ -156,23 +160,23 @@ pub(super) async fn deregister(host: &Host, rest: &str, mut fields: Fields) -> R
     let Entry::Typed(kind, name) = Entry::of(rest) else {
         return Err(Refusal::invalid("missing plugin type: DELETE sys/plugins/catalog/TYPE/NAME"));
     };
-    let (kind, name, version) = (kind.parse()?, name.parse::<PluginName>()?, version(&mut fields)?);
-    let unversioned = host.plugin(kind, &name, None);
-    if version.is_none() && unversioned.as_ref().is_none_or(is_builtin) {
-        let versions = host.plugin_versions(kind, &name);
+    let key = PluginKey::new(kind.parse()?, name.parse()?, version(&mut fields)?);
+    let unversioned = host.plugin(&PluginKey { version: None, ..key.clone() });
+    if key.version.is_none() && unversioned.as_ref().is_none_or(is_builtin) {
+        let versions = host.plugin_versions(key.kind, &key.name);
+        let name = key.name.as_str();
         if !versions.is_empty() {
-            let (name, choice) = (name.as_str(), choice_of(&versions));
+            let choice = choice_of(&versions);
             return Ok(Reply::warning(format!(
                 "no version was specified, and plugin {name:?} has no unversioned entry: nothing was deregistered; \
                  deregister with {choice}"
             )));
         }
         if unversioned.is_some() {
-            let name = name.as_str();
             return Ok(Reply::warning(format!("plugin {name:?} is built in, and stays: nothing was deregistered")));
         }
     }
-    host.deregister_plugin(kind, &name, version.as_ref()).await?;
+    host.deregister_plugin(&key).await?;
     Ok(Reply::Done)
 }
 
@@ -199,7 +203,8 @@ fn registration(rest: &str, mut fields: Fields) -> Result<Registration, Refusal>
     instance_limits.change(&instances::limits(&mut fields)?);
     let env = fields.list("env")?.unwrap_or_default();
     let confinement = confinement(&mut fields)?;
-    Ok(Registration { kind, name, version, command, args, env, sha256, instances, instance_limits, confinement })
+    let launch = Launchable { source: Source::File { command, sha256 }, args, env, confinement };
+    Ok(Registration { kind, name, version, launch, instances, instance_limits })
 }
 
 /// Reads what a native plugin is confined to. Who names a path means it.
@@ -246,19 +251,19 @@ fn version(fields: &mut Fields) -> Result<Option<PluginVersion>, Refusal> {
 }
 
 fn names(plugins: &[PluginInfo], kind: PluginKind) -> BTreeSet<&str> {
-    plugins.iter().filter(|plugin| plugin.kind == kind).map(|plugin| plugin.name.as_str()).collect()
+    plugins.iter().filter(|plugin| plugin.key.kind == kind).map(|plugin| plugin.key.name.as_str()).collect()
 }
 
 fn is_builtin(plugin: &PluginInfo) -> bool {
-    plugin.runtime == RuntimeKind::Builtin
+    plugin.launch.source == Source::Builtin
 }
 
 fn shown_digest(plugin: &PluginInfo) -> String {
-    plugin.sha256.as_ref().map(ToString::to_string).unwrap_or_default()
+    plugin.launch.source.sha256().map(|digest| digest.to_string()).unwrap_or_default()
 }
 
 fn shown_version(plugin: &PluginInfo) -> String {
-    plugin.version.as_ref().map(ToString::to_string).unwrap_or_default()
+    plugin.key.version.as_ref().map(ToString::to_string).unwrap_or_default()
 }
 
 /// A plugin in the listing of all.
@@ -292,11 +297,11 @@ impl<'a> Detail<'a> {
             deprecation_status: plugin.deprecation_status.map(DeprecationStatus::as_str),
             declarative: plugin.declarative,
             instances: plugin.instances.as_str(),
-            name: plugin.name.as_str(),
+            name: plugin.key.name.as_str(),
             pinned: plugin.pinned,
-            runtime: plugin.runtime.as_str(),
+            runtime: plugin.found.runtime.as_str(),
             sha256: shown_digest(plugin),
-            r#type: plugin.kind.as_str(),
+            r#type: plugin.key.kind.as_str(),
             version: shown_version(plugin),
         }
     }
@@ -332,21 +337,22 @@ struct Shown<'a> {
 
 impl<'a> Shown<'a> {
     fn of(plugin: &'a PluginInfo) -> Self {
+        let PluginInfo { launch, found, .. } = plugin;
         Self {
-            args: (!plugin.args.is_empty()).then_some(&plugin.args),
+            args: (!launch.args.is_empty()).then_some(&launch.args),
             builtin: is_builtin(plugin),
-            capabilities: &plugin.capabilities,
-            command: plugin.command.as_ref().map(Command::as_str).unwrap_or_default(),
-            confine: plugin.confinement.as_ref().map(|_| true),
-            confine_read: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.read),
-            confine_write: plugin.confinement.as_ref().map_or(&[], |confinement| &confinement.write),
+            capabilities: &found.capabilities,
+            command: launch.source.command().map(Command::as_str).unwrap_or_default(),
+            confine: launch.confinement.as_ref().map(|_| true),
+            confine_read: launch.confinement.as_ref().map_or(&[], |confinement| &confinement.read),
+            confine_write: launch.confinement.as_ref().map_or(&[], |confinement| &confinement.write),
             deprecation_status: plugin.deprecation_status.map(DeprecationStatus::as_str),
             declarative: plugin.declarative,
-            imports: &plugin.imports,
+            imports: &found.imports,
             instances: InstancesView::of(Some(plugin.instances), &plugin.instance_limits),
-            name: plugin.name.as_str(),
+            name: plugin.key.name.as_str(),
             pinned: plugin.pinned,
-            runtime: plugin.runtime.as_str(),
+            runtime: plugin.found.runtime.as_str(),
             sha256: shown_digest(plugin),
             version: shown_version(plugin),
         }
@@ -357,7 +363,7 @@ impl<'a> Shown<'a> {
 mod tests {
     use super::*;
     use crate::host::ErrorKind;
-    use crate::host::InstancePolicy;
+    use crate::plugin::{Found, InstancePolicy, RuntimeKind};
 
     const SHA256: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -455,9 +461,9 @@ mod tests {
         let registration = read("secret/team/kv", body).unwrap();
         assert_eq!(registration.kind, Some(PluginKind::Secret));
         assert_eq!(registration.name.as_str(), "team/kv");
-        assert_eq!(registration.command.as_str(), "kv.wasm");
-        assert_eq!(registration.args, ["-v", "x"]);
-        assert_eq!(registration.env, ["A=b,c"]);
+        assert_eq!(registration.launch.source.command().unwrap().as_str(), "kv.wasm");
+        assert_eq!(registration.launch.args, ["-v", "x"]);
+        assert_eq!(registration.launch.env, ["A=b,c"]);
         assert_eq!(registration.version.unwrap().to_string(), "v1.2.3");
         assert_eq!(registration.instances, InstancePolicy::PerMount);
 
@@ -490,32 +496,26 @@ mod tests {
             ("\"confine\":true,\"confine_write\":\"/a\"", confined(&[], &["/a"])),
         ] {
             let registration = read("secret/kv", &format!(r#"{{"sha256":"SHA","command":"kv",{fields}}}"#)).unwrap();
-            assert_eq!(registration.confinement, expected, "{fields}");
+            assert_eq!(registration.launch.confinement, expected, "{fields}");
         }
     }
 
     #[test]
     fn a_confinement_is_shown_where_there_is_one() {
+        let source = Source::File { command: "kv".parse().unwrap(), sha256: SHA256.parse().unwrap() };
         let mut plugin = PluginInfo {
-            kind: PluginKind::Secret,
-            name: "kv".parse().unwrap(),
-            version: None,
-            command: Some("kv".parse().unwrap()),
-            args: Vec::new(),
-            sha256: Some(SHA256.parse().unwrap()),
-            runtime: RuntimeKind::Native,
-            deprecation_status: None,
+            key: PluginKey::new(PluginKind::Secret, "kv".parse().unwrap(), None),
+            launch: Launchable::new(source),
             instances: InstancePolicy::PerMount,
             instance_limits: InstanceLimits::default(),
-            confinement: None,
+            found: Found { runtime: RuntimeKind::Native, capabilities: Vec::new(), imports: Vec::new() },
+            deprecation_status: None,
             pinned: false,
             declarative: false,
-            capabilities: Vec::new(),
-            imports: Vec::new(),
         };
         let shown = |plugin: &PluginInfo| serde_json::to_value(Shown::of(plugin)).unwrap();
         assert!(!shown(&plugin).to_string().contains("confine"));
-        plugin.confinement = Some(Confinement { read: vec!["/etc/ssl".into()], write: Vec::new() });
+        plugin.launch.confinement = Some(Confinement { read: vec!["/etc/ssl".into()], write: Vec::new() });
         let confined = shown(&plugin);
         assert_eq!((&confined["confine"], &confined["confine_read"]), (&true.into(), &serde_json::json!(["/etc/ssl"])));
         assert_eq!(confined.get("confine_write"), None);

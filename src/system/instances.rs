@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use super::fields::{Fields, TypedTtl};
 use super::refusal::Refusal;
-use crate::host::{InstanceLimits, InstancePolicy};
+use crate::plugin::{InstanceLimits, InstancePolicy};
 
 /// What somebody chose, in a listing. What is left open is left out.
 #[derive(Serialize)]

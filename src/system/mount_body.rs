@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::fields::{Fields, TypedTtl};
 use super::instances;
 use super::refusal::Refusal;
-use crate::host::{InstanceLimits, MountConfig, MountRequest, TokenType, TtlChange, Tune};
+use crate::host::{MountConfig, MountRequest, MountSettings, TokenType, TtlChange, Tune};
 use crate::ident::{MountPath, PluginKind};
+use crate::plugin::InstanceLimits;
 
 /// Vault's names for the versions of its key-value engine, and what they stand for.
 const KV_ALIASES: [(&str, &str); 2] = [("kv-v1", "1"), ("kv-v2", "2")];
@@ -24,8 +25,7 @@ pub(super) fn mount_request(kind: PluginKind, name: &MountPath, mut fields: Fiel
         }
         None => plugin.parse()?,
     };
-    Ok(MountRequest {
-        path: kind.mount_path(name)?,
+    let settings = MountSettings {
         kind,
         plugin,
         version,
@@ -34,7 +34,8 @@ pub(super) fn mount_request(kind: PluginKind, name: &MountPath, mut fields: Fiel
         local: fields.flag("local")?.unwrap_or_default(),
         seal_wrap: fields.flag("seal_wrap")?.unwrap_or_default(),
         config: mount_config(config)?,
-    })
+    };
+    Ok(MountRequest { path: kind.mount_path(name)?, settings })
 }
 
 /// Reads the body that tunes a mount. What is not in it stays as it is.
@@ -167,10 +168,10 @@ mod tests {
         let body = r#"{"type":"kv","description":"","config":{"options":null,"default_lease_ttl":"0s","max_lease_ttl":"0s",
             "force_no_cache":false},"local":false,"seal_wrap":false,"external_entropy_access":false,"options":null}"#;
         let request = enable("team/kv", body).unwrap();
-        assert_eq!((request.path.as_str(), request.plugin.as_str()), ("team/kv/", "kv"));
-        assert_eq!((request.kind, request.version), (PluginKind::Secret, None));
-        assert_eq!(request.config, MountConfig::default());
-        assert!(request.options.is_empty());
+        assert_eq!((request.path.as_str(), request.settings.plugin.as_str()), ("team/kv/", "kv"));
+        assert_eq!((request.settings.kind, request.settings.version), (PluginKind::Secret, None));
+        assert_eq!(request.settings.config, MountConfig::default());
+        assert!(request.settings.options.is_empty());
     }
 
     #[test]
@@ -181,12 +182,12 @@ mod tests {
             (r#"{"type":"kv-v3"}"#, "kv-v3", None),
         ] {
             let request = enable("kv", body).unwrap();
-            assert_eq!(request.plugin.as_str(), plugin, "{body}");
-            assert_eq!(request.options.get("version").map(String::as_str), version, "{body}");
+            assert_eq!(request.settings.plugin.as_str(), plugin, "{body}");
+            assert_eq!(request.settings.options.get("version").map(String::as_str), version, "{body}");
         }
         let auth =
             mount_request(PluginKind::Auth, &"kv".parse().unwrap(), Fields::parse(br#"{"type":"kv-v2"}"#).unwrap());
-        assert_eq!(auth.unwrap().plugin.as_str(), "kv-v2");
+        assert_eq!(auth.unwrap().settings.plugin.as_str(), "kv-v2");
     }
 
     #[test]
@@ -195,15 +196,18 @@ mod tests {
             "max_lease_ttl":7200,"plugin_version":"1.0.0","listing_visibility":"unauth","passthrough_request_headers":"a,b",
             "allowed_response_headers":["c"]}}"#;
         let request = enable("kv/", body).unwrap();
-        assert_eq!(request.plugin.as_str(), "kv");
-        assert_eq!(request.version.unwrap().to_string(), "v1.0.0");
-        assert_eq!(request.options["v"], "2");
-        assert!(request.local);
-        let config = request.config;
+        assert_eq!(request.settings.plugin.as_str(), "kv");
+        assert_eq!(request.settings.version.unwrap().to_string(), "v1.0.0");
+        assert_eq!(request.settings.options["v"], "2");
+        assert!(request.settings.local);
+        let config = request.settings.config;
         assert_eq!((config.default_lease_ttl, config.max_lease_ttl), (Some(HOUR), Some(2 * HOUR)));
         assert_eq!(config.listing_visibility, "unauth");
         assert_eq!((config.passthrough_request_headers.len(), config.allowed_response_headers.len()), (2, 1));
-        assert_eq!(enable("kv", r#"{"type":"plugin","config":{"plugin_name":"kv"}}"#).unwrap().plugin.as_str(), "kv");
+        assert_eq!(
+            enable("kv", r#"{"type":"plugin","config":{"plugin_name":"kv"}}"#).unwrap().settings.plugin.as_str(),
+            "kv"
+        );
     }
 
     #[test]

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::instances::InstancesView;
-use crate::host::{DeprecationStatus, EffectiveTtls, InstancePolicy, MountInfo, MountState};
+use crate::host::{DeprecationStatus, EffectiveTtls, MountInfo, MountState};
 use crate::ident::PluginKind;
+use crate::plugin::InstancePolicy;
 
 /// A mount in a listing.
 #[derive(Serialize)]
@@ -96,18 +97,18 @@ impl<'a> MountView<'a> {
             accessor: mount.accessor.to_string(),
             config: ConfigView::of(mount),
             deprecation_status: mount.deprecation_status.map(DeprecationStatus::as_str),
-            description: &mount.description,
+            description: &mount.settings.description,
             external_entropy_access: false,
             instances: mount.running_instances.map(InstancePolicy::as_str),
-            local: mount.local,
+            local: mount.settings.local,
             options: options(mount),
-            plugin_version: text(mount.version.as_ref()),
+            plugin_version: text(mount.settings.version.as_ref()),
             running_plugin_version: text(mount.running_version.as_ref()),
             running_sha256: text(mount.running_sha256.as_ref()),
-            seal_wrap: mount.seal_wrap,
+            seal_wrap: mount.settings.seal_wrap,
             state,
             state_reason,
-            r#type: &mount.plugin,
+            r#type: mount.settings.plugin.as_str(),
             uuid: mount.uuid.to_string(),
         }
     }
@@ -121,7 +122,11 @@ impl<'a> MatchedView<'a> {
 
 impl<'a> PublicView<'a> {
     pub(super) fn of(mount: &'a MountInfo) -> Self {
-        Self { description: &mount.description, options: options(mount), r#type: &mount.plugin }
+        Self {
+            description: &mount.settings.description,
+            options: options(mount),
+            r#type: mount.settings.plugin.as_str(),
+        }
     }
 }
 
@@ -134,9 +139,9 @@ impl<'a> TuningView<'a> {
         };
         Self {
             config,
-            description: &mount.description,
+            description: &mount.settings.description,
             options: options(mount),
-            plugin_version: mount.version.as_ref().map(ToString::to_string),
+            plugin_version: mount.settings.version.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -144,7 +149,7 @@ impl<'a> TuningView<'a> {
 impl<'a> ConfigView<'a> {
     /// TTLs that are not set show as 0.
     fn of(mount: &'a MountInfo) -> Self {
-        let config = &mount.config;
+        let config = &mount.settings.config;
         let token_type = config.token_type.unwrap_or_default();
         Self {
             allowed_response_headers: &config.allowed_response_headers,
@@ -155,14 +160,15 @@ impl<'a> ConfigView<'a> {
             listing_visibility: &config.listing_visibility,
             max_lease_ttl: config.max_lease_ttl.unwrap_or_default().as_secs(),
             passthrough_request_headers: &config.passthrough_request_headers,
-            token_type: (mount.kind == PluginKind::Auth).then(|| token_type.as_str()),
+            token_type: (mount.settings.kind == PluginKind::Auth).then(|| token_type.as_str()),
             instances: InstancesView::of(config.instances, &config.instance_limits),
         }
     }
 }
 
 fn options(mount: &MountInfo) -> Option<&BTreeMap<String, String>> {
-    (!mount.options.is_empty()).then_some(&mount.options)
+    let options = &mount.settings.options;
+    (!options.is_empty()).then_some(options)
 }
 
 fn text(value: Option<&impl ToString>) -> String {
@@ -176,26 +182,25 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::host::{MountConfig, TokenType};
+    use crate::host::{MountConfig, MountSettings, TokenType};
     use crate::ident::{Accessor, MountUuid};
 
     fn mount() -> MountInfo {
+        let settings = MountSettings {
+            version: Some("1.0.0".parse().unwrap()),
+            description: "for ada".to_owned(),
+            config: MountConfig { default_lease_ttl: Some(Duration::from_secs(60)), ..MountConfig::default() },
+            ..MountSettings::new(PluginKind::Secret, "kv".parse().unwrap())
+        };
         MountInfo {
             path: "kv/".parse().unwrap(),
-            kind: PluginKind::Secret,
-            plugin: "kv".to_owned(),
-            version: Some("1.0.0".parse().unwrap()),
+            accessor: Accessor::random(PluginKind::Secret, &"kv".parse().unwrap()),
+            uuid: MountUuid::random(),
+            settings,
             running_version: None,
             running_instances: None,
             running_sha256: None,
             deprecation_status: None,
-            accessor: Accessor::random(PluginKind::Secret, &"kv".parse().unwrap()),
-            uuid: MountUuid::random(),
-            description: "for ada".to_owned(),
-            options: BTreeMap::new(),
-            local: false,
-            seal_wrap: false,
-            config: MountConfig { default_lease_ttl: Some(Duration::from_secs(60)), ..MountConfig::default() },
             state: MountState::Disabled("no such file".to_owned()),
         }
     }
@@ -239,11 +244,12 @@ mod tests {
 
     #[test]
     fn auth_methods_show_what_tokens_they_ask_for() {
-        let mut mount = MountInfo { kind: PluginKind::Auth, path: "auth/userpass".parse().unwrap(), ..mount() };
+        let mut mount = MountInfo { path: "auth/userpass".parse().unwrap(), ..mount() };
+        mount.settings.kind = PluginKind::Auth;
         let shown =
             |mount: &MountInfo| serde_json::to_value(MountView::of(mount)).unwrap()["config"]["token_type"].take();
         assert_eq!(shown(&mount), json!("default-service"));
-        mount.config.token_type = Some(TokenType::Batch);
+        mount.settings.config.token_type = Some(TokenType::Batch);
         assert_eq!(shown(&mount), json!("batch"));
         let ttls = EffectiveTtls { default: Duration::ZERO, max: Duration::ZERO };
         assert_eq!(serde_json::to_value(TuningView::of(&mount, ttls)).unwrap()["token_type"], json!("batch"));

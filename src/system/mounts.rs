@@ -23,7 +23,7 @@ pub(super) fn list(host: &Host, kind: PluginKind) -> Reply {
 /// Shows one mount of a kind.
 pub(super) fn read(host: &Host, kind: PluginKind, name: &str) -> Result<Reply, Refusal> {
     let name: MountPath = name.parse()?;
-    let mount = host.mount(&kind.mount_path(&name)?).filter(|mount| mount.kind == kind);
+    let mount = host.mount(&kind.mount_path(&name)?).filter(|mount| mount.settings.kind == kind);
     let mount = mount.ok_or_else(|| match kind {
         PluginKind::Auth => Refusal::invalid(format!("No auth engine at {name}")),
         PluginKind::Secret => Refusal::invalid(format!("No secret engine mount at {name}")),
@@ -53,7 +53,7 @@ pub(super) async fn disable(host: &Host, kind: PluginKind, name: &str) -> Result
 pub(super) fn read_tuning(host: &Host, kind: PluginKind, name: &str) -> Result<Reply, Refusal> {
     let path = kind.mount_path(&name.parse()?)?;
     let mount = host.mount(&path).ok_or_else(|| Refusal::invalid(format!("no mount at {path}")))?;
-    Ok(Reply::data_and_top(&TuningView::of(&mount, host.effective_ttls(&mount.config))))
+    Ok(Reply::data_and_top(&TuningView::of(&mount, host.effective_ttls(&mount.settings.config))))
 }
 
 /// Changes a mount's settings.
@@ -149,5 +149,5 @@ pub(super) fn preflight(host: &Host, path: &str) -> Result<Reply, Refusal> {
 }
 
 fn of_kind<'a, V>(mounts: &'a [MountInfo], kind: PluginKind, view: fn(&'a MountInfo) -> V) -> BTreeMap<&'a str, V> {
-    mounts.iter().filter(|mount| mount.kind == kind).map(|mount| (mount.path.name(), view(mount))).collect()
+    mounts.iter().filter(|mount| mount.settings.kind == kind).map(|mount| (mount.path.name(), view(mount))).collect()
 }

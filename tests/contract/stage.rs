@@ -8,7 +8,9 @@ use std::time::Duration;
 use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{self, Caller, Identity, Request};
 use cofferdam::storage::DurableStorage;
-use cofferdam::{Error, Host, InstancePolicy, Limits, MountRequest, PluginDirectory, Registration, Tune};
+use cofferdam::{
+    Error, Host, InstancePolicy, Limits, MountRequest, MountSettings, PluginDirectory, Registration, Tune,
+};
 use cofferdam_contract::json;
 use cofferdam_sdk::embed::Embedded;
 use serde_json::Value;
@@ -64,18 +66,10 @@ impl Stage {
             let file = plugins.path().join(name);
             fs::write(&file, &bytes).expect("the plugin directory takes a file");
             fs::set_permissions(&file, Permissions::from_mode(0o755)).expect("a file can be made executable");
-            let registration = Registration {
-                kind: Some(kind),
-                name: name.parse().expect("the name is well formed"),
-                version: None,
-                command: name.parse().expect("the command is well formed"),
-                args: vec![],
-                env: vec![],
-                sha256: Digest::of(&bytes),
-                instances,
-                instance_limits: Default::default(),
-                confinement: None,
-            };
+            let (command, name) = (name.parse().expect("the command is well formed"), name.parse());
+            let mut registration =
+                Registration::new(name.expect("the name is well formed"), command, Digest::of(&bytes));
+            (registration.kind, registration.instances) = (Some(kind), instances);
             host.register_plugin(registration).await.expect("the plugin can be registered");
         }
         Self { host: Some(host), data, plugins, builtins, runtime: runtime.name() }
@@ -145,17 +139,11 @@ impl Stage {
     }
 
     async fn enable(&self, case: &Case, path: &str) -> Result<(), Error> {
-        let request = MountRequest {
-            path: path.parse().expect("the mount path is well formed"),
-            kind: kind_of(case.plugin),
-            plugin: case.plugin.parse().expect("the name is well formed"),
-            version: None,
-            description: String::new(),
-            options: case.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-            local: false,
-            seal_wrap: false,
-            config: case.config.clone(),
-        };
+        let plugin = case.plugin.parse().expect("the name is well formed");
+        let mut settings = MountSettings::new(kind_of(case.plugin), plugin);
+        settings.options = case.options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        settings.config = case.config.clone();
+        let request = MountRequest { path: path.parse().expect("the mount path is well formed"), settings };
         self.host().enable(request).await.map(drop)
     }
 }

@@ -115,7 +115,7 @@ async fn host(storage: &Shared) -> Host {
 /// A mount of version 2, which stores something as it starts.
 fn versioned(path: &str) -> MountRequest {
     let mut request = MountRequest::new(path.parse().expect("it is a path"), "kv".parse().expect("it is a name"));
-    request.options.insert("version".to_owned(), "2".to_owned());
+    request.settings.options.insert("version".to_owned(), "2".to_owned());
     request
 }
 

@@ -46,9 +46,10 @@ async fn check(host: &Host) {
 
     let secret = mount(host, "secret");
     assert_eq!(secret.uuid.to_string(), "eeabd19b-d693-4ffa-99f1-9fcaadb2dbdb");
-    assert_eq!((secret.description.as_str(), secret.local, secret.seal_wrap), ("versioned", true, true));
-    assert_eq!(secret.options, BTreeMap::from([("version".to_owned(), "2".to_owned())]));
-    let config = &secret.config;
+    let settings = &secret.settings;
+    assert_eq!((settings.description.as_str(), settings.local, settings.seal_wrap), ("versioned", true, true));
+    assert_eq!(settings.options, BTreeMap::from([("version".to_owned(), "2".to_owned())]));
+    let config = &settings.config;
     assert_eq!(config.default_lease_ttl, Some(Duration::from_secs(3600)));
     assert_eq!(config.max_lease_ttl, Some(Duration::from_millis(86_400_500)));
     assert!(config.force_no_cache);
@@ -58,21 +59,24 @@ async fn check(host: &Host) {
     assert_eq!(config.passthrough_request_headers, ["X-A"]);
     assert_eq!(config.allowed_response_headers, ["X-B"]);
     assert_eq!((config.instances, config.instance_limits.max_instances), (Some(InstancePolicy::Pooled), Some(3)));
-    assert_eq!(mount(host, "auth/people").config.token_type, Some(TokenType::Batch));
+    assert_eq!(mount(host, "auth/people").settings.config.token_type, Some(TokenType::Batch));
     for path in ["secret", "team/kv", "auth/people"] {
         assert_eq!(mount(host, path).state, MountState::Running, "{path}");
     }
 
-    let engines: Vec<_> = host.plugins().into_iter().filter(|plugin| plugin.name.as_str() == "engine").collect();
+    let engines: Vec<_> = host.plugins().into_iter().filter(|plugin| plugin.key.name.as_str() == "engine").collect();
     let [unversioned, versioned] = engines.as_slice() else { panic!("{engines:?}") };
-    assert_eq!((unversioned.runtime, unversioned.declarative, unversioned.pinned), (RuntimeKind::Wasm, false, false));
-    assert_eq!((versioned.runtime, versioned.declarative, versioned.pinned), (RuntimeKind::Native, true, true));
-    assert_eq!(versioned.version.as_ref().map(ToString::to_string).as_deref(), Some("v1.2.3"));
-    assert_eq!(versioned.args, ["-v"]);
+    assert_eq!(
+        (unversioned.found.runtime, unversioned.declarative, unversioned.pinned),
+        (RuntimeKind::Wasm, false, false)
+    );
+    assert_eq!((versioned.found.runtime, versioned.declarative, versioned.pinned), (RuntimeKind::Native, true, true));
+    assert_eq!(versioned.key.version.as_ref().map(ToString::to_string).as_deref(), Some("v1.2.3"));
+    assert_eq!(versioned.launch.args, ["-v"]);
     let limits = &versioned.instance_limits;
     assert_eq!((limits.max_idle, limits.max_requests, limits.max_concurrency), (Some(2), Some(9), Some(4)));
     assert_eq!(limits.idle_timeout, Some(Duration::from_secs(60)));
-    let confinement = versioned.confinement.as_ref().expect("it is confined");
+    let confinement = versioned.launch.confinement.as_ref().expect("it is confined");
     assert_eq!((confinement.read.len(), confinement.write.len()), (1, 1));
     assert_eq!(host.pins().len(), 1);
     assert_eq!(host.pins()[0].kind, PluginKind::Secret);

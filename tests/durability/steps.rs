@@ -15,7 +15,7 @@ use cofferdam::ident::{Digest, MountPath, PluginKind, PluginVersion, RequestPath
 use cofferdam::request::{Body, Caller, Identity, Operation as Verb, Request};
 use cofferdam::storage::{Batch, DurableStorage, Storage as _};
 use cofferdam::{
-    Error, ErrorKind, Host, MountConfig, MountInfo, MountRequest, Pin, PluginDirectory, Registration, Tune,
+    Error, ErrorKind, Host, MountInfo, MountRequest, MountSettings, Pin, PluginDirectory, Registration, Tune,
     VersionChange,
 };
 
@@ -142,17 +142,8 @@ fn pin(kind: PluginKind, version: &str) -> Pin {
 }
 
 async fn enable(host: &Host, kind: PluginKind, name: &str) -> Result<(), Error> {
-    let request = MountRequest {
-        path: mount_path(kind, name),
-        kind,
-        plugin: "first".parse().expect("a good name"),
-        version: None,
-        description: String::new(),
-        options: Default::default(),
-        local: false,
-        seal_wrap: false,
-        config: MountConfig::default(),
-    };
+    let settings = MountSettings::new(kind, "first".parse().expect("a good name"));
+    let request = MountRequest { path: mount_path(kind, name), settings };
     host.enable(request).await.map(drop)
 }
 
@@ -317,18 +308,18 @@ async fn state(host: &Host, storage: &DurableStorage) -> Vec<String> {
             let (pinned, declared) = (plugin.pinned, plugin.declarative);
             format!(
                 "plugin {} {:?}, pinned: {pinned}, declared: {declared}",
-                plugin.name,
-                version(plugin.version.as_ref())
+                plugin.key.name,
+                version(plugin.key.version.as_ref())
             )
         })
         .collect();
     state.extend(host.pins().iter().map(|pin| format!("pin {} {}", pin.name, pin.version)));
     let mut owned = 0;
-    for mount in host.mounts().iter().filter(|mount| mount.plugin != "system") {
+    for mount in host.mounts().iter().filter(|mount| mount.settings.plugin.as_str() != "system") {
         let keys = storage.keys(&storage_of(mount), NEVER).await.unwrap().len();
         let data = ask(host, Verb::Read, &a_value_of(&mount.path), Bytes::new()).await.unwrap();
-        let asked = version(mount.version.as_ref());
-        state.push(format!("mount {} {:?} {asked:?} of {keys} keys: {data}", mount.path, mount.description));
+        let asked = version(mount.settings.version.as_ref());
+        state.push(format!("mount {} {:?} {asked:?} of {keys} keys: {data}", mount.path, mount.settings.description));
         owned += keys;
     }
     let mut found = 0;
@@ -349,7 +340,7 @@ async fn state(host: &Host, storage: &DurableStorage) -> Vec<String> {
 
 /// Returns what a mount's storage begins with, in Vault's layout.
 fn storage_of(mount: &MountInfo) -> String {
-    match mount.kind {
+    match mount.settings.kind {
         Auth => format!("auth/{}/", mount.uuid),
         Secret => format!("logical/{}/", mount.uuid),
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cofferdam::ident::{PluginKind, PluginName};
 
-use cofferdam::{InstancePolicy, Limits, Pin, Tune};
+use cofferdam::{InstancePolicy, Limits, Pin, PluginKey, Tune};
 use cofferdam_sdk::embed::Embedded;
 use cofferdam_sdk::{Context, Description, Plugin, Response, Storage};
 use futures_util::future::join_all;
@@ -102,7 +102,7 @@ impl Changing<'_> {
         }
         self.reload().await;
         if number.is_multiple_of(6) {
-            let gone = host.deregister_plugin(PluginKind::Secret, &plugin, None).await;
+            let gone = host.deregister_plugin(&PluginKey::new(PluginKind::Secret, plugin.clone(), None)).await;
             gone.expect("nobody runs what takes the built-in one's place");
         }
     }
@@ -192,7 +192,7 @@ async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
         );
         assert!(counts.len() as u64 > CHANGES, "{path}: there were requests all the time: {}", counts.len());
         let info = stage.host.mount(&mount(path)).expect("it is there");
-        assert_eq!((info.running_version, info.version), (version(0).parse().ok(), version(0).parse().ok()));
+        assert_eq!((info.running_version, info.settings.version), (version(0).parse().ok(), version(0).parse().ok()));
     }
     // What answered before ends soon, by itself; there is no more than there was, once each has been asked again.
     for path in paths {
@@ -238,9 +238,9 @@ async fn what_does_not_start_changes_nothing() {
     assert_ne!(second["instance"], first["instance"], "another instance");
 
     // What it runs is not taken from under it.
-    let version: cofferdam::ident::PluginVersion = version(1).parse().expect("it is one");
-    let kind = cofferdam::ident::PluginKind::Secret;
-    let refused = stage.host.deregister_plugin(kind, &plugin, Some(&version)).await.expect_err("it is in use");
+    let version = version(1).parse().expect("it is one");
+    let entry = PluginKey::new(PluginKind::Secret, plugin, Some(version));
+    let refused = stage.host.deregister_plugin(&entry).await.expect_err("it is in use");
     assert!(refused.message().contains("it is used by a/"), "{refused}");
     assert_eq!(stage.read("a/edition").await.expect("it answers"), second, "what ran goes on");
     let error = stage.host.reload_mounts(&[mount("a"), mount("nowhere")]).await.expect_err("there is no such mount");

@@ -142,7 +142,7 @@ impl Stage {
             Digest::of(&bytes),
         );
         registration.version = entry.version.map(|version| version.parse().expect("the version is well formed"));
-        registration.env = entry.env.to_vec();
+        registration.launch.env = entry.env.to_vec();
         registration.instances = entry.instances;
         registration.instance_limits = entry.limits;
         self.host.register_plugin(registration).await.expect("the plugin can be registered")
@@ -154,7 +154,8 @@ impl Stage {
 
     pub(crate) async fn enable_with(&self, path: &str, options: &[(&str, &str)]) {
         let mut request = MountRequest::new(mount(path), "plugin".parse().expect("the name is well formed"));
-        request.options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        request.settings.options =
+            options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         self.host.enable(request).await.expect("the plugin can be mounted");
     }
 

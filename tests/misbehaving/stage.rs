@@ -11,8 +11,7 @@ use cofferdam::ident::{Digest, PluginKind};
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::storage::DurableStorage;
 use cofferdam::{
-    Error, ErrorKind, Host, InstancePolicy, Limits, MountConfig, MountInfo, MountRequest, NativePlugins,
-    PluginDirectory, PluginInfo, Registration,
+    Error, ErrorKind, Host, Limits, MountInfo, MountRequest, NativePlugins, PluginDirectory, PluginInfo, Registration,
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -135,33 +134,18 @@ impl Stage {
         let file = self.plugins.path().join(name);
         fs::write(&file, &plugin.bytes).expect("the plugin directory takes a file");
         fs::set_permissions(&file, Permissions::from_mode(plugin.mode)).expect("the file's mode can be set");
-        let registration = Registration {
-            kind: plugin.kind,
-            name: name.parse().expect("the name is well formed"),
-            version: plugin.version.map(|version| version.parse().expect("the version is well formed")),
-            command: name.parse().expect("the command is well formed"),
-            args: plugin.args.clone(),
-            env: vec![],
-            sha256: Digest::of(&plugin.bytes),
-            instances: InstancePolicy::PerMount,
-            instance_limits: Default::default(),
-            confinement: None,
-        };
+        let (command, name) = (name.parse().expect("the command is well formed"), name.parse());
+        let mut registration =
+            Registration::new(name.expect("the name is well formed"), command, Digest::of(&plugin.bytes));
+        registration.kind = plugin.kind;
+        registration.version = plugin.version.map(|version| version.parse().expect("the version is well formed"));
+        registration.launch.args = plugin.args.clone();
         within(self.host.register_plugin(registration)).await
     }
 
     pub(crate) async fn enable(&self, path: &str, plugin: &str) -> Result<MountInfo, Error> {
-        let request = MountRequest {
-            path: path.parse().expect("the mount path is well formed"),
-            kind: PluginKind::Secret,
-            plugin: plugin.parse().expect("the name is well formed"),
-            version: None,
-            description: String::new(),
-            options: Default::default(),
-            local: false,
-            seal_wrap: false,
-            config: MountConfig::default(),
-        };
+        let plugin = plugin.parse().expect("the name is well formed");
+        let request = MountRequest::new(path.parse().expect("the mount path is well formed"), plugin);
         within(self.host.enable(request)).await
     }
 

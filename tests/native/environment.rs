@@ -2,7 +2,8 @@
 
 use std::ffi::OsString;
 
-use cofferdam::NativePlugins;
+use cofferdam::ident::Digest;
+use cofferdam::{NativePlugins, Source};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -13,6 +14,11 @@ use crate::stage::Stage;
 fn host_has(pairs: &[(&str, &str)]) -> NativePlugins {
     let pairs = pairs.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     NativePlugins { environment: pairs.collect(), ..NativePlugins::default() }
+}
+
+/// Returns a file of the plugin directory as what a registration starts.
+fn file(name: &str, bytes: &[u8]) -> Source {
+    Source::File { command: name.parse().expect("a file's name"), sha256: Digest::of(bytes) }
 }
 
 /// Returns the value of a variable in the plugin at a mount; null where it is not set.
@@ -27,7 +33,7 @@ async fn of_host_registration_and_sdk_the_later_wins_and_vaults_old_order_is_a_s
     for (legacy_layering, both, version) in [(false, "registered", "1.16.0"), (true, "host", "host")] {
         let stage = Stage::with(NativePlugins { legacy_layering, ..host_has(&host) }).await;
         let env = ["BOTH=registered", "ONLY_REGISTERED=a=b", "EMPTY="].map(str::to_owned).to_vec();
-        stage.register_with("engine", &engine, |registration| registration.env = env).await.unwrap();
+        stage.register_with("engine", &engine, |registration| registration.launch.env = env).await.unwrap();
         stage.enable("e", "engine").await;
         for (name, value) in [
             ("ONLY_HOST", json!("host")),
@@ -48,7 +54,7 @@ async fn a_clean_environment_has_what_was_registered_and_the_protocols_own() {
     let Some(engine) = plugins::go("engine", "a clean environment") else { return };
     let stage = Stage::new().await;
     let env = vec!["MINE=1".to_owned()];
-    stage.register_with("engine", &engine, |registration| registration.env = env).await.unwrap();
+    stage.register_with("engine", &engine, |registration| registration.launch.env = env).await.unwrap();
     stage.enable("e", "engine").await;
     for name in ["HOME", "PATH", "CARGO_MANIFEST_DIR", "TMPDIR"] {
         assert_eq!(variable(&stage, "e", name).await, Value::Null, "{name}");
@@ -76,8 +82,8 @@ async fn two_registrations_of_one_binary_have_a_proxy_each() {
         stage.add("engine", &engine);
         stage
             .register_with(name, &engine, |registration| {
-                registration.env = env;
-                registration.command = "engine".parse().unwrap();
+                registration.launch.env = env;
+                registration.launch.source = file("engine", &engine);
             })
             .await
             .unwrap();
@@ -123,8 +129,8 @@ async fn jwt_eu_and_jwt_us_reach_their_upstream_through_a_proxy_each() {
         stage.add("jwt", &fetch);
         stage
             .register_with(name, &fetch, |registration| {
-                registration.env = env;
-                registration.command = "jwt".parse().unwrap();
+                registration.launch.env = env;
+                registration.launch.source = file("jwt", &fetch);
             })
             .await
             .unwrap();

@@ -54,7 +54,7 @@ async fn registrations_that_differ_in_their_environment_have_a_process_each() {
     let stage = Stage::new().await;
     for name in ["one", "two"] {
         let env = vec![format!("WHO={name}")];
-        stage.register_with(name, &engine, |registration| registration.env = env).await.unwrap();
+        stage.register_with(name, &engine, |registration| registration.launch.env = env).await.unwrap();
     }
     for mount in ["one", "two", "one-again", "two-again"] {
         stage.enable(mount, mount.trim_end_matches("-again")).await;

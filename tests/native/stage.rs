@@ -133,9 +133,11 @@ impl Stage {
     }
 
     pub(crate) async fn try_enable(&self, path: &str, plugin: &str) -> Result<(), Error> {
-        let request = MountRequest::new(path.parse().expect("a path"), plugin.parse().expect("a name"));
-        let kind = if path.starts_with("auth/") { PluginKind::Auth } else { PluginKind::Secret };
-        self.host().enable(MountRequest { kind, ..request }).await.map(drop)
+        let mut request = MountRequest::new(path.parse().expect("a path"), plugin.parse().expect("a name"));
+        if path.starts_with("auth/") {
+            request.settings.kind = PluginKind::Auth;
+        }
+        self.host().enable(request).await.map(drop)
     }
 
     pub(crate) async fn disable(&self, path: &str) {

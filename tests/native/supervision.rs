@@ -14,7 +14,7 @@ async fn a_panic_fails_what_is_in_flight_in_its_process_and_nothing_else() {
     let stage = Stage::new().await;
     for name in ["one", "other"] {
         let env = vec![format!("WHO={name}")];
-        stage.register_with(name, &engine, |registration| registration.env = env).await.unwrap();
+        stage.register_with(name, &engine, |registration| registration.launch.env = env).await.unwrap();
         stage.enable(name, name).await;
     }
     stage.enable("one-too", "one").await;

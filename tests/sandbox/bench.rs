@@ -8,10 +8,7 @@ use std::time::Duration;
 use cofferdam::ident::Digest;
 use cofferdam::request::{Body, Caller, Identity, Operation, Request};
 use cofferdam::storage::Storage;
-use cofferdam::{
-    Error, ErrorKind, Host, InstancePolicy, Limits, MountConfig, MountInfo, MountRequest, PluginDirectory, PluginInfo,
-    Registration,
-};
+use cofferdam::{Error, ErrorKind, Host, Limits, MountInfo, MountRequest, PluginDirectory, PluginInfo, Registration};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -92,18 +89,10 @@ impl Bench {
     ) -> Result<PluginInfo, Error> {
         let file = format!("{name}.wasm");
         fs::write(self.plugins.path().join(&file), bytes).expect("the plugin directory takes a file");
-        let mut registration = Registration {
-            kind: None,
-            name: name.parse().expect("the name is well formed"),
-            version: None,
-            command: file.parse().expect("the command is well formed"),
-            args: vec!["-v".to_owned()],
-            env: vec!["REGION=eu".to_owned(), "EMPTY=".to_owned()],
-            sha256: Digest::of(bytes),
-            instances: InstancePolicy::PerMount,
-            instance_limits: Default::default(),
-            confinement: None,
-        };
+        let (name, command) = (name.parse().expect("the name is well formed"), file.parse());
+        let mut registration = Registration::new(name, command.expect("the command is well formed"), Digest::of(bytes));
+        registration.launch.args = vec!["-v".to_owned()];
+        registration.launch.env = vec!["REGION=eu".to_owned(), "EMPTY=".to_owned()];
         change(&mut registration);
         within(self.host.register_plugin(registration)).await
     }
@@ -127,17 +116,10 @@ impl Bench {
 
 /// Returns what is asked for to mount the hostile plugin.
 pub(crate) fn mount_request(path: &str, options: &[(&str, &str)]) -> MountRequest {
-    MountRequest {
-        path: path.parse().expect("the mount path is well formed"),
-        kind: cofferdam::ident::PluginKind::Secret,
-        plugin: "hostile".parse().expect("the name is well formed"),
-        version: None,
-        description: String::new(),
-        options: options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
-        local: false,
-        seal_wrap: false,
-        config: MountConfig::default(),
-    }
+    let plugin = "hostile".parse().expect("the name is well formed");
+    let mut request = MountRequest::new(path.parse().expect("the mount path is well formed"), plugin);
+    request.settings.options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    request
 }
 
 /// Returns a request to write to a path, with the secret as data.

@@ -17,7 +17,7 @@ async fn bench() -> Bench {
     let bench = Bench::start(Limits::default()).await;
     bench.register("kv", &component, |_| ()).await.expect("the plugin can be registered");
     let mut mount = mount_request("kv", &[("version", "2")]);
-    mount.plugin = "kv".parse().expect("the name is well formed");
+    mount.settings.plugin = "kv".parse().expect("the name is well formed");
     within(bench.host.enable(mount)).await.expect("the plugin can be mounted");
     bench
 }

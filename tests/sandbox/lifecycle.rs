@@ -88,7 +88,8 @@ async fn a_plugin_whose_file_was_changed_disables_its_mounts_and_no_others() {
     bench.enable("good", &[]).await.expect("it can be mounted");
     let bytes = crate::bench::component("hostile_plugin");
     bench.register("twin", &bytes, |_| ()).await.expect("it can be registered");
-    let twin = cofferdam::MountRequest { plugin: "twin".parse().unwrap(), ..crate::bench::mount_request("bad", &[]) };
+    let mut twin = crate::bench::mount_request("bad", &[]);
+    twin.settings.plugin = "twin".parse().unwrap();
     bench.host.enable(twin).await.expect("it can be mounted");
     let Bench { host, plugins } = bench;
     host.shutdown().await;
@@ -145,13 +146,20 @@ async fn a_tune_is_one_decision() {
         let refused = tune(&[("a", "3"), ("initialize", what)]).await;
         check_refused(what, refused, PluginFault, &["cannot tune m/, which goes on as it was"]);
         let mount = bench.host.mount(&path).unwrap();
-        assert_eq!((mount.options, mount.description.as_str()), (options(&[("a", "1"), ("b", "2")]), ""), "{what}");
+        assert_eq!(
+            (mount.settings.options, mount.settings.description.as_str()),
+            (options(&[("a", "1"), ("b", "2")]), ""),
+            "{what}"
+        );
         assert_eq!(mount.state, MountState::Running, "{what}");
         assert!(bench.ask("m/count").await.is_ok() && bench.ask("neighbour/count").await.is_ok(), "{what}");
     }
     tune(&[("a", ""), ("c", "4")]).await.expect("the plugin starts with it");
     let mount = bench.host.mount(&path).unwrap();
-    assert_eq!((mount.options, mount.description.as_str()), (options(&[("b", "2"), ("c", "4")]), "tuned"));
+    assert_eq!(
+        (mount.settings.options, mount.settings.description.as_str()),
+        (options(&[("b", "2"), ("c", "4")]), "tuned")
+    );
     assert!(bench.ask("m/count").await.is_ok());
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cofferdam::ident::{Digest, PluginKind};
-use cofferdam::{ErrorKind, Limits, Registration};
+use cofferdam::{ErrorKind, Limits, Registration, Source};
 
 use crate::bench::{Bench, check_refused, component, limits};
 use crate::journal::Journal;
@@ -19,8 +19,11 @@ type Row<'a> = (&'a str, &'a [u8], Change, ErrorKind, &'a [&'a str]);
 const AS_IT_IS: Change = |_| ();
 const AS_SECRET: Change = |registration| registration.kind = Some(PluginKind::Secret);
 const AS_VERSION_ONE: Change = |registration| registration.version = Some("1.0.0".parse().expect("a version"));
-const WITH_ANOTHER_DIGEST: Change = |registration| registration.sha256 = Digest::of(b"something else");
-const WITH_BROKEN_ENV: Change = |registration| registration.env = vec!["hunter2-5d9c".to_owned()];
+const WITH_ANOTHER_DIGEST: Change = |registration| {
+    let command = registration.launch.source.command().expect("it is a file").clone();
+    registration.launch.source = Source::File { command, sha256: Digest::of(b"something else") };
+};
+const WITH_BROKEN_ENV: Change = |registration| registration.launch.env = vec!["hunter2-5d9c".to_owned()];
 
 #[tokio::test]
 async fn a_misfit_is_refused_and_leaves_nothing_behind() {
@@ -130,9 +133,9 @@ async fn a_misfit_is_refused_and_leaves_nothing_behind() {
 
     // The same files, honestly registered.
     let auth = bench.register("auth", &component("auth"), |_| ()).await.expect("an auth method can be registered");
-    assert_eq!(auth.kind, PluginKind::Auth);
+    assert_eq!(auth.key.kind, PluginKind::Auth);
     let nine = bench.register("nine", &component("version-nine"), |_| ()).await.expect("it has a version of its own");
-    assert_eq!(nine.version.map(|version| version.to_string()).as_deref(), Some("v9.9.9"));
+    assert_eq!(nine.key.version.map(|version| version.to_string()).as_deref(), Some("v9.9.9"));
 }
 
 #[tokio::test]
@@ -140,10 +143,10 @@ async fn a_registration_shows_what_the_component_asks_for() {
     let bench = Bench::start(limits()).await;
     let info = bench.register("hostile", &component("hostile_plugin"), |_| ()).await.expect("it can be registered");
     for capability in ["environment", "filesystem (no directory granted)", "sockets (no address granted)", "storage"] {
-        assert!(info.capabilities.iter().any(|shown| shown.starts_with(capability)), "{capability}: {info:?}");
+        assert!(info.found.capabilities.iter().any(|shown| shown.starts_with(capability)), "{capability}: {info:?}");
     }
     for import in ["cofferdam:plugin/host@0.1.0", "wasi:sockets/tcp@0.2"] {
-        assert!(info.imports.iter().any(|shown| shown.starts_with(import)), "{import}: {info:?}");
+        assert!(info.found.imports.iter().any(|shown| shown.starts_with(import)), "{import}: {info:?}");
     }
 }
 

@@ -50,7 +50,7 @@ fn warnings(config: &ServerConfig, sources: &[PathBuf]) -> Vec<String> {
     for key in config.listeners.iter().filter_map(|listener| listener.tls.as_ref()).map(|tls| &tls.key_file) {
         warnings.extend(loose(key, EVERYBODY, "holds a listener's private key", "600"));
     }
-    let holds_secrets = config.plugins.iter().flatten().any(|block| !block.registration.env.is_empty());
+    let holds_secrets = config.plugins.iter().flatten().any(|block| !block.registration.launch.env.is_empty());
     for file in sources.iter().flat_map(|path| files(path)) {
         if holds_secrets {
             warnings.extend(loose(&file, OTHERS, "sets variables of plugins, which may be secrets", "600"));

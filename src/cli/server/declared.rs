@@ -24,9 +24,9 @@ pub(super) async fn apply(host: &Host, blocks: Vec<PluginBlock>) {
                 let block = format!("plugin {kind:?} {:?} at {place}", registration.name.as_str());
                 tracing::error!("the declared plugin is left out: {block}: {reason}");
             }
-            Declared::Removed { entry } => tracing::info!("deregistered {entry}, which is declared no more"),
-            Declared::Kept { entry, reason } => {
-                tracing::warn!("{entry} is declared no more and stays for now: {reason}");
+            Declared::Removed { plugin } => tracing::info!("deregistered {plugin}, which is declared no more"),
+            Declared::Kept { plugin, reason } => {
+                tracing::warn!("{plugin} is declared no more and stays for now: {reason}");
             }
         }
     }

@@ -102,11 +102,9 @@ impl Settings {
         if self.kv == Kv::LeftOut || host.mount(&path).is_some() {
             return Ok(());
         }
-        let request = MountRequest {
-            description: "key/value secret storage".to_owned(),
-            options: [("version".to_owned(), "2".to_owned())].into(),
-            ..MountRequest::new(path, plugin)
-        };
+        let mut request = MountRequest::new(path, plugin);
+        request.settings.description = "key/value secret storage".to_owned();
+        request.settings.options = [("version".to_owned(), "2".to_owned())].into();
         host.enable(request).await.map(drop).map_err(|error| failed(error.to_string()))
     }
 
@@ -146,5 +144,6 @@ async fn register(host: &Host, directory: &Path, file: &str) -> Result<String, S
     let artifact = tokio::task::spawn_blocking(move || opened.read(&reading, bytes_max)).await;
     let artifact = artifact.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
     let registration = Registration::new(name, command, artifact.digest);
-    host.register_plugin(registration).await.map(|plugin| plugin.name.to_string()).map_err(|error| error.to_string())
+    let registered = host.register_plugin(registration).await;
+    registered.map(|plugin| plugin.key.name.to_string()).map_err(|error| error.to_string())
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 use world::World;
 
-use crate::catalog::{InstanceLimits, InstancePolicy};
+use crate::plugin::{InstanceLimits, InstancePolicy};
 use crate::pool::PoolLimits;
 use crate::runtime::Spread;
 

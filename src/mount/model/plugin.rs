@@ -13,7 +13,6 @@ use tokio::time::timeout_at;
 
 use super::book::{Book, InFlight, Memory, Order, Written, lock};
 use super::{Failing, How, INSTANCES_MAX, Kept, Sort};
-use crate::ident::Digest;
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
 use crate::mount::{Attempt, Launched, Launcher, StartError};
@@ -272,7 +271,7 @@ impl Launcher for Starter {
     async fn launch(&self, _: Attempt) -> Result<Launched, StartError> {
         let program = Arc::clone(&self.program) as Arc<dyn Program>;
         let settings = PoolSettings::resolve(self.kept.policy, &self.kept.limits, &*program, &limits());
-        Ok(Launched { program, settings, version: None, sha256: Digest::of(b"") })
+        Ok(Launched { program, settings, version: None, sha256: None })
     }
 }
 

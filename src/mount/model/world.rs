@@ -12,13 +12,13 @@ use tokio::time::sleep;
 use super::book::{Asked, Asking, Book, Known, Order, Written, lock};
 use super::plugin::{Plugin, Starter};
 use super::{AMPLE, Failing, How, Kept, MOUNTS, POOL_LIMITS, SCARCE, Setting, Sort, Step};
-use crate::catalog::{InstanceLimits, InstancePolicy};
-use crate::ident::{Accessor, MountUuid, PluginKind, RequestPath};
+use crate::ident::{PluginKind, RequestPath};
 use crate::limits::Limits;
 use crate::meter::Retired;
 use crate::mount::{
-    Attempt, Ending, Generation, GenerationSettings, Mount, MountConfig, MountError, MountRecord, StartError,
+    Attempt, Ending, Generation, GenerationSettings, Mount, MountError, MountRecord, MountSettings, StartError,
 };
+use crate::plugin::{InstanceLimits, InstancePolicy};
 use crate::pool::{InstanceBudget, Pools, Rollback};
 use crate::request::{Operation, Request};
 use crate::runtime::double::scope;
@@ -423,17 +423,5 @@ async fn request(mount: &Mount, number: u16, limit: Duration) -> Result<(), Moun
 
 fn record() -> MountRecord {
     let plugin = "model".parse().expect("the name is well formed");
-    MountRecord {
-        uuid: MountUuid::random(),
-        accessor: Accessor::random(PluginKind::Secret, &plugin),
-        path: "t".parse().expect("the path is well formed"),
-        kind: PluginKind::Secret,
-        plugin,
-        version: None,
-        description: String::new(),
-        options: Default::default(),
-        local: false,
-        seal_wrap: false,
-        config: MountConfig::default(),
-    }
+    MountRecord::new("t".parse().expect("the path is well formed"), MountSettings::new(PluginKind::Secret, plugin))
 }

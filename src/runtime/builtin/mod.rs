@@ -21,9 +21,10 @@ use cofferdam_sdk::embed::Embedded;
 use tokio::sync::Semaphore;
 
 use self::instance::BuiltinInstance;
-use crate::ident::{PluginKind, PluginName, PluginVersion};
+use crate::ident::{PluginKind, PluginName};
 use crate::limits::Limits;
 use crate::meter::PluginMeter;
+use crate::plugin::PluginKey;
 use crate::runtime::{Description, Failure, Grants, Instance, Launch, LoadError, Program};
 
 /// Calls that one instance serves at a time: as many as keep some cores busy while others wait for storage, and few
@@ -79,9 +80,12 @@ impl BuiltinRuntime {
         Ok(Self { plugins: known, shared: Arc::new(shared) })
     }
 
-    /// Returns the type, the name and the version of each plugin, by type and name.
-    pub(crate) fn plugins(&self) -> impl Iterator<Item = (PluginKind, &PluginName, Option<&PluginVersion>)> {
-        self.plugins.iter().map(|((kind, name), builtin)| (*kind, name, builtin.description.version.as_ref()))
+    /// Returns the key of each plugin, by type and name.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = PluginKey> {
+        let key = |((kind, name), builtin): (&(PluginKind, PluginName), &Builtin)| {
+            PluginKey::new(*kind, name.clone(), builtin.description.version.clone())
+        };
+        self.plugins.iter().map(key)
     }
 
     /// Returns the program of a plugin.

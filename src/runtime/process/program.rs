@@ -62,7 +62,7 @@ impl ProcessProgram {
     }
 
     fn new(core: Core, description: Description) -> Self {
-        let capabilities = match &core.launch.confinement {
+        let capabilities = match &core.launch.launchable.confinement {
             None => vec!["everything that the server's user may do (not sandboxed)".to_owned()],
             Some(_) => vec!["what its confinement grants (a process of the server's user)".to_owned()],
         };

@@ -125,13 +125,13 @@ pub(super) async fn start(
         (None, _) => Trust::AutoMtls { certificate_pem: identity.own.certificate_pem() },
     };
     let settings = ChildSettings {
-        args: launch.args.clone(),
-        env: environment(&shared.settings, &launch.env, &trust, directory.path()),
+        args: launch.launchable.args.clone(),
+        env: environment(&shared.settings, &launch.launchable.env, &trust, directory.path()),
         memory_bytes_max: Some(limits.process_memory_bytes_max),
         open_files_max: Some(limits.process_files_max),
         cpu_seconds_max: limits.process_cpu_seconds_max,
         tasks_max: limits.process_tasks_max,
-        confinement: launch.confinement.clone(),
+        confinement: launch.launchable.confinement.clone(),
         socket_directory: directory.path().to_owned(),
     };
     let mut child = shared.spawner.spawn(executable, settings).await.map_err(|error| match error {

@@ -172,7 +172,7 @@ impl WasmProgram {
         drop(turn);
         let description = convert::description(description)
             .map_err(|why| LoadError::Unfit(format!("the plugin's description of itself is wrong: {why}")))?;
-        let grants = Grants::of_registration(&launch.label, &launch.args, &launch.env);
+        let grants = Grants::of_registration(&launch.label, &launch.launchable.args, &launch.launchable.env);
         Ok(Self { engines, linked, grants: Arc::new(grants), meter: launch.meter, description })
     }
 }

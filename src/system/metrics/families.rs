@@ -2,7 +2,8 @@
 
 use prometheus_client::registry::Unit;
 
-use crate::host::{Distribution, Metrics, MountMetrics, Outcome, PluginIdentity, PluginMetrics, Retired};
+use crate::host::{Distribution, Metrics, MountMetrics, Outcome, PluginMetrics, Retired};
+use crate::plugin::PluginKey;
 
 /// Series of one name.
 pub(super) struct Family<'a> {
@@ -36,7 +37,7 @@ pub(super) enum Value<'a> {
 #[derive(Clone, Default)]
 pub(super) struct Labels<'a> {
     pub(super) mount: Option<&'a str>,
-    pub(super) plugin: Option<&'a PluginIdentity>,
+    pub(super) plugin: Option<&'a PluginKey>,
     /// One more: an outcome, a reason, a state.
     pub(super) case: Option<(&'static str, &'a str)>,
 }

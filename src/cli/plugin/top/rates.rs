@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde::Serialize;
 
-use super::scrape::{Bucket, MountNumbers, PluginKey, PluginNumbers, Scrape};
+use super::scrape::{Bucket, MountNumbers, PluginLabels, PluginNumbers, Scrape};
 use crate::cli::table::Table;
 
 /// What a plugin and all its mounts did, or one mount.
@@ -118,7 +118,7 @@ pub(super) fn rows(before: &Scrape, now: &Scrape, order: Order) -> Vec<Row> {
 }
 
 /// Returns the plugins that are loaded, and those that are not and whose mounts were called all the same.
-fn of_every_plugin(scrape: &Scrape) -> Vec<(&PluginKey, PluginNumbers)> {
+fn of_every_plugin(scrape: &Scrape) -> Vec<(&PluginLabels, PluginNumbers)> {
     let loaded = scrape.plugins.iter().map(|(plugin, numbers)| (plugin, numbers.clone()));
     let others = scrape.mounts.keys().map(|mount| &mount.plugin).filter(|plugin| !scrape.plugins.contains_key(plugin));
     let mut plugins: Vec<_> = loaded.chain(others.map(|plugin| (plugin, PluginNumbers::default()))).collect();
@@ -146,7 +146,7 @@ pub(super) fn sort(rows: &mut Vec<Row>, order: Order) {
     rows.extend(groups.into_iter().flatten());
 }
 
-fn row(plugin: &PluginKey, grown: &MountNumbers, seconds: f64, mount: Option<String>) -> Row {
+fn row(plugin: &PluginLabels, grown: &MountNumbers, seconds: f64, mount: Option<String>) -> Row {
     let rate = |count: u64| round(count as f64 / seconds);
     Row {
         plugin: plugin.name.clone(),
@@ -352,7 +352,7 @@ mod tests {
     }
 
     fn named(plugin: &str, mount: Option<&str>, requests: u64) -> Row {
-        let key = PluginKey { name: plugin.to_owned(), ..PluginKey::default() };
+        let key = PluginLabels { name: plugin.to_owned(), ..PluginLabels::default() };
         row(&key, &MountNumbers { requests, ..MountNumbers::default() }, 1.0, mount.map(str::to_owned))
     }
 

@@ -9,13 +9,13 @@ use serde_json::Value;
 /// What a server had counted at one moment.
 pub(super) struct Scrape {
     at: Instant,
-    pub(super) plugins: BTreeMap<PluginKey, PluginNumbers>,
+    pub(super) plugins: BTreeMap<PluginLabels, PluginNumbers>,
     pub(super) mounts: BTreeMap<MountKey, MountNumbers>,
 }
 
 /// What tells plugins apart.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct PluginKey {
+pub(super) struct PluginLabels {
     pub(super) name: String,
     pub(super) version: String,
     pub(super) kind: String,
@@ -24,7 +24,7 @@ pub(super) struct PluginKey {
 /// What tells mounts apart, by plugin. One that changes its version begins anew.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct MountKey {
-    pub(super) plugin: PluginKey,
+    pub(super) plugin: PluginLabels,
     pub(super) path: String,
 }
 
@@ -109,7 +109,7 @@ impl Scrape {
     /// Takes a series in, if it is one that is shown.
     fn add(&mut self, mut series: Series) {
         let (name, version) = (series.take("plugin"), series.take("version"));
-        let plugin = PluginKey { name, version, kind: series.take("kind") };
+        let plugin = PluginLabels { name, version, kind: series.take("kind") };
         if let Some(what) = series.name.clone().strip_prefix("cofferdam_mount_") {
             let mount = MountKey { plugin, path: series.take("mount") };
             self.mounts.entry(mount).or_default().add(what, series);
@@ -189,7 +189,7 @@ mod tests {
                 "Buckets": [{"UpTo": 0.1, "Count": 8}, {"UpTo": null, "Count": 0}]}],
         }));
         let scrape = scrape.unwrap();
-        let plugin = PluginKey { name: "kv".into(), version: String::new(), kind: "secret".into() };
+        let plugin = PluginLabels { name: "kv".into(), version: String::new(), kind: "secret".into() };
         assert_eq!((scrape.plugins[&plugin].live, scrape.plugins[&plugin].memory_bytes), (3, 110));
         let numbers = &scrape.plugins[&plugin];
         assert_eq!((numbers.cpu_seconds, numbers.background_cpu_seconds), (1.75, 0.5));

@@ -10,6 +10,7 @@ use super::value::{Read, expected, switch, text};
 use super::vault;
 use crate::host::Registration;
 use crate::ident::{Command, Digest, IdentError, PluginKind, PluginName, PluginVersion};
+use crate::plugin::PluginKey;
 
 /// A plugin that the configuration declares.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(crate) struct PluginBlock {
 pub(super) fn read(root: &mut Stanza<'_>, findings: &mut Findings) -> Option<Vec<PluginBlock>> {
     let applied = root.get("plugin_auto_register", switch, findings).unwrap_or(true);
     let mut blocks = Vec::new();
-    let mut places: BTreeMap<(PluginKind, PluginName, Option<PluginVersion>), &Place> = BTreeMap::new();
+    let mut places: BTreeMap<PluginKey, &Place> = BTreeMap::new();
     for (kind, named) in root.labelled("plugin", findings) {
         let place = named.place();
         let Ok(kind) = kind.parse::<PluginKind>() else {
@@ -35,7 +36,7 @@ pub(super) fn read(root: &mut Stanza<'_>, findings: &mut Findings) -> Option<Vec
         for (name, stanza) in named.labels("plugin", findings) {
             let place = stanza.place();
             let Some(registration) = registration(kind, name, stanza, findings) else { continue };
-            let key = (kind, registration.name.clone(), registration.version.clone());
+            let key = PluginKey::new(kind, registration.name.clone(), registration.version.clone());
             if let Some(first) = places.insert(key, place) {
                 let message = format!("plugin \"{kind}\" {name:?} is declared twice in one version, first at {first}");
                 findings.problem(place, message);
@@ -65,7 +66,10 @@ fn registration(kind: PluginKind, name: &str, mut stanza: Stanza<'_>, findings: 
     let args = stanza.get("args", texts, findings).unwrap_or_default();
     let env = stanza.get("env", texts, findings).unwrap_or_default();
     stanza.finish(vault::PLUGIN, findings);
-    Some(Registration { kind: Some(kind), version, args, env, ..Registration::new(parsed.ok()?, command?, sha256?) })
+    let mut registration = Registration::new(parsed.ok()?, command?, sha256?);
+    (registration.kind, registration.version) = (Some(kind), version);
+    (registration.launch.args, registration.launch.env) = (args, env);
+    Some(registration)
 }
 
 fn parse<T: std::str::FromStr<Err = IdentError>>(value: &Value) -> Read<T> {

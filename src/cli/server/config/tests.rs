@@ -593,7 +593,12 @@ plugin "auth" "userpass" {{
         let shown = |at: usize| {
             let plugin = &said[at];
             let version = plugin.version.as_ref().map(ToString::to_string).unwrap_or_default();
-            (plugin.kind.unwrap().as_str(), plugin.name.to_string(), plugin.command.as_str().to_owned(), version)
+            (
+                plugin.kind.unwrap().as_str(),
+                plugin.name.to_string(),
+                plugin.launch.source.command().unwrap().to_string(),
+                version,
+            )
         };
         let expected = |kind, name: &str, command: &str, version: &str| {
             (kind, name.to_owned(), command.to_owned(), version.to_owned())
@@ -602,10 +607,10 @@ plugin "auth" "userpass" {{
         assert_eq!(shown(1), expected("secret", "kv", "kv", "v2.0.0"), "{name}");
         assert_eq!(shown(2), expected("auth", "userpass", "userpass", ""), "{name}");
         assert_eq!(
-            (&said[0].args[..], &said[0].env[..]),
+            (&said[0].launch.args[..], &said[0].launch.env[..]),
             (&["-x".to_owned(), String::new()][..], &["A=b,c".to_owned()][..])
         );
-        assert_eq!(said[0].sha256.to_string(), digest);
+        assert_eq!(said[0].launch.source.sha256().unwrap().to_string(), digest);
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::ident::RequestPath;
 use crate::limits::Limits;
+use crate::plugin::{Launchable, Source};
 use crate::request::{Body, Operation, Request};
 use crate::runtime::wasm::WasmRuntime;
 use crate::runtime::{Call, Failure, Instance, Launch, MountScope, Program, double};
@@ -36,9 +37,7 @@ impl Stage {
             name: "hostile".parse().expect("the name is well formed"),
             kind: None,
             version: None,
-            args: vec![],
-            env: vec![],
-            confinement: None,
+            launchable: Launchable::new(Source::Builtin),
             meter: Arc::default(),
         };
         let digest = crate::ident::Digest::of(&component);
