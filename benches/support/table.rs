@@ -11,14 +11,29 @@ use super::chart::{self, Pair};
 const BEGIN: &str = "<!-- what follows is written by the bench -->";
 const END: &str = "<!-- what the bench writes ends here -->";
 
-/// The charts: a file, a title, and the yardsticks whose rows it shows.
-const CHARTS: [(&str, &str, &[&str]); 2] = [
-    ("http.svg", "Requests over HTTP: more is better", &["bare axum", "bare axum with TLS", "the same as a component"]),
-    (
-        "calls.svg",
-        "One request: less is better",
-        &["raw wasmtime", "one bare call", "two bare calls, nested", "a read", "warm, over HTTP"],
-    ),
+/// What a chart shows: rows of one unit, so that more is better in all of them or less is.
+struct Chart {
+    file: &'static str,
+    title: &'static str,
+    /// Whether it shows such figures.
+    shows: fn(Figure) -> bool,
+    /// The yardsticks whose rows it shows.
+    yardsticks: &'static [&'static str],
+}
+
+const CHARTS: [Chart; 2] = [
+    Chart {
+        file: "http.svg",
+        title: "Requests over HTTP: more is better",
+        shows: |figure| matches!(figure, Figure::Rate(_)),
+        yardsticks: &["bare axum", "bare axum with TLS", "the same as a component"],
+    },
+    Chart {
+        file: "calls.svg",
+        title: "One request: less is better",
+        shows: |figure| matches!(figure, Figure::Time(_)),
+        yardsticks: &["raw wasmtime", "one bare call", "two bare calls, nested", "a read", "warm, over HTTP"],
+    },
 ];
 
 /// Everything that was measured, in order.
@@ -77,9 +92,10 @@ impl Row {
         Self { goal: Some(Goal::AtMost(figure)), ..self }
     }
 
-    /// Returns what a chart shows of it, if it is measured by one of these.
-    fn pair(&self, yardsticks: &[&str]) -> Option<Pair> {
-        let (name, theirs) = self.yardstick.filter(|(name, _)| yardsticks.contains(name))?;
+    /// Returns what a chart shows of it, if it shows it.
+    fn pair(&self, chart: &Chart) -> Option<Pair> {
+        let is_shown = |(name, figure): &(&str, Figure)| chart.yardsticks.contains(name) && (chart.shows)(*figure);
+        let (name, theirs) = self.yardstick.filter(is_shown)?;
         Some(Pair {
             what: self.what.clone(),
             ours: (self.ours.value(), self.ours.to_string()),
@@ -134,13 +150,14 @@ impl Table {
         fs::write(file, format!("{before}\n{self}{behind}")).map_err(failed)
     }
 
-    /// Draws one chart for each yardstick that several rows have, into this folder.
+    /// Draws the charts into this folder.
     pub fn draw(&self, folder: &Path) -> Result<(), String> {
         fs::create_dir_all(folder).map_err(|why| format!("{}: {why}", folder.display()))?;
-        for (name, title, yardsticks) in CHARTS {
-            let pairs: Vec<Pair> = self.rows.iter().filter_map(|row| row.pair(yardsticks)).collect();
+        for chart in &CHARTS {
+            let pairs: Vec<Pair> = self.rows.iter().filter_map(|row| row.pair(chart)).collect();
             if !pairs.is_empty() {
-                chart::draw(&folder.join(name), title, &pairs).map_err(|why| format!("{name}: {why}"))?;
+                let Chart { file, title, .. } = chart;
+                chart::draw(&folder.join(file), title, &pairs).map_err(|why| format!("{file}: {why}"))?;
             }
         }
         Ok(())
