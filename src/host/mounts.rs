@@ -17,7 +17,7 @@ use crate::mount::{
     Attempt, Ending, Generation, Mount, MountConfig, MountRecord, MountSettings, MountState, MountStorage, TokenType,
 };
 use crate::plugin::RuntimeKind;
-use crate::runtime::{LogBudget, MountScope};
+use crate::runtime::{LogBudget, MountKey, MountScope};
 use crate::storage::{StorageView, ViewLimits};
 
 impl Host {
@@ -233,6 +233,7 @@ impl Inner {
         let budget = || Arc::new(LogBudget::new(self.limits.log_bytes_per_second_max));
         let meter = Arc::default();
         let bare = MountScope {
+            key: MountKey::next(),
             accessor: record.accessor.to_string().into(),
             id: record.uuid.to_string().into(),
             plugin: label(&record.settings.plugin, self.version_at_start(record).as_ref()),

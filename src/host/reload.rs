@@ -11,9 +11,8 @@ use super::programs::{VersionAtLaunch, label};
 use super::{Error, ErrorKind, Host, Inner};
 use crate::ident::{MountPath, PluginKind, PluginName, PluginVersion};
 use crate::limits::Limits;
-use crate::meter::Retired;
 use crate::mount::{Attempt, Generation, Mount, MountRecord, StartError};
-use crate::plugin::{InstancePolicy, RuntimeKind};
+use crate::plugin::RuntimeKind;
 use crate::runtime::{Call, MountScope};
 
 /// Mounts that are reloaded at a time. Each starts an instance, whose code may wait.
@@ -43,13 +42,8 @@ impl Beside {
     /// Lets it go: it will not be needed.
     pub(super) async fn let_go(self, limits: &Limits) {
         let Some(Ok(running)) = self.next.outcome() else { return };
-        if running.pool.settings().policy == InstancePolicy::Pooled {
-            // Its instances are those that answer.
-            running.pool.forget(&self.scope.id);
-        } else {
-            let call = Call::lifecycle(&Arc::new(self.scope), limits.lifecycle_deadline);
-            running.pool.close(call, Retired::SetupFailed).await;
-        }
+        let call = Call::lifecycle(&Arc::new(self.scope), limits.lifecycle_deadline);
+        running.pool.discard(call).await;
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod gate;
 mod generation;
+mod handover;
 #[cfg(test)]
 mod model;
 mod record;
@@ -38,7 +39,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::ident::{PluginVersion, RequestPath};
 use crate::meter::{MountMeter, Outcome, Retired};
-use crate::pool::{Lease, Rollback};
+use crate::pool::{Borrowed, Rollback};
 use crate::request::{BackendError, Operation, Request, Response};
 use crate::runtime::{Call, Failure, MountScope};
 
@@ -277,42 +278,14 @@ impl Mount {
         cleanup: Duration,
     ) {
         let Some(Ok(running)) = next.outcome() else { return };
-        let next_pool = Arc::clone(&running.pool);
-        let before = self.now();
-        match before.generation.outcome() {
-            Some(Ok(running)) => {
-                next_pool.hold_after(Some(&running.pool));
-                running.pool.succeeded_by(&next_pool);
-                if !next_pool.shares_instances_with(&running.pool) {
-                    // What it read while it was started may have changed before it was told of writes.
-                    next_pool.forget(&before.scope.id);
-                }
-            }
-            // Some request may just be trying again.
-            Some(Err(_)) | None => next_pool.hold_after(None),
-        }
-        let now = Now { record: Arc::new(record), scope: Arc::new(scope), generation: next };
-        let replaced = Arc::clone(&self.now.swap(Arc::new(now)).generation);
-        replaced.refuse();
+        let announced = handover::announce(&self.now().generation, &running.pool, scope.key);
+        let now = Arc::new(Now { record: Arc::new(record), scope: Arc::new(scope), generation: next });
+        let switched = announced.switch(|| Arc::clone(&self.now.swap(now).generation));
         let mount = Arc::clone(self);
         self.leaving.spawn(async move {
-            if let Some(Ok(running)) = replaced.outcome() {
-                // It has the limit for itself, from when it answers alone.
-                running.pool.is_alone().await;
-            }
-            replaced.drain(drain).await;
-            // A start that is under way ends too, and none begins.
-            replaced.end_start().await;
+            let drained = switched.alone().await.drain(drain).await;
             let scope = Arc::clone(&mount.now.load().scope);
-            if let Some(Ok(running)) = replaced.outcome() {
-                if next_pool.shares_instances_with(&running.pool) {
-                    // The same instances answer on, and are set up again for what is new.
-                    next_pool.forget(&scope.id);
-                } else {
-                    running.pool.close(Call::lifecycle(&scope, cleanup), Retired::Reloaded).await;
-                }
-            }
-            next_pool.take_over(Call::lifecycle(&scope, cleanup)).await;
+            drained.end(&scope, cleanup).await;
         });
     }
 
@@ -412,12 +385,12 @@ impl Entered<'_> {
             deadline: self.deadline,
             limit: self.limit,
         };
-        let lease = running.pool.lease(&call).await?;
+        let borrowed = running.pool.borrow(&call).await?;
         let may_create = request.operation == Operation::Update && running.pool.tells_create();
-        if may_create && Box::pin(creates(&lease, &call, &request)).await? {
+        if may_create && Box::pin(creates(&borrowed, &call, &request)).await? {
             request.operation = Operation::Create;
         }
-        Ok(lease.handle(call, *request).await?)
+        Ok(borrowed.handle(call, *request).await?)
     }
 
     /// Waits for this, unless the generation has to end first.
@@ -435,8 +408,8 @@ impl Entered<'_> {
 }
 
 /// Asks the plugin whether the path of a write is yet to be created.
-async fn creates(lease: &Lease<'_>, call: &Call, request: &Request) -> Result<bool, Failure> {
-    match lease.exists(call.clone(), request).await {
+async fn creates(borrowed: &Borrowed<'_>, call: &Call, request: &Request) -> Result<bool, Failure> {
+    match borrowed.exists(call.clone(), request).await {
         Ok(exists) => Ok(exists == Some(false)),
         // A plugin that has no such path says so again when it is asked to write there.
         Err(Failure::Backend(BackendError::UnsupportedPath | BackendError::UnsupportedOperation)) => Ok(false),

@@ -2,50 +2,55 @@
 //!
 //! A pool serves one mount, in one of three ways. `per-mount`: instances of its own, made when they are needed and
 //! kept; `per-request`: a fresh one each time; `pooled`: instances that all mounts of its program share. A request
-//! takes a [`Lease`]; dropping the lease gives a healthy instance back and lets a dead one go, so no path through an
-//! error, a deadline or a cancelled future can return a half-run guest.
+//! takes a [`Borrowed`] instance; dropping it gives a healthy instance back and lets a dead one go, so no path through
+//! an error, a deadline or a cancelled future can return a half-run guest.
 //!
 //! A plugin that keeps its mounts to one instance ([`Spread::One`]) never has two that answer for one mount: not when
-//! it is pooled, not while one retires, and not while its plugin is reloaded ([`Pool::hold_after`]). Of a plugin that
+//! it is pooled, not while one retires, and not while its plugin is reloaded ([`Pool::succeed`]). Of a plugin that
 //! lets them be spread, the other instances are told which keys were written, before their next call for that mount.
 //!
-//! Waiting is bounded twice: so many requests may queue for a mount, and each only until its deadline. Living is
+//! Waiting is bounded twice: a number of requests may queue for a mount, and each only until its deadline. Living is
 //! bounded once, for the whole host, by the [`InstanceBudget`]: when it is spent, the instance that was idle longest
 //! gives way, whichever mount it belongs to. And one that nobody calls goes after a while.
 
+mod audience;
+mod borrowed;
 mod budget;
-mod member;
-mod set;
+mod instance;
+mod room;
+mod roster;
 mod settings;
 mod shared;
 mod turns;
+mod waiters;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tokio::sync::{SemaphorePermit, SetOnce};
+use tokio::sync::SetOnce;
 use tokio::time::timeout_at;
 
 use crate::ident::RequestPath;
-use crate::meter::{InUse, Retired};
+use crate::meter::Retired;
 use crate::plugin::InstancePolicy;
-use crate::request::{BackendError, Operation, Request, Response};
-use crate::runtime::{Call, Failure, Instance, PathRules, Program, Residence, Spread};
-use crate::storage::WriteObserver;
+use crate::request::{BackendError, Operation, Request};
+use crate::runtime::{Call, Failure, MountKey, PathRules, Program, Residence, Spread};
 
+use audience::Audience;
+pub(crate) use borrowed::Borrowed;
+use borrowed::Initialized;
 pub(crate) use budget::InstanceBudget;
 use budget::Keeper as _;
-use member::Member;
-pub(crate) use set::SWEEP_PERIOD;
-use set::{Initialized, Place, Set};
+pub(crate) use roster::SWEEP_PERIOD;
+use roster::{Found, Roster};
 pub(crate) use settings::PoolSettings;
-use shared::SharedSets;
-use turns::Turns;
+use shared::SharedRosters;
+use turns::{Turn, Turns};
 
 /// What all pools of a host share.
 pub(crate) struct Pools {
     pub(crate) budget: Arc<InstanceBudget>,
-    shared: SharedSets,
+    shared: SharedRosters,
     limits: PoolLimits,
 }
 
@@ -60,37 +65,27 @@ pub(crate) struct PoolLimits {
 
 /// The instances of one mount, or its part in those that it shares.
 pub(crate) struct Pool {
-    program: Arc<dyn Program>,
-    policy: InstancePolicy,
-    budget: Arc<InstanceBudget>,
+    audience: Arc<Audience>,
     /// One for each call of this mount that may run at a time.
     turns: Turns,
-    /// The kept instances.
-    set: Arc<Set>,
-    /// Set where another pool answered for the mount before.
+    /// Set where other pools answered for the mount before this one.
     before: OnceLock<Before>,
-    /// What answers for the mount from now on. It is told what requests write that still run here.
-    successor: OnceLock<Arc<Pool>>,
 }
 
-/// The pools that answered for a mount before this one.
+/// The pools that answered for a mount before another.
 struct Before {
-    /// Whether requests wait until none of them answers any more.
-    holds: bool,
+    succession: Succession,
+    /// Set when none of them answers any more.
     ended: SetOnce<()>,
 }
 
-/// The right to call an instance, until it is dropped.
-pub(crate) struct Lease<'pool> {
-    // Dropped in this order: the instance, the turn.
-    held: Held<'pool>,
-    pool: &'pool Arc<Pool>,
-    _turn: SemaphorePermit<'pool>,
-}
-
-enum Held<'pool> {
-    Kept(Place<'pool>),
-    Fresh { member: Member, _in_use: InUse },
+/// How a pool answers while the pools before it still do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Succession {
+    /// Beside them: all of these plugins let a mount's requests be spread, and hear of what the others write.
+    Together,
+    /// After them: its requests wait until the last of theirs has ended.
+    InTurn,
 }
 
 /// What a mount's plugin failed at when it was started.
@@ -135,26 +130,22 @@ impl Rollback {
 
 impl Pools {
     pub(crate) fn new(budget: Arc<InstanceBudget>, limits: PoolLimits) -> Arc<Self> {
-        Arc::new(Self { budget, shared: SharedSets::default(), limits })
+        Arc::new(Self { budget, shared: SharedRosters::default(), limits })
     }
 
     /// Returns a pool for one mount.
     pub(crate) fn open(&self, program: Arc<dyn Program>, settings: &PoolSettings) -> Arc<Pool> {
-        let set = match settings.policy {
+        let turns = settings.turns_of_a_mount(program.description().spread);
+        let roster = match settings.policy {
             InstancePolicy::Pooled => self.shared.get(&program, settings, &self.budget, self.limits.shared_queue_max),
             InstancePolicy::PerMount | InstancePolicy::PerRequest => {
-                Set::new(Arc::clone(&program), settings.clone(), Arc::clone(&self.budget), None)
+                Roster::new(program, settings.clone(), Arc::clone(&self.budget), None)
             }
         };
-        let turns = settings.turns_of_a_mount(program.description().spread);
         Arc::new(Pool {
-            program,
-            policy: settings.policy,
-            budget: Arc::clone(&self.budget),
+            audience: Audience::new(roster),
             turns: Turns::new(turns, self.limits.queue_max),
-            set,
             before: OnceLock::new(),
-            successor: OnceLock::new(),
         })
     }
 }
@@ -162,174 +153,168 @@ impl Pools {
 impl Pool {
     /// Returns whether the plugin tells a write that creates from one that changes.
     pub(crate) fn tells_create(&self) -> bool {
-        self.program.description().tells_create
+        self.program().description().tells_create
     }
 
     /// Returns how instances are kept.
     pub(crate) fn settings(&self) -> &PoolSettings {
-        &self.set.settings
+        &self.roster().settings
     }
 
+    fn roster(&self) -> &Arc<Roster> {
+        &self.audience.roster
+    }
+
+    fn program(&self) -> &Arc<dyn Program> {
+        &self.roster().program
+    }
+
+    fn policy(&self) -> InstancePolicy {
+        self.settings().policy
+    }
+
+    // ----------------------------------------------------------------------------------------------------------------
+    // Starting and ending a mount
+
     /// Starts the mount in its first instance, and returns the paths that need no token.
-    pub(crate) async fn start(self: &Arc<Self>, call: Call) -> Result<PathRules, SetupError> {
-        if self.policy == InstancePolicy::Pooled {
+    ///
+    /// # Errors
+    ///
+    /// No instance could be made and set up within the call's deadline, or the plugin's `initialize` failed. What the
+    /// plugin had begun is over then.
+    pub(crate) async fn start(&self, call: Call) -> Result<PathRules, SetupError> {
+        if self.policy() == InstancePolicy::Pooled {
             // An instance that others use too may be set up for this mount already, with what it was told before.
-            self.set.forget(&call.scope.id);
+            self.roster().forget(call.scope.key);
         }
-        let leased = self.lease_as(&call, Initialized::Later).await;
-        let lease = leased.map_err(SetupError::SetUp)?;
-        let initialized = lease.initialize(call.clone()).await;
-        let own = lease.instance().unauthenticated().cloned();
-        drop(lease);
+        let borrowed = self.borrow_as(&call, Initialized::Later).await.map_err(SetupError::SetUp)?;
+        let initialized = borrowed.initialize(call.clone()).await;
+        let own = borrowed.instance().unauthenticated().cloned();
+        drop(borrowed);
         if let Err(failure) = initialized {
-            match self.policy {
-                // Others are using them.
-                InstancePolicy::Pooled => self.set.forget(&call.scope.id),
-                // Whatever it began is over before what it stored is wiped.
-                InstancePolicy::PerMount | InstancePolicy::PerRequest => self.close(call, Retired::SetupFailed).await,
-            }
+            // What it began is over before what it stored is wiped.
+            self.discard(call).await;
             return Err(SetupError::Initialize(failure));
         }
         // Most mounts are not called soon, and a fresh instance costs the first request some 20 µs. One that was made
         // beside another that still answers may have read what that one changes, so it does not answer anyway.
-        if self.policy == InstancePolicy::PerMount {
-            self.set.evict(Retired::Idle);
+        if self.policy() == InstancePolicy::PerMount {
+            self.roster().evict(Retired::Idle);
         }
-        Ok(own.unwrap_or_else(|| self.program.description().unauthenticated.clone()))
+        Ok(own.unwrap_or_else(|| self.program().description().unauthenticated.clone()))
     }
+
+    /// Takes back a start: the mount goes on without this pool, which has answered nothing.
+    pub(crate) async fn discard(&self, call: Call) {
+        match self.policy() {
+            // Others are using the instances, perhaps the same mount.
+            InstancePolicy::Pooled => self.roster().forget(call.scope.key),
+            InstancePolicy::PerMount | InstancePolicy::PerRequest => self.close(call, Retired::SetupFailed).await,
+        }
+    }
+
+    /// Tells the instances that the mount ends here, and lets those go that are its own. Call it when no request is
+    /// running any more: the instance of one that still is goes after it, and is not told.
+    pub(crate) async fn close(&self, call: Call, why: Retired) {
+        let told = self.roster().end(call.scope.key, why).into_iter();
+        let told: Vec<_> =
+            told.map(|live| Borrowed::entered(&self.audience, live, call.scope.key, [None, None])).collect();
+        for borrowed in told {
+            if let Err(failure) = borrowed.instance().cleanup(call.clone()).await {
+                let (plugin, mount) = (&*call.scope.plugin, &call.scope.path);
+                tracing::warn!(plugin, %mount, "the plugin failed to clean up: {failure}");
+            }
+        }
+    }
+
+    // ----------------------------------------------------------------------------------------------------------------
+    // Answering requests
 
     /// Returns an instance that is set up for the call's mount, as soon as it is this call's turn.
-    pub(crate) async fn lease(self: &Arc<Self>, call: &Call) -> Result<Lease<'_>, Failure> {
-        self.lease_as(call, Initialized::Now).await
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Busy`] if the queue is full, or there is no instance until the call's deadline; and what making an
+    /// instance and setting it up failed at.
+    pub(crate) async fn borrow(&self, call: &Call) -> Result<Borrowed<'_>, Failure> {
+        self.borrow_as(call, Initialized::Now).await
     }
 
-    async fn lease_as(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Lease<'_>, Failure> {
-        if let Some(lease) = self.lease_at_once(call) {
+    async fn borrow_as(&self, call: &Call, initialized: Initialized) -> Result<Borrowed<'_>, Failure> {
+        if let Some(borrowed) = self.borrow_at_once(call) {
             call.scope.meter.waited(Duration::ZERO);
-            return Ok(lease);
+            return Ok(borrowed);
         }
         let begun = std::time::Instant::now();
         // Apart, so that a request that need not wait carries no room for all that waiting takes.
-        let leased = Box::pin(self.lease_in_turn(call, initialized)).await;
+        let borrowed = Box::pin(self.borrow_in_turn(call, initialized)).await;
         call.scope.meter.waited(begun.elapsed());
-        leased
+        borrowed
     }
 
     /// Returns an instance if one is free that needs no preparation.
-    fn lease_at_once(self: &Arc<Self>, call: &Call) -> Option<Lease<'_>> {
-        if self.policy == InstancePolicy::PerRequest || self.is_held() {
+    fn borrow_at_once(&self, call: &Call) -> Option<Borrowed<'_>> {
+        if self.policy() == InstancePolicy::PerRequest || self.has_to_wait() {
             return None;
         }
-        let turn = self.turns.try_take()?;
-        let place = self.set.try_place(&call.scope.id)?;
-        Some(Lease { held: Held::Kept(place), pool: self, _turn: turn })
+        Borrowed::at_once(&self.audience, call.scope.key, self.turns.try_take()?)
     }
 
-    async fn lease_in_turn(self: &Arc<Self>, call: &Call, initialized: Initialized) -> Result<Lease<'_>, Failure> {
+    async fn borrow_in_turn(&self, call: &Call, initialized: Initialized) -> Result<Borrowed<'_>, Failure> {
         let turn = self.turn(call).await?;
-        self.held(call).await?;
-        let held = match self.policy {
+        match self.policy() {
             InstancePolicy::PerMount | InstancePolicy::Pooled => {
-                let place = self.set.place(call, initialized).await?;
-                if place.is_new && self.policy == InstancePolicy::PerMount && initialized == Initialized::Now {
-                    let background = Call::lifecycle(&call.scope, call.limit);
-                    place.instance().work_in_background(self.observed(background, Some(&place.member)));
-                }
-                Held::Kept(place)
+                Borrowed::kept(&self.audience, call, initialized, Some(turn)).await
             }
-            InstancePolicy::PerRequest => {
-                let member = member::make(&*self.program, &self.settings().grants, &self.budget, call).await?;
-                let in_use = member.lend();
-                let set_up = member.instance.setup(call.clone()).await;
-                set_up.inspect_err(|_| member.goes_as(Retired::SetupFailed))?;
-                member.goes_as(Retired::Finished);
-                Held::Fresh { member, _in_use: in_use }
-            }
-        };
-        Ok(Lease { held, pool: self, _turn: turn })
-    }
-
-    /// Keeps requests waiting until [`Self::take_over`], as another pool still answers for this mount: `before`, or one
-    /// that is still starting. Nobody has to wait if both plugins let a mount's requests be spread. Call it before the
-    /// first request can come.
-    pub(crate) fn hold_after(&self, before: Option<&Pool>) {
-        let spreads = |pool: &Pool| pool.program.description().spread == Spread::Many;
-        let together = before.is_some_and(|before| spreads(before) && !before.is_held());
-        let holds = !(together && spreads(self));
-        self.before.get_or_init(|| Before { holds, ended: SetOnce::new() });
-    }
-
-    fn is_held(&self) -> bool {
-        self.before.get().is_some_and(|before| before.holds && before.ended.get().is_none())
-    }
-
-    /// Answers alone from now on: the pools before have ended. An instance that was set up beside another is set up
-    /// again, since it may have read what the other has changed; one that is resident is made anew. Requests that wait
-    /// since [`Self::hold_after`] go on.
-    pub(crate) async fn take_over(self: &Arc<Self>, call: Call) {
-        let Some(before) = self.before.get() else { return };
-        match self.program.residence() {
-            Residence::Resident if before.holds => {
-                self.close(call.clone(), Retired::Reloaded).await;
-                // Should it fail, the next request tries again and is told why.
-                drop(self.set.place(&call, Initialized::Now).await);
-            }
-            // A pool that was still starting when it was replaced has told nobody what it wrote.
-            Residence::Evictable if before.holds => self.set.forget(&call.scope.id),
-            // What the other wrote was told at once.
-            Residence::Resident | Residence::Evictable => {}
-        }
-        // Nobody else sets it.
-        let _ = before.ended.set(());
-    }
-
-    /// Returns once no pool before this one answers any more.
-    pub(crate) async fn is_alone(&self) {
-        if let Some(before) = self.before.get() {
-            before.ended.wait().await;
+            InstancePolicy::PerRequest => Borrowed::fresh(&self.audience, call, turn).await,
         }
     }
 
-    /// Tells what requests that still run here write to the pool that answers from now on.
-    pub(crate) fn succeeded_by(&self, successor: &Arc<Pool>) {
-        // A pool is succeeded once.
-        let _ = self.successor.set(Arc::clone(successor));
+    /// Returns the mount's resident instance, if there is one, when it is this call's turn. It may have to be told of
+    /// what was written.
+    async fn borrow_resident(&self, call: &Call) -> Result<Option<Borrowed<'_>>, Failure> {
+        let turn = self.turn(call).await?;
+        let Some(Found { live, is_ready }) = self.roster().find_resident(call.scope.key) else { return Ok(None) };
+        let borrowed = Borrowed::entered(&self.audience, live, call.scope.key, [Some(turn), None]);
+        if !is_ready {
+            borrowed.prepare(call, Initialized::Now).await?;
+        }
+        Ok(Some(borrowed))
     }
 
-    /// Returns whether both have their instances in common.
-    pub(crate) fn shares_instances_with(&self, other: &Pool) -> bool {
-        Arc::ptr_eq(&self.set, &other.set)
+    /// Waits for a turn, and until the pools before this one have ended if this one has to.
+    async fn turn(&self, call: &Call) -> Result<Turn<'_>, Failure> {
+        let turn = self.turns.take(call).await?;
+        if let Some(before) = self.before.get().filter(|before| before.succession == Succession::InTurn) {
+            let ended = timeout_at(call.deadline, before.ended.wait()).await;
+            ended.map_err(|_| Failure::Busy("requests to the version before were still running".to_owned()))?;
+        }
+        Ok(turn)
     }
+
+    // ----------------------------------------------------------------------------------------------------------------
+    // Telling instances
 
     /// Tells the instances that somebody else changed a stored value: a resident one now, others before their next
     /// call.
-    pub(crate) async fn invalidate(self: &Arc<Self>, call: Call, key: &str) -> Result<(), Failure> {
-        // One that is just being set up may have read the value before.
-        self.set.written(&call.scope.id, &[Arc::from(key)], None);
-        if self.program.residence() == Residence::Evictable {
-            return Ok(());
+    pub(crate) async fn invalidate(&self, call: Call, key: &str) -> Result<(), Failure> {
+        // An instance that is just being set up may have read the value before.
+        self.audience.written(call.scope.key, &[Arc::from(key)], None);
+        match self.program().residence() {
+            Residence::Evictable => Ok(()),
+            Residence::Resident => self.borrow_resident(&call).await.map(drop),
         }
-        match self.lease_resident(&call).await? {
-            Some(Lease { held: Held::Kept(mut place), .. }) => place.prepare(&call, Initialized::Now).await,
-            Some(_) | None => Ok(()),
-        }
-    }
-
-    /// Makes the mount's instances set themselves up again before their next call for it, as what they remember may be
-    /// out of date; but for those that are in one.
-    pub(crate) fn forget(&self, mount: &str) {
-        self.set.forget(mount);
     }
 
     /// Asks a resident instance to undo what was left half done. What it declines is its own affair, and so is whether
     /// it knows how.
-    pub(crate) async fn roll_back(self: &Arc<Self>, call: Call, rollback: Rollback) {
-        if self.program.residence() == Residence::Evictable {
+    pub(crate) async fn roll_back(&self, call: Call, rollback: Rollback) {
+        if self.program().residence() == Residence::Evictable {
             return;
         }
         let scope = Arc::clone(&call.scope);
-        let rolled_back = match self.lease_resident(&call).await {
-            Ok(Some(lease)) => lease.instance().handle(call, rollback.request()).await.map(drop),
+        let rolled_back = match self.borrow_resident(&call).await {
+            Ok(Some(borrowed)) => borrowed.instance().handle(call, rollback.request()).await.map(drop),
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),
         };
@@ -341,120 +326,69 @@ impl Pool {
         }
     }
 
-    /// Returns the mount's instance, if there is one, when it is this call's turn.
-    async fn lease_resident(self: &Arc<Self>, call: &Call) -> Result<Option<Lease<'_>>, Failure> {
-        let turn = self.turn(call).await?;
-        self.held(call).await?;
-        let place = self.set.resident(&call.scope.id);
-        Ok(place.map(|place| Lease { held: Held::Kept(place), pool: self, _turn: turn }))
+    // ----------------------------------------------------------------------------------------------------------------
+    // Taking the place of another pool
+
+    /// Prepares to answer in the place of `before`, or of a pool that is still starting. Call it before the first
+    /// request can come.
+    ///
+    /// Requests wait until [`Self::take_over`], unless both plugins let a mount's requests be spread and those of
+    /// `before` need not wait either: then they run beside each other, and this pool hears of what is written there.
+    pub(crate) fn succeed(&self, before: Option<&Pool>, mount: MountKey) {
+        let spreads = |pool: &Pool| pool.roster().spread() == Spread::Many;
+        let together = before.filter(|before| spreads(self) && spreads(before) && !before.has_to_wait());
+        if let Some(before) = together {
+            before.audience.succeeded_by(&self.audience);
+            // What an instance read while it was started may have changed before anybody was told of writes.
+            self.roster().forget(mount);
+        }
+        let succession = if together.is_some() { Succession::Together } else { Succession::InTurn };
+        self.before.get_or_init(|| Before { succession, ended: SetOnce::new() });
     }
 
-    /// Tells the instances that the mount ends here, and lets those go that are its own. Call it when no request is
-    /// running any more: the instance of one that still is goes after it, and is not told.
-    pub(crate) async fn close(&self, call: Call, why: Retired) {
-        for place in self.set.leave(&call.scope.id, why) {
-            let scope = Arc::clone(&call.scope);
-            if let Err(failure) = place.instance().cleanup(call.clone()).await {
-                tracing::warn!(plugin = &*scope.plugin, mount = %scope.path, "the plugin failed to clean up: {failure}");
+    /// Returns once no pool before this one answers any more.
+    pub(crate) async fn is_alone(&self) {
+        if let Some(before) = self.before.get() {
+            before.ended.wait().await;
+        }
+    }
+
+    /// Answers alone from now on: no request runs in a pool before this one any more. `before` is told that it ends, if
+    /// it ever started. Requests that waited go on.
+    pub(crate) async fn take_over(&self, before: Option<&Pool>, call: Call) {
+        let shares = |before: &Pool| Arc::ptr_eq(before.roster(), self.roster());
+        let shared = before.is_some_and(shares);
+        if let Some(before) = before.filter(|_| !shared) {
+            before.close(call.clone(), Retired::Reloaded).await;
+        }
+        let waited = self.before.get().is_some_and(|before| before.succession == Succession::InTurn);
+        if shared || waited {
+            self.set_up_again(call).await;
+        }
+        if let Some(before) = self.before.get() {
+            // Nobody else sets it.
+            let _ = before.ended.set(());
+        }
+    }
+
+    /// Makes the instances learn anew what they know of the mount: they may have read what others changed since, or
+    /// have been told what held before.
+    async fn set_up_again(&self, call: Call) {
+        match self.program().residence() {
+            Residence::Evictable => self.roster().forget(call.scope.key),
+            Residence::Resident => {
+                self.close(call.clone(), Retired::Reloaded).await;
+                // Should it fail, the next request tries again and is told why.
+                drop(Borrowed::kept(&self.audience, &call, Initialized::Now, None).await);
             }
         }
     }
 
-    /// Waits until no pool before this one answers any more.
-    async fn held(&self, call: &Call) -> Result<(), Failure> {
-        let Some(before) = self.before.get().filter(|before| before.holds) else { return Ok(()) };
-        let waited = timeout_at(call.deadline, before.ended.wait()).await;
-        waited.map(drop).map_err(|_| Failure::Busy("requests to the version before were still running".to_owned()))
-    }
-
-    /// Returns the call with a storage whose writes the other instances hear of, if there can be any.
-    fn observed(self: &Arc<Self>, mut call: Call, writer: Option<&Arc<Member>>) -> Call {
-        if self.program.description().spread == Spread::Many {
-            let (pool, member, mount) = (Arc::clone(self), writer.map(Arc::clone), Arc::clone(&call.scope.id));
-            call.storage = call.storage.observed_by(Arc::new(Writes { pool, member, mount }));
-        }
-        call
-    }
-
-    async fn turn(&self, call: &Call) -> Result<SemaphorePermit<'_>, Failure> {
-        self.turns.take(call).await
+    fn has_to_wait(&self) -> bool {
+        let waits = |before: &Before| before.succession == Succession::InTurn && before.ended.get().is_none();
+        self.before.get().is_some_and(waits)
     }
 }
 
-// --------------------------------------------------------------------------------------------------------------------
-// Lease
-
-impl Lease<'_> {
-    fn instance(&self) -> &Arc<dyn Instance> {
-        match &self.held {
-            Held::Kept(place) => place.instance(),
-            Held::Fresh { member, .. } => &member.instance,
-        }
-    }
-
-    /// Takes note of a failure that may have been the instance's end.
-    fn noting<T>(&self, outcome: Result<T, Failure>) -> Result<T, Failure> {
-        if let Err(failure) = &outcome {
-            match &self.held {
-                Held::Kept(place) => place.member.failed(failure),
-                Held::Fresh { member, .. } => member.failed(failure),
-            }
-        }
-        outcome
-    }
-
-    /// Answers a request.
-    pub(crate) fn handle(
-        &self,
-        call: Call,
-        request: Request,
-    ) -> impl Future<Output = Result<Response, Failure>> + Send + '_ {
-        // Both move into the instance's future at once, and not through this one.
-        let answer = self.instance().handle(self.observed(call), request);
-        async move { self.noting(answer.await) }
-    }
-
-    /// Tells whether the path of a write exists.
-    pub(crate) async fn exists(&self, call: Call, request: &Request) -> Result<Option<bool>, Failure> {
-        self.noting(self.instance().exists(call.read_only(), request).await)
-    }
-
-    async fn initialize(&self, call: Call) -> Result<(), Failure> {
-        self.noting(self.instance().initialize(self.observed(call)).await)
-    }
-
-    fn observed(&self, call: Call) -> Call {
-        let writer = match &self.held {
-            Held::Kept(place) => Some(&place.member),
-            Held::Fresh { .. } => None,
-        };
-        self.pool.observed(call, writer)
-    }
-}
-
-/// Passes on which keys an instance wrote.
-struct Writes {
-    pool: Arc<Pool>,
-    /// `None` for one that is not kept.
-    member: Option<Arc<Member>>,
-    mount: Arc<str>,
-}
-
-impl WriteObserver for Writes {
-    fn written(&self, keys: &[Arc<str>]) {
-        // Whatever has taken this pool's place, and that one's, by now.
-        let mut pool = &self.pool;
-        pool.set.written(&self.mount, keys, self.member.as_deref());
-        while let Some(successor) = pool.successor.get() {
-            if !successor.shares_instances_with(&self.pool) {
-                successor.set.written(&self.mount, keys, None);
-            }
-            pool = successor;
-        }
-    }
-}
-
-#[cfg(test)]
-mod model;
 #[cfg(test)]
 mod tests;

@@ -101,11 +101,11 @@ mod tests {
         };
         let pools = Pools::new(InstanceBudget::new(2), PoolLimits { queue_max: 1, shared_queue_max: 1 });
         let pool = pools.open(Arc::clone(&program), &of("eu"));
-        drop(pool.lease(&call()).await.expect("an instance can be made"));
+        drop(pool.borrow(&call()).await.expect("an instance can be made"));
         assert_eq!(double.take_asked(), ["setup"]);
         for (region, asked) in [("eu", &[][..]), ("us", &["setup"])] {
             let other = pools.open(Arc::clone(&program), &of(region));
-            drop(other.lease(&call()).await.expect("an instance is free"));
+            drop(other.borrow(&call()).await.expect("an instance is free"));
             assert_eq!(double.take_asked(), asked, "{region}");
         }
     }

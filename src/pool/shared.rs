@@ -1,41 +1,42 @@
-//! Instances that all mounts of one program share.
+//! Rosters that all mounts of one program share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::budget::InstanceBudget;
-use super::set::Set;
+use super::roster::Roster;
 use super::settings::PoolSettings;
 use super::turns::Turns;
 use crate::runtime::Program;
 
-/// The sets that mounts share, by what they share.
+/// The rosters that mounts share, by the address of their program. One program has a roster for each way in which its
+/// instances are kept.
 #[derive(Default)]
-pub(crate) struct SharedSets(Mutex<BTreeMap<usize, Vec<Weak<Set>>>>);
+pub(super) struct SharedRosters(Mutex<BTreeMap<usize, Vec<Weak<Roster>>>>);
 
-impl SharedSets {
-    /// Returns the set of this program with these settings, and makes it where there is none.
+impl SharedRosters {
+    /// Returns the roster of this program with these settings, and makes it if there is none.
     pub(super) fn get(
         &self,
         program: &Arc<dyn Program>,
         settings: &PoolSettings,
         budget: &Arc<InstanceBudget>,
         queue_max: usize,
-    ) -> Arc<Set> {
-        // A set keeps its program, so no other can have its address while the set lives.
+    ) -> Arc<Roster> {
+        // A roster keeps its program, so no other program can have its address while the roster lives.
         let address = Arc::as_ptr(program).addr();
-        let mut sets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        sets.retain(|_, alike| {
-            alike.retain(|set| set.strong_count() > 0);
+        let mut rosters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rosters.retain(|_, alike| {
+            alike.retain(|roster| roster.strong_count() > 0);
             !alike.is_empty()
         });
-        let alike = sets.entry(address).or_default();
-        let found = alike.iter().filter_map(Weak::upgrade).find(|set| set.settings == *settings);
+        let alike = rosters.entry(address).or_default();
+        let found = alike.iter().filter_map(Weak::upgrade).find(|roster| roster.settings == *settings);
         found.unwrap_or_else(|| {
             let turns = Turns::new(settings.capacity(), queue_max);
-            let set = Set::new(Arc::clone(program), settings.clone(), Arc::clone(budget), Some(turns));
-            alike.push(Arc::downgrade(&set));
-            set
+            let roster = Roster::new(Arc::clone(program), settings.clone(), Arc::clone(budget), Some(turns));
+            alike.push(Arc::downgrade(&roster));
+            roster
         })
     }
 }

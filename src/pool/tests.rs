@@ -32,12 +32,13 @@ fn per_mount(pools: &Pools, program: &Arc<Double>) -> Arc<Pool> {
 
 /// Returns a call for another mount than [`call`] does.
 fn call_for(mount: &str) -> Call {
-    let scope = MountScope { id: mount.into(), ..scope() };
+    let number = mount.bytes().fold(1, |number, byte| number << 8 | u64::from(byte));
+    let scope = MountScope { key: MountKey::chosen(number), id: mount.into(), ..scope() };
     Call::lifecycle(&Arc::new(scope), Duration::from_secs(1))
 }
 
-async fn lease<'pool>(pool: &'pool Arc<Pool>, call: &Call) -> Lease<'pool> {
-    pool.lease(call).await.unwrap_or_else(|failure| panic!("an instance is free: {failure}"))
+async fn borrow<'pool>(pool: &'pool Pool, call: &Call) -> Borrowed<'pool> {
+    pool.borrow(call).await.unwrap_or_else(|failure| panic!("an instance is free: {failure}"))
 }
 
 /// Polls once, which is enough for what need not wait: nothing else runs meanwhile that could wake it.
@@ -45,9 +46,9 @@ fn at_once<F: Future>(future: F) -> Option<F::Output> {
     std::pin::pin!(future).now_or_never()
 }
 
-/// Which instance was leased.
-fn identity(lease: &Lease<'_>) -> usize {
-    Arc::as_ptr(lease.instance()).addr()
+/// Which instance was borrowed.
+fn identity(borrowed: &Borrowed<'_>) -> usize {
+    Arc::as_ptr(borrowed.instance()).addr()
 }
 
 #[tokio::test(start_paused = true)]
@@ -58,7 +59,7 @@ async fn making_an_instance_takes_no_longer_than_the_call_may() {
         let pool = open(&pools, &program, policy, InstanceLimits::default());
         // The second gets the first one's turn and its place in the budget.
         for _ in 0..2 {
-            let failure = pool.lease(&call()).await.err().expect("no instance is ever finished");
+            let failure = pool.borrow(&call()).await.err().expect("no instance is ever finished");
             assert!(matches!(failure, Failure::Deadline(limit) if limit.as_secs() == 1), "{failure:?}");
         }
     }
@@ -69,7 +70,7 @@ async fn the_instance_that_was_idle_longest_gives_way() {
     let shared = pools(3);
     let program = Arc::new(Double::new(Residence::Evictable));
     let pools: Vec<_> = (0..6).map(|_| per_mount(&shared, &program)).collect();
-    let kept = || -> Vec<usize> { (0..6).filter(|index| pools[*index].set.idle_since().is_some()).collect() };
+    let kept = || -> Vec<usize> { (0..6).filter(|index| pools[*index].roster().idle_since().is_some()).collect() };
     // Each use, and whose instances there are after it.
     for (used, expected) in [
         (0, vec![0]),
@@ -83,7 +84,7 @@ async fn the_instance_that_was_idle_longest_gives_way() {
         (3, vec![1, 3, 4]),
         (5, vec![3, 4, 5]),
     ] {
-        drop(lease(&pools[used], &call()).await);
+        drop(borrow(&pools[used], &call()).await);
         assert_eq!(kept(), expected, "after {used} was used");
     }
     drop(pools);
@@ -102,18 +103,18 @@ async fn a_resident_instance_stays_and_is_initialized_whenever_it_is_made_anew()
 
     assert!(pool.start(call()).await.expect("it starts").matches("open"));
     assert_eq!(program.take_asked(), ["setup", "initialize"]);
-    drop(lease(&pool, &call()).await);
+    drop(borrow(&pool, &call()).await);
     assert!(program.take_asked().is_empty(), "it stayed");
 
     program.crashed.store(true, Ordering::SeqCst);
-    drop(lease(&pool, &call()).await);
+    drop(borrow(&pool, &call()).await);
     assert_eq!(program.take_asked(), ["setup", "initialize"], "another takes its place");
 
     pool.close(call(), Retired::Reloaded).await;
     assert_eq!(program.take_asked(), ["cleanup"]);
     pool.roll_back(call(), Rollback::Periodic).await;
     assert!(program.take_asked().is_empty(), "nobody is set up to be asked");
-    drop(lease(&pool, &call()).await);
+    drop(borrow(&pool, &call()).await);
     pool.invalidate(call(), "a/b").await.expect("it is told");
     pool.roll_back(call(), Rollback::Final).await;
     let expected = ["setup", "initialize", "invalidate \"a/b\"", "Rollback \"\""];
@@ -139,13 +140,13 @@ async fn a_mount_that_is_kept_to_one_instance_never_has_two() {
         let pools = pools(8);
         let [of_a, of_b] = [(); 2].map(|()| open(&pools, &program, policy, chosen.clone()));
         let (a, b) = (call_for("a"), call_for("b"));
-        let first = lease(&of_a, &a).await;
-        assert!(at_once(of_a.lease(&a)).is_none(), "{policy:?}: a second call waits for the first");
-        let other = at_once(of_b.lease(&b)).expect("another mount waits for nobody").expect("an instance is free");
+        let first = borrow(&of_a, &a).await;
+        assert!(at_once(of_a.borrow(&a)).is_none(), "{policy:?}: a second call waits for the first");
+        let other = at_once(of_b.borrow(&b)).expect("another mount waits for nobody").expect("an instance is free");
         assert_ne!(identity(&other), identity(&first), "{policy:?}: it has an instance of its own");
-        assert!(at_once(of_a.lease(&a)).is_none(), "{policy:?}: not even now that there are two");
+        assert!(at_once(of_a.borrow(&a)).is_none(), "{policy:?}: not even now that there are two");
         drop(first);
-        drop(at_once(of_a.lease(&a)).expect("it is the next call's turn").expect("an instance is free"));
+        drop(at_once(of_a.borrow(&a)).expect("it is the next call's turn").expect("an instance is free"));
         drop(other);
     }
 }
@@ -156,23 +157,23 @@ async fn a_mount_that_moved_to_another_instance_is_set_up_again_where_it_was() {
     let chosen = InstanceLimits { max_instances: Some(2), ..InstanceLimits::default() };
     let pools = pools(8);
     let [a, b] = [(); 2].map(|()| open(&pools, &program, InstancePolicy::Pooled, chosen.clone()));
-    assert!(a.shares_instances_with(&b));
+    assert!(Arc::ptr_eq(a.roster(), b.roster()));
     let (of_a, of_b) = (call_for("a"), call_for("b"));
-    let home = identity(&lease(&a, &of_a).await);
+    let home = identity(&borrow(&a, &of_a).await);
     assert_eq!(program.take_asked(), ["setup"]);
     // Where it was, another mount is at work.
-    let in_its_place = lease(&b, &of_b).await;
+    let in_its_place = borrow(&b, &of_b).await;
     assert_eq!(identity(&in_its_place), home, "what is there is used before another is made");
-    let away = lease(&a, &of_a).await;
+    let away = borrow(&a, &of_a).await;
     assert_ne!(identity(&away), home);
     drop((in_its_place, away));
     program.take_asked();
     // The instance that knows it best is busy now, so it comes back to where it is out of date.
-    let (one, two) = (lease(&a, &of_a).await, lease(&b, &of_b).await);
+    let (one, two) = (borrow(&a, &of_a).await, borrow(&b, &of_b).await);
     assert_ne!(identity(&one), identity(&two));
     assert!(program.take_asked().is_empty(), "both know what they know");
     drop((one, two));
-    let blocked = lease(&b, &of_b).await;
+    let blocked = borrow(&b, &of_b).await;
     assert_eq!(identity(&blocked), home);
     drop(blocked);
 }
@@ -187,7 +188,7 @@ async fn the_other_instances_hear_of_what_was_written_before_their_next_call() {
         InstanceLimits { max_instances: Some(2), ..InstanceLimits::default() },
     );
     let call = call();
-    let (one, two) = (lease(&pool, &call).await, lease(&pool, &call).await);
+    let (one, two) = (borrow(&pool, &call).await, borrow(&pool, &call).await);
     assert_ne!(identity(&one), identity(&two));
     assert_eq!(program.take_asked(), ["setup", "setup"]);
     // Written by one, in a call and by itself.
@@ -197,14 +198,14 @@ async fn the_other_instances_hear_of_what_was_written_before_their_next_call() {
     let writer = identity(&one);
     drop((one, two));
     // Whichever comes first, only the other is told.
-    let leases = [lease(&pool, &call).await, lease(&pool, &call).await];
+    let leases = [borrow(&pool, &call).await, borrow(&pool, &call).await];
     assert!(leases.iter().any(|lease| identity(lease) == writer));
     assert_eq!(program.take_asked(), ["invalidate \"a/b\"", "invalidate \"c\""]);
     drop(leases);
     // Too many to be told one by one.
     let keys: Vec<Arc<str>> = (0..65).map(|at| Arc::from(format!("k{at}"))).collect();
-    pool.set.written(&call.scope.id, &keys, None);
-    let leases = [lease(&pool, &call).await, lease(&pool, &call).await];
+    pool.roster().written(call.scope.key, &keys, None);
+    let leases = [borrow(&pool, &call).await, borrow(&pool, &call).await];
     assert_eq!(program.take_asked(), ["setup", "setup"]);
     drop(leases);
 }
@@ -215,7 +216,7 @@ async fn an_instance_goes_after_so_many_requests() {
     let chosen = InstanceLimits { max_requests: Some(2), ..InstanceLimits::default() };
     let pool = open(&pools(2), &program, InstancePolicy::PerMount, chosen);
     for _ in 0..5 {
-        drop(lease(&pool, &call()).await);
+        drop(borrow(&pool, &call()).await);
     }
     assert_eq!(program.take_asked(), ["setup", "setup", "setup"]);
     assert_eq!(program.meter.read().retired(Retired::Recycled), 2);
@@ -234,21 +235,21 @@ async fn no_more_stay_idle_than_may_and_none_for_longer() {
     let shared = pools(8);
     let pool = open(&shared, &program, InstancePolicy::PerMount, chosen);
     let call = call();
-    let leases = [lease(&pool, &call).await, lease(&pool, &call).await, lease(&pool, &call).await];
+    let leases = [borrow(&pool, &call).await, borrow(&pool, &call).await, borrow(&pool, &call).await];
     drop(leases);
     let live = || program.meter.read().live();
     assert_eq!(live(), 2);
     shared.budget.sweep();
     shared.budget.sweep();
     assert_eq!(live(), 2, "not for longer than they may");
-    drop(lease(&pool, &call).await);
+    drop(borrow(&pool, &call).await);
     shared.budget.sweep();
     assert_eq!(live(), 1, "the one that was used stays");
     shared.budget.sweep();
     shared.budget.sweep();
     assert_eq!(live(), 0);
     assert_eq!(program.meter.read().retired(Retired::Idle), 3);
-    drop(lease(&pool, &call).await);
+    drop(borrow(&pool, &call).await);
     assert_eq!(live(), 1, "and another is made when it is needed");
 }
 
@@ -258,8 +259,8 @@ async fn queues_are_bounded_and_waiting_has_an_end() {
     for policy in InstancePolicy::ALL {
         let pool = open(&pools(8), &program, policy, InstanceLimits::default());
         let call = call();
-        let held = lease(&pool, &call).await;
-        let waiting = futures_util::future::join_all((0..6).map(|_| pool.lease(&call))).await;
+        let held = borrow(&pool, &call).await;
+        let waiting = futures_util::future::join_all((0..6).map(|_| pool.borrow(&call))).await;
         let reasons: Vec<String> =
             waiting.into_iter().map(|waited| waited.err().expect("it is busy").to_string()).collect();
         let mut counted = BTreeMap::new();
@@ -281,16 +282,16 @@ async fn an_instance_that_serves_several_calls_is_leased_several_times() {
     let program = Arc::new(Double { concurrency, ..Double::new(Residence::Evictable) });
     let pool = per_mount(&pools(8), &program);
     let call = call();
-    let leases = [lease(&pool, &call).await, lease(&pool, &call).await, lease(&pool, &call).await];
+    let leases = [borrow(&pool, &call).await, borrow(&pool, &call).await, borrow(&pool, &call).await];
     assert!(leases.iter().all(|other| identity(other) == identity(&leases[0])));
     assert_eq!(program.take_asked(), ["setup"], "once");
-    assert!(at_once(pool.lease(&call)).is_none(), "no more than it takes");
+    assert!(at_once(pool.borrow(&call)).is_none(), "no more than it takes");
     drop(leases);
     // Held to fewer.
     let chosen = InstanceLimits { max_concurrency: Some(1), ..InstanceLimits::default() };
     let pool = open(&pools(8), &program, InstancePolicy::PerMount, chosen);
-    let only = lease(&pool, &call).await;
-    assert!(at_once(pool.lease(&call)).is_none(), "one at a time");
+    let only = borrow(&pool, &call).await;
+    assert!(at_once(pool.borrow(&call)).is_none(), "one at a time");
     drop(only);
 }
 
@@ -301,47 +302,10 @@ async fn an_instance_serves_so_many_mounts_and_no_more() {
     let pools = pools(8);
     let mounts: Vec<_> = (0..300).map(|_| open(&pools, &program, InstancePolicy::Pooled, chosen.clone())).collect();
     for (at, pool) in mounts.iter().enumerate() {
-        drop(lease(pool, &call_for(&at.to_string())).await);
+        drop(borrow(pool, &call_for(&at.to_string())).await);
     }
     assert_eq!(program.take_asked().len(), 300);
     assert_eq!(program.meter.read().retired(Retired::Recycled), 1);
-}
-
-#[tokio::test]
-async fn what_is_held_waits_until_it_takes_over() {
-    let program = Arc::new(Double::new(Residence::Evictable));
-    let pools = pools(8);
-    let (before, after) = (per_mount(&pools, &program), per_mount(&pools, &program));
-    after.hold_after(Some(&before));
-    let call = call();
-    let in_flight = lease(&before, &call).await;
-    let mut waiting = std::pin::pin!(after.lease(&call));
-    assert!(at_once(&mut waiting).is_none(), "the other may still write");
-    drop(in_flight);
-    assert!(at_once(&mut waiting).is_none(), "until it is said that the other has ended");
-    after.take_over(call.clone()).await;
-    drop(at_once(waiting).expect("it goes on").expect("an instance is free"));
-    // Nothing to wait for where the plugin says that its requests may be spread.
-    let spreading = Arc::new(Double::spreading());
-    let pool = per_mount(&pools, &spreading);
-    pool.hold_after(Some(&per_mount(&pools, &spreading)));
-    drop(lease(&pool, &call).await);
-}
-
-#[tokio::test]
-async fn what_is_written_in_the_generation_before_is_told_to_the_one_that_answers() {
-    let program = Arc::new(Double::spreading());
-    let pools = pools(8);
-    let (before, after) = (per_mount(&pools, &program), per_mount(&pools, &program));
-    let call = call();
-    let in_flight = lease(&before, &call).await;
-    before.succeeded_by(&after);
-    drop(lease(&after, &call).await);
-    program.take_asked();
-    in_flight.observed(call.clone()).storage.delete("a").await.expect("it is gone");
-    drop(lease(&after, &call).await);
-    assert_eq!(program.take_asked(), ["invalidate \"a\""]);
-    drop(in_flight);
 }
 
 #[tokio::test]
@@ -349,7 +313,7 @@ async fn a_set_up_that_was_given_up_is_done_again() {
     let program = Arc::new(Double { never_sets_up: true, ..Double::new(Residence::Evictable) });
     let pool = per_mount(&pools(8), &program);
     let call = call();
-    assert!(at_once(pool.lease(&call)).is_none(), "it never sets up");
-    assert!(at_once(pool.lease(&call)).is_none(), "nor does it for the next");
+    assert!(at_once(pool.borrow(&call)).is_none(), "it never sets up");
+    assert!(at_once(pool.borrow(&call)).is_none(), "nor does it for the next");
     assert_eq!(program.take_asked(), ["setup", "setup"]);
 }

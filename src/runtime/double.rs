@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use tokio::time::sleep_until;
 
 use super::{
-    Call, Description, Failure, Grants, Instance, LogBudget, MountScope, PathRules, Program, Residence, Spread,
+    Call, Description, Failure, Grants, Instance, LogBudget, MountKey, MountScope, PathRules, Program, Residence,
+    Spread,
 };
 use crate::ident::PluginKind;
 use crate::limits::Limits;
@@ -174,6 +175,7 @@ impl Instance for Actor {
 pub(crate) fn scope() -> MountScope {
     let limits = Limits::default();
     MountScope {
+        key: MountKey::chosen(0),
         id: "id".into(),
         path: "t".parse().expect("the path is well formed"),
         accessor: "accessor".into(),

@@ -44,7 +44,7 @@ pub(crate) use description::{Description, PathRules, Spread};
 pub(crate) use grants::Grants;
 #[cfg(feature = "process")]
 pub(crate) use scope::LogPermit;
-pub(crate) use scope::{LogBudget, MountScope};
+pub(crate) use scope::{LogBudget, MountKey, MountScope};
 
 /// What a registration says about starting a plugin.
 #[derive(Clone)]

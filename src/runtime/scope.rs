@@ -11,10 +11,31 @@ use crate::ident::MountPath;
 use crate::meter::MountMeter;
 use crate::storage::StorageView;
 
+/// A mount's number while this process runs: what tables are keyed by that are looked into for each request. The same
+/// wherever the mount moves and however it is tuned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct MountKey(u64);
+
+impl MountKey {
+    /// Returns a number that no other mount has.
+    pub(crate) fn next() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Returns a number that a test chooses.
+    #[cfg(test)]
+    pub(crate) fn chosen(number: u64) -> Self {
+        Self(number)
+    }
+}
+
 /// One mount as its plugin sees it. Replaced whole when the mount is tuned or moved; a call keeps the one it began
 /// with.
 #[derive(Clone)]
 pub(crate) struct MountScope {
+    /// What the host keys its own state by.
+    pub(crate) key: MountKey,
     /// The mount's UUID as text, which plugins key their state by.
     pub(crate) id: Arc<str>,
     pub(crate) path: MountPath,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
 use super::plugin::Plugin;
 use super::{Failing, How, Sort};
+use crate::mount::Generation;
 use crate::runtime::Spread;
 
 /// What is known of all instances, and what was found wrong with them.
@@ -26,6 +27,8 @@ pub(super) struct Book {
     pub(super) prepared: BTreeMap<u16, u64>,
     /// Calls of a mount that may run at a time in each of the generations.
     pub(super) turns: BTreeMap<u64, usize>,
+    /// All generations, by their numbers, and which mount's they are.
+    pub(super) generations: BTreeMap<u64, (usize, Weak<Generation>)>,
     pub(super) failing: Vec<Failing>,
     pub(super) pauses: Vec<u8>,
     pub(super) paused: usize,
@@ -178,6 +181,14 @@ impl Book {
         self.calls.push(call);
     }
 
+    /// Returns how many generations are being started, of one mount or of all.
+    pub(super) fn starting(&self, of: Option<usize>) -> usize {
+        let is_starting = |(mount, generation): &&(usize, Weak<Generation>)| {
+            of.is_none_or(|of| of == *mount) && generation.upgrade().is_some_and(|generation| !has_started(&generation))
+        };
+        self.generations.values().filter(is_starting).count()
+    }
+
     pub(super) fn waiting(&self, mount: usize) -> usize {
         let waits = |(number, asked): &(&u16, &Asked)| {
             asked.mount == mount && !self.calls.iter().any(|call| call.number == **number)
@@ -188,4 +199,8 @@ impl Book {
 
 pub(super) fn lock(book: &Mutex<Book>) -> MutexGuard<'_, Book> {
     book.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn has_started(generation: &Generation) -> bool {
+    matches!(generation.outcome(), Some(Ok(_)))
 }

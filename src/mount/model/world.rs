@@ -3,18 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::book::{Asked, Asking, Book, Known, Order, Written, lock};
+use super::book::{Asked, Asking, Book, Known, Order, Written, has_started, lock};
 use super::plugin::{Plugin, Starter};
 use super::{AMPLE, Failing, How, Kept, MOUNTS, POOL_LIMITS, SCARCE, Setting, Sort, Step};
 use crate::ident::{PluginKind, RequestPath};
 use crate::limits::Limits;
-use crate::meter::Retired;
 use crate::mount::{
     Attempt, Ending, Generation, GenerationSettings, Mount, MountError, MountRecord, MountSettings, StartError,
 };
@@ -22,7 +21,7 @@ use crate::plugin::{InstanceLimits, InstancePolicy};
 use crate::pool::{InstanceBudget, Pools, Rollback};
 use crate::request::{Operation, Request};
 use crate::runtime::double::scope;
-use crate::runtime::{Call, Description, Failure, MountScope, PathRules};
+use crate::runtime::{Call, Description, Failure, MountKey, MountScope, PathRules};
 use crate::storage::{MemoryStorage, StorageView, ViewLimits};
 
 /// The host that a history is played on, as far as it concerns mounts.
@@ -31,6 +30,7 @@ pub(super) struct World {
     pub(super) settings: GenerationSettings,
     /// Those apart whose instances mounts share.
     pub(super) plugins: BTreeMap<(Sort, bool), Arc<Plugin>>,
+    pub(super) kinds: Vec<Kept>,
     pub(super) mounts: Vec<Arc<Mount>>,
     /// Held by what changes a mount, as a host does: two changes never cross.
     pub(super) changing: Vec<Arc<tokio::sync::Mutex<()>>>,
@@ -39,8 +39,6 @@ pub(super) struct World {
     /// Whether a mount was ever closed.
     pub(super) has_closed: [Arc<AtomicBool>; MOUNTS],
     pub(super) generations: u64,
-    /// Each mount's, by their numbers.
-    pub(super) generations_of: [BTreeMap<u64, Weak<Generation>>; MOUNTS],
     /// How long requests and drains may take.
     pub(super) limit: Duration,
     /// What could only be found when it happened.
@@ -71,28 +69,33 @@ impl World {
             book,
             settings: GenerationSettings { pools, lifecycle_deadline: limit },
             plugins,
+            kinds: setting.kinds.clone(),
             mounts: Vec::new(),
             changing: (0..MOUNTS).map(|_| Arc::default()).collect(),
             closed: BTreeSet::new(),
             has_closed: Default::default(),
             generations: 0,
-            generations_of: Default::default(),
             limit,
             problems: Arc::default(),
             requests: 0,
             own: u16::MAX,
         };
-        for (at, kept) in setting.mounts.iter().enumerate() {
-            let generation = world.generation(at, kept);
+        for (at, kind) in setting.mounts.into_iter().enumerate() {
+            let generation = world.generation(at, &world.kind(kind));
             let storage = StorageView::new(
                 Arc::new(MemoryStorage::default()),
                 format!("{at}/"),
                 ViewLimits::from(&Limits::default()),
             );
-            let scope = MountScope { id: at.to_string().into(), storage, ..world.numbered(scope()) };
+            let scope =
+                MountScope { key: MountKey::next(), id: at.to_string().into(), storage, ..world.numbered(scope()) };
             world.mounts.push(Mount::new(record(), scope, generation));
         }
         world
+    }
+
+    fn kind(&self, kind: usize) -> Kept {
+        self.kinds[kind % self.kinds.len()].clone()
     }
 
     pub(super) fn generation(&mut self, mount: usize, kept: &Kept) -> Arc<Generation> {
@@ -101,7 +104,7 @@ impl World {
         let is_shared = kept.policy == InstancePolicy::Pooled;
         let launcher = Starter { program: Arc::clone(&self.plugins[&(kept.sort, is_shared)]), kept: kept.clone() };
         let generation = Generation::new(Arc::new(launcher), Attempt::Anew, self.settings.clone());
-        self.generations_of[mount].insert(self.generations, Arc::downgrade(&generation));
+        lock(&self.book).generations.insert(self.generations, (mount, Arc::downgrade(&generation)));
         generation
     }
 
@@ -134,18 +137,25 @@ impl World {
             let book = lock(&book);
             let expected = match &outcome {
                 Ok(()) | Err(MountError::Failed(Failure::Trap(_) | Failure::Backend(_))) => true,
-                Err(MountError::NotStarted(StartError::Setup(error))) => {
-                    matches!(error.failure(), Failure::Trap(_)) || !is_timely
-                }
+                Err(MountError::NotStarted(StartError::Setup(error))) => match error.failure() {
+                    Failure::Trap(_) => true,
+                    // A start that met a full queue of shared instances stays failed for a while, so the queue may be
+                    // empty again when a request is told of it.
+                    Failure::Busy(text) if text == "its queue of 3 is full; try again later" => true,
+                    _ => !is_timely,
+                },
                 Err(MountError::Closing | MountError::NotStarted(StartError::Ended)) => {
                     has_closed.load(Ordering::SeqCst)
                 }
                 Err(MountError::Failed(Failure::Busy(_))) => {
                     let text = outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
-                    let shared: usize = (0..MOUNTS).map(|other| book.waiting(other)).sum();
+                    // Mounts that start wait in the queue of shared instances too.
+                    let shared = (0..MOUNTS).map(|other| book.waiting(other)).sum::<usize>() + book.starting(None);
                     match &*text {
                         "its queue of 2 is full; try again later" => book.waiting(mount) >= POOL_LIMITS.queue_max,
-                        "its queue of 3 is full; try again later" => shared >= POOL_LIMITS.shared_queue_max,
+                        "its queue of 3 is full; try again later" => {
+                            shared >= POOL_LIMITS.shared_queue_max || !is_timely
+                        }
                         _ => !is_timely,
                     }
                 }
@@ -188,11 +198,7 @@ impl World {
             match started {
                 Ok(running) if is_discarded => {
                     // As a host does that finds then that the change may not be.
-                    if running.pool.settings().policy == InstancePolicy::Pooled {
-                        running.pool.forget(&scope.id);
-                    } else {
-                        running.pool.close(Call::lifecycle(&Arc::new(scope), limit), Retired::SetupFailed).await;
-                    }
+                    running.pool.discard(Call::lifecycle(&Arc::new(scope), limit)).await;
                 }
                 Ok(_) => mount.switch(Arc::clone(&next), record(), scope, limit, limit),
                 Err(_) => {}
@@ -280,12 +286,6 @@ impl World {
             Step::Fail { what } if *what == Failing::SetUpForEver && self.is_timely() => {}
             Step::Fail { what } => lock(&self.book).failing.push(*what),
             Step::Invalidate { mount, key } => self.invalidate(*mount, *key),
-            Step::Forget { mount } => {
-                let now = self.mounts[*mount].now();
-                if let Some(running) = now.running() {
-                    running.pool.forget(&now.scope.id);
-                }
-            }
             Step::RollBack { mount } => {
                 let (asking, limit) = (self.asking_itself(*mount), self.limit);
                 let mount = Arc::clone(&self.mounts[*mount]);
@@ -294,7 +294,7 @@ impl World {
                     mount.roll_back(Rollback::Periodic, limit).await;
                 });
             }
-            Step::Reload { mount, kept, is_discarded } => self.reload(*mount, kept, *is_discarded),
+            Step::Reload { mount, kind, is_discarded } => self.reload(*mount, &self.kind(*kind), *is_discarded),
             Step::Close { mount } => self.close(*mount),
             Step::Reopen { mount } => self.reopen(*mount),
             Step::Sweep => self.settings.pools.budget.sweep(),
@@ -322,16 +322,14 @@ impl World {
             }
         }
         for (mount, now) in self.mounts.iter().enumerate() {
-            let generations = &self.generations_of[mount];
             // Requests that wait for their mount to start are in no queue.
-            let are_starting =
-                |generation: &Weak<Generation>| generation.upgrade().is_some_and(|one| !has_started(&one));
-            if generations.values().any(are_starting) || !has_started(&now.now().generation) {
+            if book.starting(Some(mount)) > 0 || !has_started(&now.now().generation) {
                 continue;
             }
             // Whoever has a turn may wait as well: for an instance, or for the generation before.
+            let numbers = book.generations.iter().filter(|(_, (of, _))| *of == mount).map(|(number, _)| number);
             let places = |generation| book.turns.get(generation).copied().unwrap_or(0) + POOL_LIMITS.queue_max;
-            let (waiting, places) = (book.waiting(mount), generations.keys().map(places).sum::<usize>());
+            let (waiting, places) = (book.waiting(mount), numbers.map(places).sum::<usize>());
             if waiting > places {
                 book.wrong.push(format!("{waiting} requests of mount {mount} wait in {places} places"));
             }
@@ -393,7 +391,7 @@ impl World {
             limits: InstanceLimits { max_instances, ..InstanceLimits::default() },
         };
         let generation = self.generation(0, &kept);
-        let scope = MountScope { id: "last".into(), ..self.numbered(scope()) };
+        let scope = MountScope { key: MountKey::next(), id: "last".into(), ..self.numbered(scope()) };
         self.mounts.push(Mount::new(record(), scope, generation));
         self.changing[0] = Arc::default();
         self.closed.clear();
@@ -408,10 +406,6 @@ impl World {
         }
         self.end().await;
     }
-}
-
-fn has_started(generation: &Generation) -> bool {
-    matches!(generation.outcome(), Some(Ok(_)))
 }
 
 async fn request(mount: &Mount, number: u16, limit: Duration) -> Result<(), MountError> {

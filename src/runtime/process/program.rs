@@ -18,8 +18,8 @@ use crate::ident::{MountPath, PluginKind, PluginVersion};
 use crate::meter::PluginMeter;
 use crate::runtime::text::brief;
 use crate::runtime::{
-    Description, Failure, Grants, Instance, Launch, LoadError, LogBudget, MountScope, PathRules, Program, Residence,
-    Spread,
+    Description, Failure, Grants, Instance, Launch, LoadError, LogBudget, MountKey, MountScope, PathRules, Program,
+    Residence, Spread,
 };
 use crate::storage::{MemoryStorage, StorageView, ViewLimits};
 
@@ -166,6 +166,7 @@ fn nowhere(core: &Core) -> MountScope {
     let limits = &core.shared.limits;
     let storage = StorageView::new(Arc::new(MemoryStorage::default()), "nowhere/", ViewLimits::from(&**limits));
     MountScope {
+        key: MountKey::next(),
         id: uuid::Uuid::nil().to_string().into(),
         path: MountPath::nowhere(),
         accessor: "".into(),
