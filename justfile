@@ -1,7 +1,7 @@
 # The lines that CI runs (.ci/run), and a few more. `just` is a convenience: each line works without it.
 
 # What CI checks.
-default: format test guests-test quickstart-once lint go doc
+default: format test orders guests-test quickstart-once lint go doc
 
 # The README's first command: a server with plugins, and how to talk to it.
 quickstart:
@@ -16,8 +16,13 @@ quickstart-once:
 test:
     cargo test --workspace
 
+# Every order in which threads can meet, where the host relies on more than a mutex.
+orders:
+    cargo test --manifest-path tests/loom/Cargo.toml --locked
+
 format:
     cargo fmt --check
+    cd tests/loom && cargo fmt --check
     cd guest-examples && cargo fmt -p hello-plugin -p passthrough-plugin -p counter-plugin -p kv-plugin -p userpass-plugin --check
     cd tests/guests && cargo fmt -p hostile-plugin -p login-plugin -p misfits -p probe-plugin -p shelf-plugins -p waiting-plugins --check
 

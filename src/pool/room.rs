@@ -1,5 +1,8 @@
 //! Room for a number of instances, and those who wait for it.
 
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicUsize, Ordering};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::waiters::{Waiters, Waiting};

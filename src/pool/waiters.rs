@@ -2,8 +2,12 @@
 //! nobody waits.
 //!
 //! Either the one who gives back sees who waits, or the one who waits sees what was given back. What makes it so is a
-//! mutex that both sides take for the thing itself, or a fence on both sides where there is none.
+//! mutex that both sides take for the thing itself, or a fence on both sides where there is none. `tests/loom` looks at
+//! every order in which two of them can meet.
 
+#[cfg(loom)]
+use loom::sync::atomic::{AtomicUsize, Ordering, fence};
+#[cfg(not(loom))]
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 
 use tokio::sync::Notify;
