@@ -3,20 +3,22 @@
 use std::sync::{Arc, OnceLock};
 
 use super::instance::Live;
-use super::roster::Roster;
+use super::roster::{Roster, Tenant};
 use crate::runtime::{Call, MountKey, Spread};
 use crate::storage::WriteObserver;
 
 /// The instances that answer for a mount in one generation, and those that take their place.
 pub(super) struct Audience {
     pub(super) roster: Arc<Roster>,
+    /// What the roster knows this generation by, where others share it.
+    pub(super) tenant: Arc<Tenant>,
     /// The instances that answer from now on, while the last calls run here.
     successor: OnceLock<Arc<Audience>>,
 }
 
 impl Audience {
     pub(super) fn new(roster: Arc<Roster>) -> Arc<Self> {
-        Arc::new(Self { roster, successor: OnceLock::new() })
+        Arc::new(Self { roster, tenant: Arc::new(Tenant), successor: OnceLock::new() })
     }
 
     /// From now on, the successor's instances hear of what is written here.

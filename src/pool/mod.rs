@@ -184,8 +184,7 @@ impl Pool {
     /// plugin had begun is over then.
     pub(crate) async fn start(&self, call: Call) -> Result<PathRules, SetupError> {
         if self.policy() == InstancePolicy::Pooled {
-            // An instance that others use too may be set up for this mount already, with what it was told before.
-            self.roster().forget(call.scope.key);
+            self.roster().join(call.scope.key, &self.audience.tenant);
         }
         let borrowed = self.borrow_as(&call, Initialized::Later).await.map_err(SetupError::SetUp)?;
         let initialized = borrowed.initialize(call.clone()).await;
@@ -208,15 +207,16 @@ impl Pool {
     pub(crate) async fn discard(&self, call: Call) {
         match self.policy() {
             // Others are using the instances, perhaps the same mount.
-            InstancePolicy::Pooled => self.roster().forget(call.scope.key),
+            InstancePolicy::Pooled => self.roster().part(call.scope.key, &self.audience.tenant),
             InstancePolicy::PerMount | InstancePolicy::PerRequest => self.close(call, Retired::SetupFailed).await,
         }
     }
 
-    /// Tells the instances that the mount ends here, and lets those go that are its own. Call it when no request is
-    /// running any more: the instance of one that still is goes after it, and is not told.
+    /// Tells the instances that the mount ends here, and lets those go that are its own; neither, while another pool
+    /// answers for the mount from the same instances. Call it when no request is running any more: the instance of one
+    /// that still is goes after it, and is not told.
     pub(crate) async fn close(&self, call: Call, why: Retired) {
-        let told = self.roster().end(call.scope.key, why).into_iter();
+        let told = self.roster().end(call.scope.key, &self.audience.tenant, why).into_iter();
         let told: Vec<_> =
             told.map(|live| Borrowed::entered(&self.audience, live, call.scope.key, [None, None])).collect();
         for borrowed in told {

@@ -5,7 +5,7 @@
 //! was set up and which stored keys others have written since: it is told of those before its next call for that mount.
 
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::timeout_at;
@@ -38,7 +38,13 @@ struct State {
     entries: Vec<Entry>,
     /// The mounts for which instances are being made, once for each instance.
     making: Vec<MountKey>,
+    /// Who answers from here, where mounts share the instances: of a mount that is reloaded, two generations may, when
+    /// the one before the last had the same program as the next.
+    tenants: Vec<(MountKey, Weak<Tenant>)>,
 }
+
+/// Stands for one generation of a mount while its instances answer from a roster. It is known by its address.
+pub(super) struct Tenant;
 
 /// What to do for a call.
 enum Choice {
@@ -211,16 +217,35 @@ impl Roster {
 
     /// Makes every instance set itself up again before its next call for this mount, but for those that are in one.
     pub(super) fn forget(&self, mount: MountKey) {
-        let mut state = self.lock();
-        state.entries.iter_mut().filter(|entry| !entry.answers_for(mount)).for_each(|entry| entry.forget(mount));
+        self.lock().forget_unless_answering(mount);
     }
 
-    /// Ends a mount. Returns the instances that can be told so, which the caller has entered for that. One that cannot,
-    /// since it is in as many calls as it takes, goes after them with what it remembers. Those that no other mount
-    /// shares all go.
-    pub(super) fn end(&self, mount: MountKey, why: Retired) -> Vec<Arc<Live>> {
+    /// Lets a tenant answer for a mount from instances that others use too. What those know of the mount is out of
+    /// date: they may be set up for it already, with what they were told before.
+    pub(super) fn join(&self, mount: MountKey, tenant: &Arc<Tenant>) {
+        let mut state = self.lock();
+        state.tenants.retain(|(_, other)| other.strong_count() > 0);
+        state.tenants.push((mount, Arc::downgrade(tenant)));
+        state.forget_unless_answering(mount);
+    }
+
+    /// Ends a tenant's part in [`Self::join`], and nothing else.
+    pub(super) fn part(&self, mount: MountKey, tenant: &Arc<Tenant>) {
+        let mut state = self.lock();
+        state.part(mount, tenant);
+        state.forget_unless_answering(mount);
+    }
+
+    /// Ends a mount, unless another tenant answers for it from here. Returns the instances that can be told so, which
+    /// the caller has entered for that. One that cannot, since it is in as many calls as it takes, goes after them with
+    /// what it remembers. Those that no other mount shares all go.
+    pub(super) fn end(&self, mount: MountKey, tenant: &Arc<Tenant>, why: Retired) -> Vec<Arc<Live>> {
         let mut told = Vec::new();
         let mut state = self.lock();
+        if state.part(mount, tenant) {
+            state.forget_unless_answering(mount);
+            return told;
+        }
         for entry in &mut state.entries {
             let is_set_up = entry.is_set_up_for(mount);
             let Some(known) = entry.mounts.remove(&mount) else { continue };
@@ -270,6 +295,18 @@ impl State {
         let free = self.entries.iter().enumerate().filter(|(_, entry)| entry.takes_calls(concurrency));
         let best = free.max_by_key(|(_, entry)| (entry.knows(mount), entry.has_room(), entry.last_used));
         best.filter(|(_, entry)| entry.knows(mount) || entry.has_room()).map(|(at, _)| at)
+    }
+
+    /// Lets a tenant go. Returns whether there is another of the mount.
+    fn part(&mut self, mount: MountKey, tenant: &Arc<Tenant>) -> bool {
+        self.tenants.retain(|(_, other)| other.as_ptr() != Arc::as_ptr(tenant) && other.strong_count() > 0);
+        self.tenants.iter().any(|(other, _)| *other == mount)
+    }
+
+    /// What instances remember of a mount is out of date from here on, but for those that are in a call for it.
+    fn forget_unless_answering(&mut self, mount: MountKey) {
+        let others = self.entries.iter_mut().filter(|entry| !entry.answers_for(mount));
+        others.for_each(|entry| entry.forget(mount));
     }
 
     /// What all other instances remember of a mount is out of date from here on.

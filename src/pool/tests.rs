@@ -151,6 +151,31 @@ async fn a_mount_that_is_kept_to_one_instance_never_has_two() {
     }
 }
 
+/// As when a mount is reloaded to another version and back, before the first generation has ended.
+#[tokio::test]
+async fn a_generation_that_ends_takes_no_shared_instance_from_the_next_but_one() {
+    let program = Arc::new(Double::new(Residence::Evictable));
+    let pools = pools(8);
+    let [first, third] = [(); 2].map(|()| open(&pools, &program, InstancePolicy::Pooled, InstanceLimits::default()));
+    assert!(Arc::ptr_eq(first.roster(), third.roster()));
+    let call = call();
+    first.start(call.clone()).await.expect("it starts");
+    third.start(call.clone()).await.expect("it starts beside the first");
+    program.take_asked();
+    // The third is about to set an instance up when the first ends.
+    let Found { live, .. } = third.roster().find(&call).await.expect("an instance is free");
+    let starting = Borrowed::entered(&third.audience, live, call.scope.key, [None, None]);
+    first.close(call.clone(), Retired::Reloaded).await;
+    starting.prepare(&call, Initialized::Later).await.expect("nobody took the mount from under it");
+    drop(starting);
+    assert!(!program.take_asked().contains(&"cleanup".to_owned()), "the mount goes on");
+    third.close(call.clone(), Retired::MountEnded).await;
+    assert_eq!(program.take_asked(), ["cleanup"]);
+    // One that has ended is ended again for nothing.
+    first.close(call, Retired::MountEnded).await;
+    assert!(program.take_asked().is_empty());
+}
+
 #[tokio::test]
 async fn a_mount_that_moved_to_another_instance_is_set_up_again_where_it_was() {
     let program = Arc::new(Double::new(Residence::Evictable));

@@ -142,6 +142,10 @@ async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
         stage.write(&format!("{path}/bump"), &json!({})).await.expect("it counts");
     }
     let before = stage.live();
+    // Mounts that share instances had one here, as they were called one after the other; called at the same time, each
+    // may need its own.
+    let each = if instances == InstancePolicy::Pooled { paths.len() as u64 } else { 1 };
+    let most = (before.0 * each, before.1 * each, before.2 * each);
 
     // Changes that have been asked for, and that are over. A request may be answered by whatever answered while it was
     // made.
@@ -194,16 +198,16 @@ async fn changes_are_not_noticed(file: &str, instances: InstancePolicy) {
         let info = stage.host.mount(&mount(path)).expect("it is there");
         assert_eq!((info.running_version, info.settings.version), (version(0).parse().ok(), version(0).parse().ok()));
     }
-    // What answered before ends soon, by itself; there is no more than there was, once each has been asked again.
+    // What answered before ends soon, by itself; there is no more than there may be, once each has been asked again.
     for path in paths {
         stage.write(&format!("{path}/bump"), &json!({})).await.expect("it counts");
     }
     let within = |(instances, processes, memory): (u64, u64, u64)| {
-        instances <= before.0 && processes <= before.1 && memory <= before.2
+        instances <= most.0 && processes <= most.1 && memory <= most.2
     };
     let begun = std::time::Instant::now();
     while !within(stage.live()) {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{:?} and no more than {before:?}", stage.live());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?} and no more than {most:?}", stage.live());
         tokio::task::yield_now().await;
     }
     stage.end().await;
