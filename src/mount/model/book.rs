@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 
-use super::plugin::Plugin;
 use super::{Failing, How, Sort};
 use crate::mount::Generation;
 use crate::runtime::Spread;
@@ -107,9 +106,8 @@ impl Book {
     }
 
     /// A new instance lives.
-    pub(super) fn made(&mut self, plugin: &Plugin, is_alive: &Arc<AtomicBool>) -> u64 {
+    pub(super) fn made(&mut self, sort: Sort, is_shared: bool, is_alive: &Arc<AtomicBool>) -> u64 {
         self.instances_made += 1;
-        let Plugin { sort, is_shared, .. } = *plugin;
         let known = Known { sort, is_shared, is_alive: Arc::clone(is_alive), busy: 0, mounts: BTreeMap::new() };
         self.instances.insert(self.instances_made, known);
         let sandboxes = self.instances.values().filter(|known| known.sort != Sort::Native).count();

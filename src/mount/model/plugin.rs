@@ -93,7 +93,7 @@ impl Program for Plugin {
             return Err(Failure::Trap("it was told not to be made".to_owned()));
         }
         let is_alive = Arc::new(AtomicBool::new(true));
-        let number = book.made(self, &is_alive);
+        let number = book.made(self.sort, self.is_shared, &is_alive);
         Ok(Arc::new(Actor { sort: self.sort, number, is_alive, book: Arc::clone(&self.book) }))
     }
 }
